@@ -1,0 +1,10 @@
+// Compiles the sources to dist/, makes the command executable, and writes the published JSON Schema.
+import { spawnSync } from "node:child_process";
+import { chmodSync, rmSync } from "node:fs";
+
+rmSync("dist", { recursive: true, force: true });
+const compiled = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], {
+  stdio: "inherit",
+});
+if (compiled.status !== 0) process.exit(compiled.status ?? 1);
+chmodSync("dist/src/cli/main.js", 0o755);

@@ -1,0 +1,94 @@
+/** What an agent is to its author: a role, its tasks, and what a task may do while it runs. */
+import type { Logger } from "pino";
+import type { z } from "zod";
+import type { Usage } from "../bus/messages.ts";
+
+/** The verdict of the run's log on an environment update. */
+export type EnvVerdict =
+  | { applied: true; revision: number }
+  | { applied: false; conflict: { revision: number; writer: string } };
+
+export interface TaskEnvironment {
+  /** The run's environment as the daemon has folded it, or one key of it. */
+  get(key: string): Promise<unknown>;
+  get(): Promise<Record<string, unknown>>;
+  /**
+   * Writes a declared output key before the step ends. Durable once it resolves.
+   * @param options.ifRevision apply only when the key still has this revision (0: not set yet)
+   */
+  set(key: string, value: unknown, options?: { ifRevision?: number }): Promise<EnvVerdict>;
+  /** Every later change of the run's environment, in order. Stops when the task's signal fires. */
+  watch(listener: (change: { key: string; value: unknown; revision: number }) => void): () => void;
+}
+
+export interface TaskContext {
+  readonly run: string;
+  readonly step: string;
+  /** Dispatch number: raised by retries, handoffs and redispatches of a lost task. */
+  readonly n: number;
+  /** Attempt: raised by retries only. */
+  readonly attempt: number;
+  /** The same over retries and redeliveries of one step: pass it to systems that deduplicate. */
+  readonly idempotencyKey: string;
+  /** Fires on cancellation, on the dispatch's deadline and when the process drains for too long. */
+  readonly signal: AbortSignal;
+  readonly env: TaskEnvironment;
+  readonly log: Logger;
+  readonly artifacts: {
+    put(bytes: Uint8Array): Promise<{ $artifact: { name: string; bytes: number } }>;
+    get(ref: { $artifact: { name: string; bytes: number } }): Promise<Uint8Array>;
+  };
+  /** Live only. `fraction` is 0 to 1. */
+  progress(fraction: number, message?: string): void;
+  /** Partial output, live only. */
+  emit(chunk: unknown): void;
+  /** Adds to what this dispatch spent; travels with the result. */
+  usage(spent: Usage): void;
+  /** Ends this dispatch by giving the step to another role: `return ctx.handoff(…)`. */
+  handoff(role: string, task: string, inputs: Record<string, unknown>, reason: string): Handoff;
+}
+
+/** Returned by `ctx.handoff`; a task returns it to hand its step over. */
+export class Handoff {
+  readonly role: string;
+  readonly task: string;
+  readonly inputs: Record<string, unknown>;
+  readonly reason: string;
+
+  constructor(role: string, task: string, inputs: Record<string, unknown>, reason: string) {
+    this.role = role;
+    this.task = task;
+    this.inputs = inputs;
+    this.reason = reason;
+  }
+}
+
+export interface TaskDefinition<Inputs extends z.ZodType = z.ZodType, Outputs extends z.ZodType = z.ZodType> {
+  description?: string;
+  /** Checked before `run`; a mismatch fails the dispatch, not retryable. */
+  inputs?: Inputs;
+  /** Checked after `run`; a mismatch fails the dispatch, not retryable. */
+  outputs?: Outputs;
+  /** Environment keys that must be there for the planner to use this task. */
+  needs?: readonly string[];
+  /** Environment keys that its result writes. */
+  gives?: readonly string[];
+  /** CEL over `env` and `inputs`: whether the planner may use this task on this data. */
+  when?: string;
+  /** A number, or CEL over `env` and `inputs`. Default 1. */
+  cost?: number | string;
+  /** Words of a free-text goal that mean this task. */
+  synonyms?: readonly string[];
+  idempotent?: boolean;
+  /** Milliseconds that one run of it may take. */
+  timeout?: string;
+  run(inputs: z.output<Inputs>, ctx: TaskContext): Promise<z.input<Outputs> | Handoff> | z.input<Outputs> | Handoff;
+}
+
+export interface AgentDefinition {
+  /** The name under which interchangeable agents pull work. */
+  readonly role: string;
+  readonly description?: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a task's types are checked where it is defined.
+  readonly tasks: Readonly<Record<string, TaskDefinition<any, any>>>;
+}

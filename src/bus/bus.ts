@@ -1,0 +1,265 @@
+/**
+ * The bus port: all that the runtime needs from a message broker, in the runtime's own words.
+ *
+ * Adapters (`memory/`, `nats/`) implement it and pass one conformance suite (`test/bus/conformance.ts`).
+ * Nothing outside `nats/` imports a NATS package; vendor types and errors stop inside the adapter.
+ * Messages cross the port as parsed, typed objects: the adapter encodes, decodes and validates (L9).
+ *
+ * Guarantees that every adapter gives:
+ *  - B1 An append that resolved is durable; one with `expectLast` is stored only if the last message on
+ *    that subject (run and kind, role for results) has that sequence. An ambiguous failure is resolved
+ *    inside the adapter by reading back, so an append either resolves, or rejects and is not in the log,
+ *    or rejects with `UnreachableError` (then it may be).
+ *  - B2 `read` and `follow` give the records of a run in sequence order, each exactly once, without gaps.
+ *  - B3 At most one task per dispatch is queued or held at any time; a second push answers `present`.
+ *  - B4 A held task whose holder sends no `working` for the role's ack-wait is delivered again, with a
+ *    higher delivery count.
+ */
+import type {
+  AgentPresence,
+  Answer,
+  ControlMessage,
+  DecisionMessage,
+  DispatchRef,
+  EnvChangeMessage,
+  EnvUpdateMessage,
+  HandoffHopMessage,
+  HelloMessage,
+  HelloReply,
+  LiveMessage,
+  ObservedMessage,
+  Question,
+  ResultMessage,
+  RoleSettings,
+  RunSummary,
+  SubmitMessage,
+  TaskMessage,
+} from "./messages.ts";
+
+/** What can be appended to a run's log, by kind. */
+export type LogEntry =
+  | { kind: "submit"; body: SubmitMessage }
+  | { kind: "result"; role: string; body: ResultMessage }
+  | { kind: "env"; body: EnvUpdateMessage }
+  | { kind: "control"; body: ControlMessage }
+  | { kind: "observed"; body: ObservedMessage }
+  | { kind: "decision"; body: DecisionMessage };
+
+export type LogKind = LogEntry["kind"];
+
+/**
+ * One stored record. `seq` is the sequence in the swarm's log stream (gaps between records of one run are
+ * normal: other runs are in between); `ts` is the broker's storage time in epoch ms (0 where an old broker
+ * does not send it with live copies).
+ * A record that did not parse keeps its place as kind `unreadable` and changes nothing.
+ */
+export type LogRecord = { run: string; seq: number; ts: number } & (
+  | LogEntry
+  | { kind: "unreadable"; subject: string; problem: string }
+);
+
+export interface AppendOptions {
+  /** Expected sequence of the last message on the same subject; 0: there is none yet. */
+  expectLast?: number;
+  /** Message id for the broker's deduplication window. A convenience, never relied upon. */
+  id?: string;
+}
+
+/** The expected last sequence did not match: somebody else wrote first. */
+export interface AppendConflict {
+  ok: false;
+  /** What the last sequence really is, where the broker told. */
+  lastSeq: number | undefined;
+}
+export type AppendOutcome = { ok: true; seq: number } | AppendConflict;
+
+export interface LogFollower {
+  /** Resolves with the sequence of the last stored record (0: empty) once all up to it was delivered. */
+  readonly caughtUp: Promise<number>;
+  /** Reads the log's end from the leader and delivers what is missing. Resolves with the last sequence. */
+  sync(): Promise<number>;
+  close(): void;
+}
+
+/** The runs' logs: ordered, durable, the only truth (L1). */
+export interface RunLog {
+  append(run: string, entry: LogEntry, options?: AppendOptions): Promise<AppendOutcome>;
+  /** Ordered replay of what is stored now, `from` and `to` inclusive. */
+  read(run: string, options?: { from?: number; to?: number }): AsyncIterable<LogRecord>;
+  /**
+   * Replays from `from` (default 1), then goes on live; heals its gaps. `onRecord` is called synchronously,
+   * in order, each record once; it must not throw.
+   */
+  follow(run: string, onRecord: (record: LogRecord) => void, options?: { from?: number }): Promise<LogFollower>;
+  /** Whether the run has a log. */
+  exists(run: string): Promise<boolean>;
+  /** Ids of all runs that have a log. */
+  list(): Promise<string[]>;
+  /** Removes a run's log. Resolves with the number of messages removed. */
+  purge(run: string): Promise<number>;
+}
+
+/** A task in the hands of a puller. Every method is fire-and-forget unless it returns a promise. */
+export interface TaskDelivery {
+  readonly task: TaskMessage;
+  /** 1 for the first delivery. Above 1, ask whether the dispatch is still open before running it. */
+  readonly deliveryCount: number;
+  /** Where `working` goes: what a keep-alive thread needs. Opaque outside the adapter. */
+  readonly receipt: string;
+  /** Removes the task from the queue. Only after the result's append resolved. */
+  ack(): void;
+  /** Gives the task back, to be delivered again after `delayMs`. */
+  nak(delayMs: number): void;
+  /** In progress: restarts the ack-wait. */
+  working(): void;
+}
+
+export interface Puller {
+  /** Tell the puller that slots became free. */
+  wake(): void;
+  /** No further deliveries; what was requested and not delivered goes to others. */
+  stop(): Promise<void>;
+}
+
+export interface PullOptions<Delivery> {
+  /** How many more deliveries the caller can take right now. Never more than this are requested. */
+  slots(): number;
+  onDelivery(delivery: Delivery): void;
+  /** A body that did not parse was terminated and set aside (L9). */
+  onUnreadable?(problem: { subject: string; problem: string }): void;
+}
+
+export interface RoleStatus extends RoleSettings {
+  /** Tasks waiting for an agent. */
+  queued: number;
+  /** Tasks in the hands of agents. */
+  held: number;
+}
+
+/** Work queues, one per role. */
+export interface TaskQueue {
+  /** Creates or changes the role's queue. Settings that are not given keep their value or the default. */
+  ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings>;
+  roles(): Promise<RoleStatus[]>;
+  /** B3: `present` when the same dispatch is already queued or held. */
+  push(task: TaskMessage): Promise<"queued" | "present">;
+  pull(role: string, options: PullOptions<TaskDelivery>): Puller;
+  /** Whether the dispatch's task is still queued or held. */
+  has(ref: DispatchRef): Promise<boolean>;
+  /** Removes a dispatch's task, queued or held. True when something was removed. */
+  remove(ref: DispatchRef): Promise<boolean>;
+  /** Removes every queued task of a run. */
+  removeRun(run: string): Promise<number>;
+}
+
+export interface RunDelivery {
+  readonly run: string;
+  readonly deliveryCount: number;
+  ack(): Promise<void>;
+  nak(delayMs: number): void;
+  working(): void;
+}
+
+/** Runs that wait for an orchestrator (L5). */
+export interface RunQueue {
+  push(run: string): Promise<"queued" | "present">;
+  pull(options: PullOptions<RunDelivery>): Puller;
+  /**
+   * Takes part in turning submissions and controls into orchestrator tasks: for each such log message
+   * whose run has no task, one is pushed, then the message is acked. Shared by all daemons.
+   */
+  serveArrivals(): Promise<{ stop(): Promise<void> }>;
+}
+
+export interface Subscription {
+  close(): void;
+}
+
+/** Core messages: delivered to who listens now. */
+export interface LiveChannel {
+  publish(message: LiveMessage & { role: string }): void;
+  publishEnv(change: EnvChangeMessage): void;
+  publishHandoff(hop: HandoffHopMessage): void;
+  /** All of a swarm, or of one run. */
+  onLive(run: string | undefined, listener: (message: LiveMessage & { role: string }) => void): Subscription;
+  onEnv(run: string | undefined, listener: (change: EnvChangeMessage) => void): Subscription;
+  onHandoff(run: string | undefined, listener: (hop: HandoffHopMessage) => void): Subscription;
+  /** Asks the agent that runs the dispatch to stop. `false`: it answered no, or nobody answered in time. */
+  cancel(ref: DispatchRef, reason: string, timeoutMs: number): Promise<boolean>;
+  /** Serves cancel requests for a role; the listener answers only for dispatches that it holds. */
+  onCancel(role: string, listener: (ref: DispatchRef, reason: string) => Promise<boolean> | undefined): Subscription;
+  /** Asks the daemon about a dispatch. `undefined`: nobody answered in time. */
+  ask(ref: DispatchRef, question: Question, timeoutMs: number): Promise<Answer | undefined>;
+  /** Serves questions; `undefined` leaves the question to others. */
+  onAsk(listener: (ref: DispatchRef, question: Question) => Promise<Answer | undefined> | undefined): Subscription;
+  /** Announces roles to the daemons. `undefined`: nobody answered in time. */
+  hello(message: HelloMessage, timeoutMs: number): Promise<HelloReply | undefined>;
+  onHello(listener: (message: HelloMessage) => Promise<HelloReply>): Subscription;
+}
+
+export interface PresenceStats {
+  running: number;
+  done: number;
+  failed: number;
+}
+
+/** Who is here. Proves nothing about work (L10). */
+export interface PresenceBoard {
+  announce(
+    card: Omit<AgentPresence, keyof PresenceStats>,
+    stats: () => PresenceStats,
+  ): Promise<{ withdraw(): Promise<void> }>;
+  /** Asks everybody and waits for answers until they stall, at most `timeoutMs` (default 1000). */
+  list(timeoutMs?: number): Promise<AgentPresence[]>;
+}
+
+/** Stands in a message for a value that was too large for it. */
+export interface ArtifactRef {
+  $artifact: { name: string; bytes: number };
+}
+
+/** Large payloads, by claim check. Names are unique; nothing is ever overwritten. */
+export interface ArtifactStore {
+  put(run: string, bytes: Uint8Array): Promise<ArtifactRef>;
+  /** @throws NotFoundError when it was purged. */
+  get(ref: ArtifactRef): Promise<Uint8Array>;
+  purge(run: string): Promise<number>;
+}
+
+/** Summaries of runs for lists. A view, never consulted for a decision (L1). */
+export interface RunIndex {
+  put(summary: RunSummary): Promise<void>;
+  list(): Promise<RunSummary[]>;
+  remove(run: string): Promise<void>;
+}
+
+export type BusStatus = "connected" | "reconnecting" | "closed";
+
+/** A connection of one party to one swarm. */
+export interface Bus {
+  readonly swarm: string;
+  readonly log: RunLog;
+  readonly tasks: TaskQueue;
+  readonly runs: RunQueue;
+  readonly live: LiveChannel;
+  readonly presence: PresenceBoard;
+  readonly artifacts: ArtifactStore;
+  readonly index: RunIndex;
+  status(): BusStatus;
+  /** Called at every change of status, with a reason for people. Returns the way to stop listening. */
+  onStatus(listener: (status: BusStatus, reason: string) => void): Subscription;
+  /** Messages that did not parse since the start (L9). */
+  unreadableCount(): number;
+  /** Flushes what was published and closes. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Time and timers, injected so that a whole swarm can run under a virtual clock (L7). */
+export interface Clock {
+  /** Epoch ms, for timestamps that people read. */
+  now(): number;
+  /** Monotonic ms, for measuring. */
+  monotonic(): number;
+  setTimeout(callback: () => void, delayMs: number): unknown;
+  clearTimeout(timer: unknown): void;
+}

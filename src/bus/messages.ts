@@ -1,0 +1,332 @@
+/**
+ * Every message of wire protocol version 1, as zod schemas. The types derive from them, adapters parse
+ * with them at the edge (L9), and `docs/protocol.md` is generated from them.
+ *
+ * Objects are open: a field that this version does not know is ignored, so that fields may be added.
+ * A message of a newer major version (`v` above 1) is refused by the schema, never misread.
+ */
+import { z } from "zod";
+import { roleCardSchema } from "../workflow/capability.ts";
+import { envKeySchema, idSchema, stepRefSchema } from "../workflow/names.ts";
+
+/** Version of the wire protocol. */
+export const WIRE_VERSION = 1;
+const version = z.literal(WIRE_VERSION);
+const dispatchNumber = z.int().min(1);
+const epochMs = z.number();
+
+/** Names one dispatch: the n-th time that a step of a run was given to a role. */
+export const dispatchRefSchema = z.object({
+  run: idSchema,
+  step: stepRefSchema,
+  n: dispatchNumber,
+  role: idSchema,
+});
+export type DispatchRef = z.infer<typeof dispatchRefSchema>;
+
+export const wireErrorSchema = z.object({
+  name: z.string(),
+  message: z.string(),
+  retryable: z.boolean(),
+  /** A stable code, where there is one (`E_OUTPUT_MISSING`, `E_POISON`, …). */
+  code: z.string().optional(),
+});
+export type WireError = z.infer<typeof wireErrorSchema>;
+
+export const usageSchema = z.object({ tokens: z.number().optional(), usd: z.number().optional() });
+export type Usage = z.infer<typeof usageSchema>;
+
+// ── the run log ──────────────────────────────────────────────────────────────────────────────────────
+
+/** A person's or program's request to run a workflow, or to plan and run towards goals. */
+export const submitSchema = z.object({
+  v: version,
+  /** The document; its own schema is checked by the orchestrator, so that every error is reported. */
+  workflow: z.unknown().optional(),
+  goals: z.union([z.string(), z.array(z.string())]).optional(),
+  want: z.array(envKeySchema).optional(),
+  inputs: z.record(z.string(), z.unknown()).default({}),
+  /** The environment to start from. */
+  environment: z.record(z.string(), z.unknown()).optional(),
+  timeout: z.string().optional(),
+  by: z.string().optional(),
+});
+export type SubmitMessage = z.infer<typeof submitSchema>;
+
+/** Published by the agent; the first one in the log for a dispatch closes it (L4). */
+export const resultSchema = z.object({
+  v: version,
+  run: idSchema,
+  step: stepRefSchema,
+  n: dispatchNumber,
+  agent: z.string(),
+  status: z.enum(["done", "failed", "handoff"]),
+  outputs: z.record(z.string(), z.unknown()).optional(),
+  error: wireErrorSchema.optional(),
+  handoff: z
+    .object({
+      role: idSchema,
+      task: idSchema,
+      inputs: z.record(z.string(), z.unknown()).default({}),
+      reason: z.string().default(""),
+    })
+    .optional(),
+  usage: usageSchema.optional(),
+  startedAt: epochMs.optional(),
+  endedAt: epochMs.optional(),
+});
+export type ResultMessage = z.infer<typeof resultSchema>;
+
+/** An environment update in mid-step, by the agent that holds the dispatch, or by a person (no step). */
+export const envUpdateSchema = z.object({
+  v: version,
+  key: envKeySchema,
+  value: z.unknown(),
+  ifRevision: z.int().min(0).optional(),
+  step: stepRefSchema.optional(),
+  n: dispatchNumber.optional(),
+  by: z.string(),
+});
+export type EnvUpdateMessage = z.infer<typeof envUpdateSchema>;
+
+export const CONTROL_VERBS = [
+  "cancel",
+  "pause",
+  "resume",
+  "retry",
+  "signal",
+  "approve",
+  "reject",
+] as const;
+export const controlSchema = z.object({
+  v: version,
+  verb: z.enum(CONTROL_VERBS),
+  step: stepRefSchema.optional(),
+  name: z.string().optional(),
+  value: z.unknown().optional(),
+  by: z.string(),
+});
+export type ControlMessage = z.infer<typeof controlSchema>;
+
+/** What an orchestrator did and saw since its last batch (L6). Not a decision: void of any epoch check. */
+export const observedSchema = z.object({
+  v: version,
+  epoch: z.int().min(1),
+  dispatched: z.array(dispatchRefSchema.omit({ run: true }).extend({ at: epochMs })).default([]),
+  started: z
+    .array(
+      dispatchRefSchema.omit({ run: true, role: true }).extend({ agent: z.string(), at: epochMs }),
+    )
+    .default([]),
+});
+export type ObservedMessage = z.infer<typeof observedSchema>;
+
+const decisionBase = { v: version, id: z.string(), epoch: z.int().min(1), at: epochMs };
+const runErrorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  step: z.string().optional(),
+});
+
+/** Non-deterministic choices, written before they count (L3). */
+export const decisionSchema = z.discriminatedUnion("type", [
+  /** First decision of every hold; raises the epoch, so that earlier holders are fenced. */
+  z.object({ ...decisionBase, type: z.literal("claim"), holder: z.string() }),
+  /** The planner's answer to a submission of goals. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("plan"),
+    workflow: z.unknown(),
+    cost: z.number(),
+    optimal: z.boolean(),
+    explored: z.number(),
+    reasons: z.record(z.string(), z.string()).default({}),
+  }),
+  /** A dispatch got no result within its time-out. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("timed-out"),
+    step: stepRefSchema,
+    n: dispatchNumber,
+    code: z.string(),
+    afterMs: z.number(),
+  }),
+  /** The run's own time-out passed. */
+  z.object({ ...decisionBase, type: z.literal("run-timed-out"), afterMs: z.number() }),
+  /** A retry's back-off is over: the step may be dispatched again. */
+  z.object({ ...decisionBase, type: z.literal("retry-due"), step: stepRefSchema, n: dispatchNumber }),
+  /** The task is gone and the log has no result (L10). */
+  z.object({ ...decisionBase, type: z.literal("lost"), step: stepRefSchema, n: dispatchNumber }),
+  /** A failed step goes on with another capability that gives the same keys. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("recover"),
+    step: stepRefSchema,
+    n: dispatchNumber,
+    role: idSchema.optional(),
+    task: idSchema.optional(),
+    inputs: z.record(z.string(), z.unknown()).optional(),
+    reason: z.string(),
+  }),
+  /** The run has ended. Nothing after it changes the outcome. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("end"),
+    status: z.enum(["done", "failed", "cancelled"]),
+    outputs: z.record(z.string(), z.unknown()).optional(),
+    error: runErrorSchema.optional(),
+  }),
+]);
+export type DecisionMessage = z.infer<typeof decisionSchema>;
+export type DecisionType = DecisionMessage["type"];
+export type RunError = z.infer<typeof runErrorSchema>;
+
+// ── tasks and live messages ──────────────────────────────────────────────────────────────────────────
+
+/** A dispatch on its way to a role, in the role's work queue. */
+export const taskSchema = z.object({
+  v: version,
+  run: idSchema,
+  step: stepRefSchema,
+  n: dispatchNumber,
+  role: idSchema,
+  task: idSchema,
+  inputs: z.record(z.string(), z.unknown()).default({}),
+  attempt: z.int().min(1),
+  idempotencyKey: z.string(),
+  /** Epoch ms after which nobody waits for the result. */
+  deadline: epochMs.optional(),
+  /** Environment keys that the result must hold, and that may be set in mid-step. */
+  outputs: z.array(z.string()).default([]),
+  handoff: z
+    .object({
+      from: z.array(z.object({ step: stepRefSchema, role: idSchema })),
+      reason: z.string().optional(),
+    })
+    .optional(),
+  traceparent: z.string().optional(),
+});
+export type TaskMessage = z.infer<typeof taskSchema>;
+
+/** Live only: lost when nobody listens. */
+export const liveSchema = z.object({
+  type: z.enum(["started", "progress", "chunk"]),
+  run: idSchema,
+  step: stepRefSchema,
+  n: dispatchNumber,
+  agent: z.string(),
+  role: idSchema.optional(),
+  fraction: z.number().optional(),
+  message: z.string().optional(),
+  data: z.unknown().optional(),
+  at: epochMs.optional(),
+});
+export type LiveMessage = z.infer<typeof liveSchema>;
+
+/** Every change of a run's environment, after folding. Deduplicate by `revision`. */
+export const envChangeSchema = z.object({
+  run: idSchema,
+  key: envKeySchema,
+  value: z.unknown(),
+  revision: z.int(),
+  writer: z.object({ step: z.string().optional(), agent: z.string().optional() }),
+});
+export type EnvChangeMessage = z.infer<typeof envChangeSchema>;
+
+/** Every hop of a step from one role to another. */
+export const handoffHopSchema = z.object({
+  run: idSchema,
+  step: stepRefSchema,
+  n: dispatchNumber,
+  from: z.object({ role: idSchema, task: idSchema, agent: z.string().optional() }),
+  to: z.object({ role: idSchema, task: idSchema }),
+  reason: z.string(),
+  seq: z.int(),
+});
+export type HandoffHopMessage = z.infer<typeof handoffHopSchema>;
+
+export const cancelRequestSchema = z.object({ reason: z.string().default("") });
+export const cancelReplySchema = z.object({ ok: z.boolean() });
+
+/** What an agent may ask about the dispatch it holds. */
+export const questionSchema = z.discriminatedUnion("q", [
+  /** Is this dispatch still open? `{open: false}`: ack, do not run. */
+  z.object({ q: z.literal("open") }),
+  /** The environment, or one key of it. */
+  z.object({ q: z.literal("env"), key: z.string().optional() }),
+  /** What became of the environment update stored at this log sequence. */
+  z.object({ q: z.literal("verdict"), seq: z.int() }),
+]);
+export type Question = z.infer<typeof questionSchema>;
+
+export const answerSchema = z.object({
+  open: z.boolean().optional(),
+  values: z.record(z.string(), z.unknown()).optional(),
+  revision: z.int().optional(),
+  /** For `verdict`: applied, or the writer whose revision stands instead. */
+  applied: z.boolean().optional(),
+  conflict: z.object({ revision: z.int(), writer: z.string() }).optional(),
+  error: z.string().optional(),
+});
+export type Answer = z.infer<typeof answerSchema>;
+
+/** An agent process's announcement; answered once the queues of its roles exist. */
+export const helloSchema = z.object({
+  v: version,
+  id: z.string(),
+  roles: z.array(roleCardSchema),
+});
+export type HelloMessage = z.infer<typeof helloSchema>;
+
+export const roleSettingsSchema = z.object({
+  role: idSchema,
+  encoding: z.enum(["json", "msgpack"]),
+  /** Tasks of the role in progress at once over all agents; `max_ack_pending` of its queue. */
+  inFlight: z.int().min(1),
+  /** A task whose holder is silent for this long is given to another. */
+  ackWaitMs: z.int().min(1_000),
+});
+export type RoleSettings = z.infer<typeof roleSettingsSchema>;
+export const DEFAULT_ROLE_SETTINGS: Omit<RoleSettings, "role"> = {
+  encoding: "msgpack",
+  inFlight: 1_024,
+  ackWaitMs: 10_000,
+};
+
+export const helloReplySchema = z.object({
+  ok: z.boolean(),
+  roles: z.array(roleSettingsSchema).default([]),
+  error: z.string().optional(),
+});
+export type HelloReply = z.infer<typeof helloReplySchema>;
+
+// ── presence and the run index: views ────────────────────────────────────────────────────────────────
+
+/** A present agent process, as `datahammer agents` lists it. */
+export const agentPresenceSchema = z.object({
+  id: z.string(),
+  roles: z.array(roleCardSchema),
+  pid: z.int(),
+  host: z.string(),
+  version: z.string(),
+  startedAt: epochMs,
+  running: z.int(),
+  done: z.int(),
+  failed: z.int(),
+  concurrency: z.int(),
+});
+export type AgentPresence = z.infer<typeof agentPresenceSchema>;
+
+export const RUN_STATUSES = ["planning", "running", "paused", "waiting", "done", "failed", "cancelled"] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
+
+/** A line of `datahammer runs`. A view: rebuilt from the log whenever it is in doubt (L1). */
+export const runSummarySchema = z.object({
+  run: idSchema,
+  name: z.string(),
+  status: z.enum(RUN_STATUSES),
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  steps: z.object({ total: z.int(), done: z.int(), failed: z.int(), running: z.int() }),
+});
+export type RunSummary = z.infer<typeof runSummarySchema>;

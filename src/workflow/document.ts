@@ -1,0 +1,104 @@
+/**
+ * The workflow document: what people write in YAML or JSON and what planners produce.
+ *
+ * The zod schema here is the only definition of the file format: the TypeScript type, the published JSON
+ * Schema and the shape check of `validate` all derive from it. What a schema cannot say (cycles, unknown
+ * dependencies, unproduced inputs) is checked by the graph.
+ */
+import { z } from "zod";
+import { durationSchema, envKeySchema, idSchema } from "./names.ts";
+
+/** Bounds of a workflow (L8); exceeding one is `E_LIMIT`. */
+export const WORKFLOW_LIMITS = {
+  steps: 100_000,
+  dependenciesPerStep: 10_000,
+  maxParallel: 10_000,
+  maxAttempts: 100,
+  expressionChars: 4_096,
+} as const;
+
+/** Steps of one run that may be in flight at once when the workflow does not say. */
+export const DEFAULT_MAX_PARALLEL = 16;
+
+export const retrySchema = z.strictObject({
+  maxAttempts: z.int().min(1).optional().describe("Attempts in all, the first included. Default 3."),
+  initial: durationSchema.optional().describe("Delay before the second attempt. Default 1s."),
+  factor: z.number().min(1).optional().describe("Growth of the delay per attempt. Default 2."),
+  max: durationSchema.optional().describe("Upper bound of the delay. Default 30s."),
+  jitter: z.number().min(0).max(1).optional().describe("Share of the delay that is spread. Default 0.2."),
+});
+
+export const stepSchema = z.strictObject({
+  id: idSchema,
+  agent: idSchema.describe("The role that does the step."),
+  task: idSchema.describe("The task of that role."),
+  description: z.string().optional(),
+  inputs: z.record(z.string(), z.unknown()).optional(),
+  outputs: z.array(envKeySchema).optional().describe("Environment keys that this step's result writes."),
+  dependsOn: z.array(idSchema).optional(),
+  when: z.string().optional().describe("CEL; false: the step is done with outcome skipped."),
+  join: z
+    .union([z.enum(["all", "any"]), z.int().min(1)])
+    .optional()
+    .describe("How many dependencies must be done. Default all."),
+  onFailure: z.enum(["fail", "continue", "recover"]).optional().describe("Default fail."),
+  priority: z.number().optional().describe("Among the ready steps of the run; higher first. Default 0."),
+  retry: retrySchema.optional(),
+  timeout: durationSchema.optional().describe("From dispatch to result of one dispatch."),
+});
+
+export const workflowSchema = z.strictObject({
+  name: idSchema.optional(),
+  description: z.string().optional(),
+  inputs: z.record(z.string(), z.unknown()).optional().describe("Defaults, overridden by the submission."),
+  maxParallel: z.int().min(1).optional(),
+  timeout: durationSchema.optional().describe("Of the whole run."),
+  defaults: z.strictObject({ retry: retrySchema.optional(), timeout: durationSchema.optional() }).optional(),
+  steps: z.array(stepSchema).min(1),
+  outputs: z.record(z.string(), z.unknown()).optional(),
+});
+
+/** A workflow as written: plain data, JSON-serialisable. */
+export type WorkflowDocument = z.infer<typeof workflowSchema>;
+/** One step as written. */
+export type WorkflowStepDocument = z.infer<typeof stepSchema>;
+export type RetryDocument = z.infer<typeof retrySchema>;
+
+/** A retry policy with every default filled in; delays in milliseconds. */
+export interface RetryPolicy {
+  maxAttempts: number;
+  initialMs: number;
+  factor: number;
+  maxMs: number;
+  jitter: number;
+}
+
+export const DEFAULT_RETRY: RetryPolicy = {
+  maxAttempts: 3,
+  initialMs: 1_000,
+  factor: 2,
+  maxMs: 30_000,
+  jitter: 0.2,
+};
+
+/** A step with every default filled in: what the graph stores and the runtime executes. */
+export interface WorkflowStep {
+  readonly id: string;
+  /** Position in the document; ties in priority are broken by it. */
+  readonly index: number;
+  /** The role that does it. */
+  readonly agent: string;
+  readonly task: string;
+  readonly description: string | undefined;
+  readonly inputs: Readonly<Record<string, unknown>>;
+  readonly outputs: readonly string[];
+  readonly dependsOn: readonly string[];
+  readonly when: string | undefined;
+  /** How many dependencies must be closed well before this step may start. */
+  readonly joinCount: number;
+  readonly onFailure: "fail" | "continue" | "recover";
+  readonly priority: number;
+  readonly retry: RetryPolicy;
+  /** From dispatch to result of one dispatch, in ms. */
+  readonly timeoutMs: number | undefined;
+}
