@@ -82,7 +82,10 @@ export interface TaskDefinition<Inputs extends z.ZodType = z.ZodType, Outputs ex
   idempotent?: boolean;
   /** Milliseconds that one run of it may take. */
   timeout?: string;
-  run(inputs: z.output<Inputs>, ctx: TaskContext): Promise<z.input<Outputs> | Handoff> | z.input<Outputs> | Handoff;
+  run(
+    inputs: z.output<Inputs>,
+    ctx: TaskContext,
+  ): Promise<z.input<Outputs> | Handoff> | z.input<Outputs> | Handoff;
 }
 
 export interface AgentDefinition {
