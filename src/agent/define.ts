@@ -71,12 +71,16 @@ export interface TaskDefinition<Inputs extends z.ZodType = z.ZodType, Outputs ex
   outputs?: Outputs;
   /** Environment keys that must be there for the planner to use this task. */
   needs?: readonly string[];
+  /** Environment keys that it takes when the plan or the environment has them; never required. */
+  uses?: readonly string[];
   /** Environment keys that its result writes. */
   gives?: readonly string[];
   /** CEL over `env` and `inputs`: whether the planner may use this task on this data. */
   when?: string;
   /** A number, or CEL over `env` and `inputs`. Default 1. */
   cost?: number | string;
+  /** Stands in for a cost expression that reads a key which a step of the plan has yet to write. */
+  estimate?: number;
   /** Words of a free-text goal that mean this task. */
   synonyms?: readonly string[];
   idempotent?: boolean;

@@ -6,9 +6,14 @@ export const capabilitySchema = z.object({
   name: idSchema.describe("The task's name."),
   description: z.string().optional(),
   needs: z.array(envKeySchema).default([]).describe("Environment keys that must be there before."),
+  uses: z
+    .array(envKeySchema)
+    .optional()
+    .describe("Keys that it takes when a step of the plan, or the environment, has them; never required."),
   gives: z.array(envKeySchema).default([]).describe("Environment keys that its result writes."),
   when: z.string().optional().describe("CEL over env and inputs: whether the task makes sense here."),
   cost: z.union([z.number().min(0), z.string()]).optional().describe("A number or CEL. Default 1."),
+  estimate: z.number().min(0).optional().describe("Stands in for a cost that cannot be known yet."),
   synonyms: z.array(z.string()).optional().describe("Words of a free-text goal that mean this task."),
   inputSchema: z.unknown().optional().describe("JSON Schema of the inputs."),
   outputSchema: z.unknown().optional().describe("JSON Schema of the outputs."),
