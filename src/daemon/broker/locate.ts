@@ -35,7 +35,8 @@ export interface LocateOptions {
 /** JetStream as the runtime uses it (republish, subject-wise expectations) is there from this version on. */
 export const OLDEST_SUPPORTED = { major: 2, minor: 9 } as const;
 
-const BINARY = process.platform === "win32" ? "nats-server.exe" : "nats-server";
+/** The file's name on this system. */
+export const BINARY = process.platform === "win32" ? "nats-server.exe" : "nats-server";
 const PROBE_TIMEOUT_MS = 10_000;
 
 /** Where fetched servers are kept, one folder each. */
@@ -72,7 +73,7 @@ export async function locateServer(options: LocateOptions): Promise<LocatedServe
 }
 
 /** The highest version in the cache; each entry is a folder `<version>-<origin>` with the binary in it. */
-async function newestCached(cache: string): Promise<Probed | undefined> {
+export async function newestCached(cache: string): Promise<Probed | undefined> {
   const entries = await readdir(cache).catch(() => []);
   let best: Probed | undefined;
   for (const entry of entries) {
@@ -82,13 +83,13 @@ async function newestCached(cache: string): Promise<Probed | undefined> {
   return best;
 }
 
-interface Probed {
+export interface Probed {
   path: string;
   version: ServerVersion;
 }
 
-/** A file on PATH that is too old or does not run is passed over, as a shell would not. */
-async function probe(path: string): Promise<Probed | undefined> {
+/** The nats-server at a path; undefined when it is none, too old, or does not run here. */
+export async function probe(path: string): Promise<Probed | undefined> {
   try {
     await access(path, constants.X_OK);
     if (!(await stat(path)).isFile()) return undefined;
