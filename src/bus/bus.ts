@@ -81,6 +81,18 @@ export interface LogFollower {
   close(): void;
 }
 
+export interface FollowOptions {
+  /** First sequence to deliver. Default 1. */
+  from?: number;
+  /**
+   * A live copy was lost and only found missing after a younger record of another subject was delivered
+   * (possible between servers of a cluster, where one connection can lose messages without breaking).
+   * With this callback the follower closes itself and calls it, and whoever folds starts again from an empty
+   * state; without it the missed record is delivered late, which is good enough for a display.
+   */
+  onDisorder?: (missedSeq: number) => void;
+}
+
 /** The runs' logs: ordered, durable, the only truth (L1). */
 export interface RunLog {
   append(run: string, entry: LogEntry, options?: AppendOptions): Promise<AppendOutcome>;
@@ -90,7 +102,7 @@ export interface RunLog {
    * Replays from `from` (default 1), then goes on live; heals its gaps. `onRecord` is called synchronously,
    * in order, each record once; it must not throw.
    */
-  follow(run: string, onRecord: (record: LogRecord) => void, options?: { from?: number }): Promise<LogFollower>;
+  follow(run: string, onRecord: (record: LogRecord) => void, options?: FollowOptions): Promise<LogFollower>;
   /** Whether the run has a log. */
   exists(run: string): Promise<boolean>;
   /** Ids of all runs that have a log. */
@@ -112,6 +124,26 @@ export interface TaskDelivery {
   nak(delayMs: number): void;
   /** In progress: restarts the ack-wait. */
   working(): void;
+}
+
+/** How long and how often a held task is kept. */
+export interface KeepAliveTerms {
+  /** The role's ack-wait; `working` is sent at least every third of it. */
+  ackWaitMs: number;
+  /** Stop after this long, so that a task that hangs past its deadline goes to another holder. */
+  forMs?: number;
+}
+
+/**
+ * Sends `working` for held tasks independently of the event loop that runs them, so that a task which
+ * blocks the loop for longer than the ack-wait is not given to another agent meanwhile (B4). Calls are
+ * cheap and never wait; a task is kept from the moment that `hold` returns.
+ */
+export interface KeepAlive {
+  /** Keeps the task, or changes the terms of one that is kept already. */
+  hold(delivery: Pick<TaskDelivery, "receipt" | "working">, terms: KeepAliveTerms): void;
+  release(delivery: Pick<TaskDelivery, "receipt">): void;
+  close(): void;
 }
 
 export interface Puller {
@@ -144,6 +176,8 @@ export interface TaskQueue {
   /** B3: `present` when the same dispatch is already queued or held. */
   push(task: TaskMessage): Promise<"queued" | "present">;
   pull(role: string, options: PullOptions<TaskDelivery>): Puller;
+  /** Only where the adapter can do better than a timer of the caller's own. */
+  keepAlive?(): KeepAlive;
   /** Whether the dispatch's task is still queued or held. */
   has(ref: DispatchRef): Promise<boolean>;
   /** Removes a dispatch's task, queued or held. True when something was removed. */
@@ -187,11 +221,16 @@ export interface LiveChannel {
   /** Asks the agent that runs the dispatch to stop. `false`: it answered no, or nobody answered in time. */
   cancel(ref: DispatchRef, reason: string, timeoutMs: number): Promise<boolean>;
   /** Serves cancel requests for a role; the listener answers only for dispatches that it holds. */
-  onCancel(role: string, listener: (ref: DispatchRef, reason: string) => Promise<boolean> | undefined): Subscription;
+  onCancel(
+    role: string,
+    listener: (ref: DispatchRef, reason: string) => Promise<boolean> | undefined,
+  ): Subscription;
   /** Asks the daemon about a dispatch. `undefined`: nobody answered in time. */
   ask(ref: DispatchRef, question: Question, timeoutMs: number): Promise<Answer | undefined>;
   /** Serves questions; `undefined` leaves the question to others. */
-  onAsk(listener: (ref: DispatchRef, question: Question) => Promise<Answer | undefined> | undefined): Subscription;
+  onAsk(
+    listener: (ref: DispatchRef, question: Question) => Promise<Answer | undefined> | undefined,
+  ): Subscription;
   /** Announces roles to the daemons. `undefined`: nobody answered in time. */
   hello(message: HelloMessage, timeoutMs: number): Promise<HelloReply | undefined>;
   onHello(listener: (message: HelloMessage) => Promise<HelloReply>): Subscription;
@@ -213,9 +252,12 @@ export interface PresenceBoard {
   list(timeoutMs?: number): Promise<AgentPresence[]>;
 }
 
-/** Stands in a message for a value that was too large for it. */
+/**
+ * Names bytes in the artifact store. With `holds: "value"` it stands in a message for a value that was too
+ * large for it (`claim-check.ts`); without, it is a file that a task put there on purpose.
+ */
 export interface ArtifactRef {
-  $artifact: { name: string; bytes: number };
+  $artifact: { name: string; bytes: number; holds?: "value" };
 }
 
 /** Large payloads, by claim check. Names are unique; nothing is ever overwritten. */

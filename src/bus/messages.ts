@@ -89,15 +89,7 @@ export const envUpdateSchema = z.object({
 });
 export type EnvUpdateMessage = z.infer<typeof envUpdateSchema>;
 
-export const CONTROL_VERBS = [
-  "cancel",
-  "pause",
-  "resume",
-  "retry",
-  "signal",
-  "approve",
-  "reject",
-] as const;
+export const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
 export const controlSchema = z.object({
   v: version,
   verb: z.enum(CONTROL_VERBS),
@@ -114,9 +106,7 @@ export const observedSchema = z.object({
   epoch: z.int().min(1),
   dispatched: z.array(dispatchRefSchema.omit({ run: true }).extend({ at: epochMs })).default([]),
   started: z
-    .array(
-      dispatchRefSchema.omit({ run: true, role: true }).extend({ agent: z.string(), at: epochMs }),
-    )
+    .array(dispatchRefSchema.omit({ run: true, role: true }).extend({ agent: z.string(), at: epochMs }))
     .default([]),
 });
 export type ObservedMessage = z.infer<typeof observedSchema>;
@@ -153,8 +143,6 @@ export const decisionSchema = z.discriminatedUnion("type", [
   }),
   /** The run's own time-out passed. */
   z.object({ ...decisionBase, type: z.literal("run-timed-out"), afterMs: z.number() }),
-  /** A retry's back-off is over: the step may be dispatched again. */
-  z.object({ ...decisionBase, type: z.literal("retry-due"), step: stepRefSchema, n: dispatchNumber }),
   /** The task is gone and the log has no result (L10). */
   z.object({ ...decisionBase, type: z.literal("lost"), step: stepRefSchema, n: dispatchNumber }),
   /** A failed step goes on with another capability that gives the same keys. */
@@ -233,15 +221,18 @@ export const envChangeSchema = z.object({
 });
 export type EnvChangeMessage = z.infer<typeof envChangeSchema>;
 
-/** Every hop of a step from one role to another. */
+/**
+ * Work passes from role to role: along the graph (`flow`: the steps whose results made this one ready), or
+ * because an agent gave its step away (`handoff`). Published when the receiving dispatch is given out.
+ */
 export const handoffHopSchema = z.object({
   run: idSchema,
   step: stepRefSchema,
   n: dispatchNumber,
-  from: z.object({ role: idSchema, task: idSchema, agent: z.string().optional() }),
+  kind: z.enum(["flow", "handoff"]),
+  from: z.array(z.object({ step: stepRefSchema, role: idSchema })),
   to: z.object({ role: idSchema, task: idSchema }),
   reason: z.string(),
-  seq: z.int(),
 });
 export type HandoffHopMessage = z.infer<typeof handoffHopSchema>;
 
@@ -317,7 +308,15 @@ export const agentPresenceSchema = z.object({
 });
 export type AgentPresence = z.infer<typeof agentPresenceSchema>;
 
-export const RUN_STATUSES = ["planning", "running", "paused", "waiting", "done", "failed", "cancelled"] as const;
+export const RUN_STATUSES = [
+  "planning",
+  "running",
+  "paused",
+  "waiting",
+  "done",
+  "failed",
+  "cancelled",
+] as const;
 export type RunStatus = (typeof RUN_STATUSES)[number];
 
 /** A line of `datahammer runs`. A view: rebuilt from the log whenever it is in doubt (L1). */

@@ -1,0 +1,119 @@
+/**
+ * The claim check: a value too large for a message travels through the artifact store, and a reference
+ * stands in its place.
+ *
+ * Owns when a value is checked in and how it is found again; not where bytes are kept (the artifact store)
+ * nor how they look (the codec: the artifact's body is the one-field object `{ value }`, encoded like any
+ * message, so that its first byte tells the encoding).
+ *
+ * A reference that stands for a value is marked `holds: "value"` and is redeemed for whoever reads it; one
+ * without the mark names a file that a task stored on purpose, and is handed on as it is.
+ */
+import { InvalidInputError } from "../workflow/errors.ts";
+import type { ArtifactRef, ArtifactStore } from "./bus.ts";
+import { decodeBody, encodeBody } from "./codec.ts";
+
+/** A value whose encoding is larger than this is checked in (L8). */
+export const CLAIM_CHECK_BYTES = 256 * 1024;
+/** Values of one message together stay below this, well under the smallest usual broker payload of 1 MiB. */
+export const MESSAGE_VALUES_BYTES = 512 * 1024;
+/** The largest value that may be checked in (L8). */
+export const MAX_VALUE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Replaces values that are too large by references. Gives back the very same object when none is.
+ * @throws InvalidInputError `E_UNSERIALISABLE` naming the place, or `E_VALUE_TOO_LARGE` with both numbers.
+ */
+export async function checkIn(
+  artifacts: ArtifactStore,
+  run: string,
+  values: Record<string, unknown>,
+): Promise<Record<string, unknown>> {
+  // The usual case costs one small encoding and no waiting.
+  if (encodeBody(values).length <= CLAIM_CHECK_BYTES) return values;
+  const sized = Object.entries(values).map(([key, value]) => {
+    const body = encodeBody({ value });
+    if (body.length > MAX_VALUE_BYTES) throw tooLarge(key, body.length);
+    return { key, body };
+  });
+  // Largest first, until each alone and all together are small enough.
+  sized.sort((a, b) => b.body.length - a.body.length);
+  let total = sized.reduce((sum, { body }) => sum + body.length, 0);
+  const checked = { ...values };
+  for (const { key, body } of sized) {
+    if (body.length <= CLAIM_CHECK_BYTES && total <= MESSAGE_VALUES_BYTES) break;
+    const { $artifact } = await artifacts.put(run, body);
+    checked[key] = { $artifact: { ...$artifact, holds: "value" } } satisfies ArtifactRef;
+    total -= body.length;
+  }
+  return checked;
+}
+
+/**
+ * Puts the values back in the place of their references, at any depth. Gives back the very same value when
+ * there is nothing to redeem.
+ * @throws NotFoundError when the artifact was purged; InvalidInputError when its body cannot be read.
+ */
+export async function redeem(artifacts: ArtifactStore, value: unknown): Promise<unknown> {
+  return holdsReference(value) ? replaceReferences(artifacts, value) : value;
+}
+
+/** Whether a value is a reference that stands for a value. */
+export function isClaimCheck(value: unknown): value is ArtifactRef {
+  if (typeof value !== "object" || value === null || !("$artifact" in value)) return false;
+  const { $artifact } = value;
+  return (
+    typeof $artifact === "object" &&
+    $artifact !== null &&
+    "holds" in $artifact &&
+    $artifact.holds === "value" &&
+    "name" in $artifact &&
+    typeof $artifact.name === "string"
+  );
+}
+
+function holdsReference(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return false;
+  if (isClaimCheck(value)) return true;
+  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
+    if (holdsReference(inner)) return true;
+  }
+  return false;
+}
+
+async function replaceReferences(artifacts: ArtifactStore, value: unknown): Promise<unknown> {
+  if (!holdsReference(value)) return value;
+  if (isClaimCheck(value)) return fetchValue(artifacts, value);
+  if (Array.isArray(value)) return Promise.all(value.map((inner) => replaceReferences(artifacts, inner)));
+  const pairs = Object.entries(value as Record<string, unknown>).map(
+    async ([key, inner]) => [key, await replaceReferences(artifacts, inner)] as const,
+  );
+  return Object.fromEntries(await Promise.all(pairs));
+}
+
+async function fetchValue(artifacts: ArtifactStore, ref: ArtifactRef): Promise<unknown> {
+  const decoded = decodeBody(await artifacts.get(ref), MAX_VALUE_BYTES);
+  if (decoded.ok && typeof decoded.value === "object" && decoded.value !== null && "value" in decoded.value) {
+    return decoded.value.value;
+  }
+  const problem = decoded.ok ? "it is no { value } object" : decoded.problem;
+  throw new InvalidInputError(
+    "E_ARTIFACT_UNREADABLE",
+    `artifact "${ref.$artifact.name}" holds no value: ${problem}`,
+    {
+      remedy: "Produce the value again: rerun the step that wrote it.",
+      data: { artifact: ref.$artifact.name },
+    },
+  );
+}
+
+function tooLarge(key: string, bytes: number): InvalidInputError {
+  return new InvalidInputError(
+    "E_VALUE_TOO_LARGE",
+    `"${key}" has ${bytes} bytes, the bound is ${MAX_VALUE_BYTES}`,
+    {
+      remedy: "Write it to a file or with artifacts.put, and pass the path or reference.",
+      data: { key, actualBytes: bytes, maxBytes: MAX_VALUE_BYTES },
+    },
+  );
+}

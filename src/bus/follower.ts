@@ -1,0 +1,209 @@
+/**
+ * Following one run's log: replay, then live copies, stitched into one gapless sequence (B2).
+ *
+ * Owns the order of delivery. Owns no connection: it is offered live copies, and reads the stored log
+ * through a `LogSource`. Every adapter follows through this class, so they heal alike.
+ *
+ *  - Live copies say which sequence was the previous one on their subject. A copy whose predecessor has not
+ *    been delivered reveals a loss; the log is then read again from the last delivered sequence on.
+ *  - Copies that arrive during a read wait in a bounded buffer; when it overflows it is dropped, and the
+ *    log is read once more instead (L8).
+ *  - A read that fails is tried again with a growing delay until it works or the follower is closed.
+ */
+import { UnreachableError } from "../workflow/errors.ts";
+import type { Clock, LogFollower, LogRecord } from "./bus.ts";
+
+/** A stored record with the subject that it is stored under. */
+export interface StoredRecord {
+  subject: string;
+  record: LogRecord;
+}
+
+/** The live copy of a record; `subject` is that of the stored record. */
+export interface LiveCopy extends StoredRecord {
+  /** The sequence before this one on the same subject; 0: none. */
+  lastOnSubject: number;
+}
+
+export interface LogSource {
+  read(run: string, from: number): AsyncIterable<StoredRecord>;
+  /** Sequence of the run's last stored record, told by the leader; 0: none. */
+  lastSeq(run: string): Promise<number>;
+}
+
+export interface FollowerOptions {
+  source: LogSource;
+  clock: Clock;
+  run: string;
+  from: number;
+  onRecord: (record: LogRecord) => void;
+  /** Called when an older record turned up after a younger one was delivered; the follower is closed. */
+  onDisorder?: ((missedSeq: number) => void) | undefined;
+  /** Called once when the follower closes, to end its subscription. */
+  onClose: () => void;
+}
+
+/** Live copies that wait while the log is read. */
+const MAX_WAITING_COPIES = 10_000;
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 5_000;
+
+export class RunFollower implements LogFollower {
+  readonly caughtUp: Promise<number>;
+  readonly #options: FollowerOptions;
+  /** Sequence of the last delivered record: all of the run up to it was delivered. */
+  #delivered: number;
+  readonly #lastOnSubject = new Map<string, number>();
+  #waiting: LiveCopy[] = [];
+  #overflowed = false;
+  /** The read in progress; live copies wait meanwhile. */
+  #reading: Promise<void> | undefined;
+  /** Where the next read must begin, when a loss was seen. */
+  #missingFrom: number | undefined;
+  #closed = false;
+  #retry: { timer: unknown; go: () => void } | undefined;
+  #settle: { resolve: (seq: number) => void; reject: (error: Error) => void } | undefined;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#delivered = options.from - 1;
+    this.caughtUp = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    // Whoever does not wait for it must not be ended by its rejection.
+    this.caughtUp.then(undefined, () => undefined);
+    this.heal();
+  }
+
+  /** Takes a live copy, in the order in which copies arrive. */
+  offer(copy: LiveCopy): void {
+    if (this.#closed) return;
+    if (this.#reading === undefined) {
+      this.#take(copy);
+    } else if (this.#waiting.length < MAX_WAITING_COPIES) {
+      this.#waiting.push(copy);
+    } else {
+      this.#waiting = [];
+      this.#overflowed = true;
+    }
+  }
+
+  /** Reads what is stored beyond the last delivered record. Called at the start and after every reconnect. */
+  heal(): void {
+    this.#missingFrom = Math.min(this.#missingFrom ?? Number.POSITIVE_INFINITY, this.#delivered + 1);
+    this.#retry?.go();
+    void this.#drain();
+  }
+
+  async sync(): Promise<number> {
+    if (this.#closed) throw closedError(this.#options.run);
+    const last = await this.#options.source.lastSeq(this.#options.run);
+    if (last > this.#delivered && !this.#closed) {
+      this.heal();
+      await this.#drain();
+      if (this.#closed) throw closedError(this.#options.run);
+    }
+    return Math.max(last, this.#options.from - 1);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#waiting = [];
+    this.#retry?.go();
+    this.#settle?.reject(closedError(this.#options.run));
+    this.#options.onClose();
+  }
+
+  /** Reads until nothing is known to be missing; one at a time. */
+  #drain(): Promise<void> {
+    this.#reading ??= this.#readMissing();
+    return this.#reading;
+  }
+
+  async #readMissing(): Promise<void> {
+    // `#reading` is set before the first line below runs, and cleared in the same turn in which the last
+    // copy was taken: no copy can fall between the read and the live stream.
+    await undefined;
+    let delayMs = RETRY_MIN_MS;
+    while (this.#missingFrom !== undefined && !this.#closed) {
+      const from = this.#missingFrom;
+      this.#missingFrom = undefined;
+      try {
+        for await (const stored of this.#options.source.read(this.#options.run, from)) {
+          if (this.#closed) break;
+          this.#deliver(stored);
+        }
+        delayMs = RETRY_MIN_MS;
+      } catch {
+        // The broker is away: what it has kept is still there when it comes back.
+        this.#missingFrom = Math.min(from, this.#delivered + 1);
+        await this.#pause(delayMs);
+        delayMs = Math.min(delayMs * 2, RETRY_MAX_MS);
+        continue;
+      }
+      this.#takeWaiting();
+    }
+    this.#reading = undefined;
+    this.#settle?.resolve(this.#delivered);
+    this.#settle = undefined;
+  }
+
+  #takeWaiting(): void {
+    const copies = this.#waiting;
+    this.#waiting = [];
+    for (const copy of copies) this.#take(copy);
+    if (this.#overflowed) {
+      this.#overflowed = false;
+      this.#missingFrom ??= this.#delivered + 1;
+    }
+  }
+
+  #take(copy: LiveCopy): void {
+    if (this.#closed) return;
+    const known = this.#lastOnSubject.get(copy.subject) ?? this.#options.from - 1;
+    if (copy.lastOnSubject > known) {
+      // A predecessor was lost on the way: this copy will be met again when the log is read.
+      this.#missingFrom = Math.min(
+        this.#missingFrom ?? Number.POSITIVE_INFINITY,
+        known + 1,
+        this.#delivered + 1,
+      );
+      void this.#drain();
+      return;
+    }
+    this.#deliver(copy);
+  }
+
+  #deliver({ subject, record }: StoredRecord): void {
+    const known = this.#lastOnSubject.get(subject) ?? this.#options.from - 1;
+    if (record.seq <= known) return;
+    if (record.seq <= this.#delivered && this.#options.onDisorder !== undefined) {
+      this.close();
+      this.#options.onDisorder(record.seq);
+      return;
+    }
+    this.#lastOnSubject.set(subject, record.seq);
+    this.#delivered = Math.max(this.#delivered, record.seq);
+    this.#options.onRecord(record);
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        this.#options.clock.clearTimeout(timer);
+        this.#retry = undefined;
+        resolve();
+      };
+      const timer = this.#options.clock.setTimeout(go, delayMs);
+      this.#retry = { timer, go };
+    });
+  }
+}
+
+function closedError(run: string): UnreachableError {
+  return new UnreachableError("E_CLOSED", `The follower of run ${run} was closed`, {
+    remedy: "Follow the run again over an open connection.",
+    data: { run },
+  });
+}

@@ -1,0 +1,37 @@
+/** Large payloads of the memory bus, copied in and out as over a wire. */
+import { NotFoundError } from "../../workflow/errors.ts";
+import type { ArtifactRef, ArtifactStore } from "../bus.ts";
+import type { MemoryConnection } from "./connection.ts";
+
+export class MemoryArtifacts implements ArtifactStore {
+  readonly #connection: MemoryConnection;
+
+  constructor(connection: MemoryConnection) {
+    this.#connection = connection;
+  }
+
+  async put(run: string, bytes: Uint8Array): Promise<ArtifactRef> {
+    const { store } = this.#connection.open();
+    store.subjects.recordsOf(run);
+    const name = `${run}/${++store.nextName}`;
+    store.artifacts.set(name, bytes.slice());
+    return { $artifact: { name, bytes: bytes.length } };
+  }
+
+  async get(ref: ArtifactRef): Promise<Uint8Array> {
+    const { store } = this.#connection.open();
+    const bytes = store.artifacts.get(ref.$artifact.name);
+    if (bytes !== undefined) return bytes.slice();
+    throw new NotFoundError("E_ARTIFACT_GONE", `Artifact ${ref.$artifact.name} does not exist`, {
+      remedy: "It was removed with its run. Run the work again to produce it anew.",
+      data: { name: ref.$artifact.name },
+    });
+  }
+
+  async purge(run: string): Promise<number> {
+    const { store } = this.#connection.open();
+    const names = [...store.artifacts.keys()].filter((name) => name.startsWith(`${run}/`));
+    for (const name of names) store.artifacts.delete(name);
+    return names.length;
+  }
+}

@@ -1,0 +1,97 @@
+/** The run logs of the memory bus: stored bytes in, parsed records out. Follows through `RunFollower`. */
+import type {
+  AppendOptions,
+  AppendOutcome,
+  FollowOptions,
+  LogEntry,
+  LogFollower,
+  LogRecord,
+  RunLog,
+} from "../bus.ts";
+import { assertFits } from "../codec.ts";
+import { RunFollower, type StoredRecord } from "../follower.ts";
+import { addressOf, decodeRecord, encodeEntry } from "../record.ts";
+import type { MemoryConnection } from "./connection.ts";
+import type { LogSubscriber, StoredMessage } from "./store.ts";
+
+export class MemoryLog implements RunLog {
+  readonly #connection: MemoryConnection;
+
+  constructor(connection: MemoryConnection) {
+    this.#connection = connection;
+  }
+
+  async append(run: string, entry: LogEntry, options: AppendOptions = {}): Promise<AppendOutcome> {
+    const { store } = this.#connection.open();
+    const subject = store.subjects.record(run, addressOf(entry));
+    const bytes = encodeEntry(entry);
+    assertFits(bytes, store.maxPayloadBytes, `The ${entry.kind} record of run ${run}`);
+    const stored = store.append(run, subject, bytes, options.expectLast);
+    if (!stored.ok) return { ok: false, lastSeq: stored.seq };
+    if (entry.kind === "submit" || entry.kind === "control")
+      store.arrivals.push(`${subject}.${stored.seq}`, bytes);
+    return { ok: true, seq: stored.seq };
+  }
+
+  async *read(run: string, options: { from?: number; to?: number } = {}): AsyncIterable<LogRecord> {
+    const { from = 1, to = Number.POSITIVE_INFINITY } = options;
+    for await (const { record } of this.#stored(run, from, to)) yield record;
+  }
+
+  async follow(
+    run: string,
+    onRecord: (record: LogRecord) => void,
+    options: FollowOptions = {},
+  ): Promise<LogFollower> {
+    const { store } = this.#connection.open();
+    store.subjects.recordsOf(run);
+    const subscriber: LogSubscriber = {
+      run,
+      offer: (message, lastOnSubject) => follower.offer({ ...this.#decode(message), lastOnSubject }),
+    };
+    const follower = new RunFollower({
+      run,
+      onRecord,
+      from: options.from ?? 1,
+      onDisorder: options.onDisorder,
+      clock: store.clock,
+      source: {
+        read: (id, from) => this.#stored(id, from, Number.POSITIVE_INFINITY),
+        lastSeq: async (id) => this.#connection.open().store.records(id).at(-1)?.seq ?? 0,
+      },
+      onClose: () => {
+        store.logSubscribers.delete(subscriber);
+        release();
+      },
+    });
+    store.logSubscribers.add(subscriber);
+    const release = this.#connection.onClose(() => follower.close());
+    return follower;
+  }
+
+  async exists(run: string): Promise<boolean> {
+    return this.#connection.open().store.records(run).length > 0;
+  }
+
+  async list(): Promise<string[]> {
+    return this.#connection.open().store.runIds();
+  }
+
+  async purge(run: string): Promise<number> {
+    return this.#connection.open().store.purge(run);
+  }
+
+  async *#stored(run: string, from: number, to: number): AsyncGenerator<StoredRecord> {
+    const { store } = this.#connection.open();
+    // What is stored now: later records are the live stream's.
+    for (const message of [...store.records(run)]) {
+      if (message.seq >= from && message.seq <= to) yield this.#decode(message);
+    }
+  }
+
+  #decode(message: StoredMessage): StoredRecord {
+    const record = decodeRecord(message, message.bytes);
+    if (record.kind === "unreadable") this.#connection.countUnreadable();
+    return { subject: message.subject, record };
+  }
+}

@@ -1,0 +1,77 @@
+/** The queue of runs that wait for an orchestrator, and the way in for submissions and controls. */
+import type { Puller, PullOptions, RunDelivery, RunQueue } from "../bus.ts";
+import { parseSubject } from "../subjects.ts";
+import type { MemoryConnection } from "./connection.ts";
+import type { QueueItem, Taker } from "./queue.ts";
+import type { SwarmStore } from "./store.ts";
+
+const EMPTY = new Uint8Array(0);
+
+export class MemoryRuns implements RunQueue {
+  readonly #connection: MemoryConnection;
+
+  constructor(connection: MemoryConnection) {
+    this.#connection = connection;
+  }
+
+  async push(run: string): Promise<"queued" | "present"> {
+    const { store } = this.#connection.open();
+    return store.orchestrate.push(store.subjects.orchestrate(run), EMPTY);
+  }
+
+  pull(options: PullOptions<RunDelivery>): Puller {
+    const { store } = this.#connection.open();
+    const queue = store.orchestrate;
+    const taker: Taker = {
+      inTransit: 0,
+      slots: () => (this.#connection.closed ? 0 : options.slots()),
+      take: (item) => {
+        const parsed = parseSubject(item.subject);
+        if (parsed?.is === "orchestrate") options.onDelivery(this.#delivery(parsed.run, item, store));
+      },
+    };
+    queue.join(taker);
+    const release = this.#connection.onClose(() => queue.leave(taker));
+    return {
+      wake: () => queue.pump(),
+      stop: async () => {
+        release();
+        queue.leave(taker);
+      },
+    };
+  }
+
+  #delivery(run: string, item: QueueItem, { orchestrate }: SwarmStore): RunDelivery {
+    const whileOpen = (act: () => void): void => {
+      if (!this.#connection.closed) act();
+    };
+    return {
+      run,
+      deliveryCount: item.deliveries,
+      ack: async () => whileOpen(() => orchestrate.ack(item)),
+      nak: (delayMs) => whileOpen(() => orchestrate.nak(item, delayMs)),
+      working: () => whileOpen(() => orchestrate.working(item)),
+    };
+  }
+
+  async serveArrivals(): Promise<{ stop(): Promise<void> }> {
+    const { store } = this.#connection.open();
+    const taker: Taker = {
+      inTransit: 0,
+      slots: () => (this.#connection.closed ? 0 : 1),
+      take: (item) => {
+        const parsed = parseSubject(item.subject.slice(0, item.subject.lastIndexOf(".")));
+        if (parsed?.is === "record") store.orchestrate.push(store.subjects.orchestrate(parsed.run), EMPTY);
+        store.arrivals.ack(item);
+      },
+    };
+    store.arrivals.join(taker);
+    const release = this.#connection.onClose(() => store.arrivals.leave(taker));
+    return {
+      stop: async () => {
+        release();
+        store.arrivals.leave(taker);
+      },
+    };
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What one swarm has stored in memory: the log, the queues, artifacts, the run index. Outlives connections,
+ * as the real broker's store does.
+ */
+import type { Clock } from "../bus.ts";
+import type { RoleSettings } from "../messages.ts";
+import { type Subjects, subjectsOf } from "../subjects.ts";
+import type { Deliver } from "./network.ts";
+import { WorkQueue } from "./queue.ts";
+
+export interface StoredMessage {
+  run: string;
+  subject: string;
+  seq: number;
+  ts: number;
+  bytes: Uint8Array;
+}
+
+export interface LogSubscriber {
+  run: string;
+  offer(message: StoredMessage, lastOnSubject: number): void;
+}
+
+export interface CoreListener {
+  family: string;
+  listen(subject: string, bytes: Uint8Array, reply: ((bytes: Uint8Array) => void) | undefined): void;
+}
+
+/** The broker's default for orchestrator tasks: they are held for as long as their run lasts. */
+const RUNS_IN_FLIGHT = 10_000;
+
+export class SwarmStore {
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+  readonly deliver: Deliver;
+  readonly maxPayloadBytes: number;
+  #seq = 0;
+  readonly #runs = new Map<string, StoredMessage[]>();
+  readonly #lastOnSubject = new Map<string, number>();
+  readonly logSubscribers = new Set<LogSubscriber>();
+  readonly coreListeners = new Set<CoreListener>();
+  readonly roles = new Map<string, { settings: RoleSettings; queue: WorkQueue }>();
+  /** Tasks of roles that have no queue yet wait here, as they do in the real stream. */
+  readonly homeless = new Map<string, Map<string, Uint8Array>>();
+  readonly orchestrate: WorkQueue;
+  readonly arrivals: WorkQueue;
+  readonly artifacts = new Map<string, Uint8Array>();
+  readonly index = new Map<string, Uint8Array>();
+  /** Called with a role whose queue was just made. */
+  readonly roleArrivals = new Set<(role: string) => void>();
+  /** Cards of the agents that are present, each with its numbers of the moment. */
+  readonly present = new Set<() => Uint8Array>();
+  nextName = 0;
+
+  constructor(
+    swarm: string,
+    clock: Clock,
+    deliver: Deliver,
+    options: { maxPayloadBytes: number; runAckWaitMs: number },
+  ) {
+    this.subjects = subjectsOf(swarm);
+    this.clock = clock;
+    this.deliver = deliver;
+    this.maxPayloadBytes = options.maxPayloadBytes;
+    const runs = { inFlight: RUNS_IN_FLIGHT, ackWaitMs: options.runAckWaitMs };
+    this.orchestrate = new WorkQueue(clock, deliver, runs);
+    this.arrivals = new WorkQueue(clock, deliver, runs);
+  }
+
+  /** Stores a message and sends its live copies. `undefined` as `expectLast`: whatever is there. */
+  append(
+    run: string,
+    subject: string,
+    bytes: Uint8Array,
+    expectLast: number | undefined,
+  ): { ok: boolean; seq: number } {
+    const last = this.#lastOnSubject.get(subject) ?? 0;
+    if (expectLast !== undefined && expectLast !== last) return { ok: false, seq: last };
+    const message = { run, subject, seq: ++this.#seq, ts: this.clock.now(), bytes };
+    const records = this.#runs.get(run);
+    if (records === undefined) this.#runs.set(run, [message]);
+    else records.push(message);
+    this.#lastOnSubject.set(subject, message.seq);
+    for (const subscriber of this.logSubscribers) {
+      if (subscriber.run !== run) continue;
+      this.deliver({ kind: "record", subject }, () => subscriber.offer(message, last));
+    }
+    return { ok: true, seq: message.seq };
+  }
+
+  records(run: string): readonly StoredMessage[] {
+    return this.#runs.get(run) ?? [];
+  }
+
+  runIds(): string[] {
+    return [...this.#runs.keys()];
+  }
+
+  purge(run: string): number {
+    const records = this.#runs.get(run);
+    if (records === undefined) return 0;
+    for (const record of records) this.#lastOnSubject.delete(record.subject);
+    this.#runs.delete(run);
+    return records.length;
+  }
+}

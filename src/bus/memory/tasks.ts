@@ -1,0 +1,173 @@
+/** The roles' work queues of the memory bus. */
+import { InvalidInputError } from "../../workflow/errors.ts";
+import type { Puller, PullOptions, RoleStatus, TaskDelivery, TaskQueue } from "../bus.ts";
+import { assertFits, encodeBody, parseBody } from "../codec.ts";
+import {
+  DEFAULT_ROLE_SETTINGS,
+  type DispatchRef,
+  type RoleSettings,
+  roleSettingsSchema,
+  type TaskMessage,
+  taskSchema,
+} from "../messages.ts";
+import { parseSubject } from "../subjects.ts";
+import type { MemoryConnection } from "./connection.ts";
+import { type QueueItem, type Taker, WorkQueue } from "./queue.ts";
+import type { SwarmStore } from "./store.ts";
+
+export class MemoryTasks implements TaskQueue {
+  readonly #connection: MemoryConnection;
+
+  constructor(connection: MemoryConnection) {
+    this.#connection = connection;
+  }
+
+  async ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings> {
+    const { store } = this.#connection.open();
+    store.subjects.tasksOf(settings.role);
+    const known = store.roles.get(settings.role);
+    const checked = roleSettingsSchema.safeParse({
+      ...DEFAULT_ROLE_SETTINGS,
+      ...known?.settings,
+      ...settings,
+    });
+    if (!checked.success) throw invalidSettings(settings.role, checked.error.issues[0]?.message ?? "invalid");
+    if (known !== undefined) {
+      known.settings = checked.data;
+      known.queue.settings = checked.data;
+      known.queue.pump();
+    } else {
+      const queue = new WorkQueue(store.clock, store.deliver, checked.data);
+      store.roles.set(settings.role, { settings: checked.data, queue });
+      for (const [subject, bytes] of store.homeless.get(settings.role) ?? []) queue.push(subject, bytes);
+      store.homeless.delete(settings.role);
+      for (const arrive of store.roleArrivals) arrive(settings.role);
+    }
+    return checked.data;
+  }
+
+  async roles(): Promise<RoleStatus[]> {
+    const { store } = this.#connection.open();
+    return [...store.roles.values()].map(({ settings, queue }) => ({
+      ...settings,
+      queued: queue.queued,
+      held: queue.held,
+    }));
+  }
+
+  async push(task: TaskMessage): Promise<"queued" | "present"> {
+    const { store } = this.#connection.open();
+    const subject = store.subjects.task(task);
+    const role = store.roles.get(task.role);
+    const bytes = encodeBody(task, role?.settings.encoding);
+    assertFits(bytes, store.maxPayloadBytes, `The task ${task.run}/${task.step}`);
+    if (role !== undefined) return role.queue.push(subject, bytes);
+    const waiting = store.homeless.get(task.role) ?? new Map<string, Uint8Array>();
+    store.homeless.set(task.role, waiting);
+    if (waiting.has(subject)) return "present";
+    waiting.set(subject, bytes);
+    return "queued";
+  }
+
+  pull(role: string, options: PullOptions<TaskDelivery>): Puller {
+    const { store } = this.#connection.open();
+    store.subjects.tasksOf(role);
+    const taker: Taker = {
+      inTransit: 0,
+      slots: () => (this.#connection.closed ? 0 : options.slots()),
+      take: (item) => this.#take(store, role, item, options),
+    };
+    // A puller that came before its role's queue waits for it, as a pull request to the broker would.
+    const join = (arrived: string): void => {
+      if (arrived !== role) return;
+      store.roleArrivals.delete(join);
+      store.roles.get(role)?.queue.join(taker);
+    };
+    if (store.roles.has(role)) join(role);
+    else store.roleArrivals.add(join);
+    const leave = (): void => {
+      store.roleArrivals.delete(join);
+      store.roles.get(role)?.queue.leave(taker);
+    };
+    const release = this.#connection.onClose(leave);
+    return {
+      wake: () => store.roles.get(role)?.queue.pump(),
+      stop: async () => {
+        release();
+        leave();
+      },
+    };
+  }
+
+  #take(store: SwarmStore, role: string, item: QueueItem, options: PullOptions<TaskDelivery>): void {
+    const queue = store.roles.get(role)?.queue;
+    if (queue === undefined) return;
+    const setAside = (problem: string): void => {
+      queue.ack(item);
+      this.#connection.countUnreadable();
+      options.onUnreadable?.({ subject: item.subject, problem });
+    };
+    const parsed = parseBody(taskSchema, item.bytes);
+    if (!parsed.ok) {
+      setAside(parsed.problem);
+      return;
+    }
+    if (store.subjects.task(parsed.value) !== item.subject) {
+      setAside("the body names another dispatch");
+      return;
+    }
+    const whileOpen = (act: () => void): void => {
+      if (!this.#connection.closed) act();
+    };
+    options.onDelivery({
+      task: parsed.value,
+      deliveryCount: item.deliveries,
+      receipt: `${item.subject}#${item.deliveries}`,
+      ack: () => whileOpen(() => queue.ack(item)),
+      nak: (delayMs) => whileOpen(() => queue.nak(item, delayMs)),
+      working: () => whileOpen(() => queue.working(item)),
+    });
+  }
+
+  async has(ref: DispatchRef): Promise<boolean> {
+    const { store } = this.#connection.open();
+    const subject = store.subjects.task(ref);
+    return (
+      store.roles.get(ref.role)?.queue.has(subject) ?? store.homeless.get(ref.role)?.has(subject) ?? false
+    );
+  }
+
+  async remove(ref: DispatchRef): Promise<boolean> {
+    const { store } = this.#connection.open();
+    const subject = store.subjects.task(ref);
+    return (
+      store.roles.get(ref.role)?.queue.remove(subject) ??
+      store.homeless.get(ref.role)?.delete(subject) ??
+      false
+    );
+  }
+
+  async removeRun(run: string): Promise<number> {
+    const { store } = this.#connection.open();
+    store.subjects.tasksOfRun(run);
+    let removed = 0;
+    const ofRun = (subject: string): boolean => {
+      const parsed = parseSubject(subject);
+      return parsed?.is === "task" && parsed.run === run;
+    };
+    for (const { queue } of store.roles.values()) {
+      for (const subject of [...queue.subjects()].filter(ofRun)) if (queue.remove(subject)) removed++;
+    }
+    for (const waiting of store.homeless.values()) {
+      for (const subject of [...waiting.keys()].filter(ofRun)) if (waiting.delete(subject)) removed++;
+    }
+    return removed;
+  }
+}
+
+function invalidSettings(role: string, problem: string): InvalidInputError {
+  return new InvalidInputError("E_ROLE", `The settings of role ${role} are not valid: ${problem}`, {
+    remedy: "Give inFlight from 1, ackWaitMs from 1000, and encoding json or msgpack.",
+    data: { role },
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * Log entries as bytes and back: which schema belongs to which kind, shared by every adapter.
+ *
+ * A record whose body does not parse, or whose body names another run than its subject, keeps its place in
+ * the log as `unreadable` and changes nothing (L9).
+ */
+import type { z } from "zod";
+import type { LogEntry, LogRecord } from "./bus.ts";
+import { encodeBody, parseBody } from "./codec.ts";
+import {
+  controlSchema,
+  decisionSchema,
+  envUpdateSchema,
+  observedSchema,
+  resultSchema,
+  submitSchema,
+} from "./messages.ts";
+import { type LogAddress, parseSubject } from "./subjects.ts";
+
+const SCHEMAS = {
+  submit: submitSchema,
+  result: resultSchema,
+  env: envUpdateSchema,
+  control: controlSchema,
+  observed: observedSchema,
+  decision: decisionSchema,
+} satisfies Record<LogEntry["kind"], z.ZodType>;
+
+export function addressOf(entry: LogEntry): LogAddress {
+  return entry.kind === "result" ? { kind: "result", role: entry.role } : { kind: entry.kind };
+}
+
+export function encodeEntry(entry: LogEntry): Uint8Array {
+  return encodeBody(entry.body);
+}
+
+/** A stored message as a record. `subject` is the stored or the republished one. */
+export function decodeRecord(
+  stored: { run: string; subject: string; seq: number; ts: number },
+  bytes: Uint8Array,
+): LogRecord {
+  const { run, subject, seq, ts } = stored;
+  const unreadable = (problem: string): LogRecord => ({ run, seq, ts, kind: "unreadable", subject, problem });
+  const address = parseSubject(subject);
+  if (address?.is !== "record" && address?.is !== "live-record")
+    return unreadable("not a subject of the log");
+  const parsed = parseBody<z.ZodType>(SCHEMAS[address.kind], bytes);
+  if (!parsed.ok) return unreadable(parsed.problem);
+  // The schema of a kind and the body type of that kind are paired by SCHEMAS; TypeScript cannot follow
+  // the pair through the union, hence the one cast.
+  const entry = {
+    kind: address.kind,
+    body: parsed.value,
+    ...(address.kind === "result" ? { role: address.role } : undefined),
+  } as LogEntry;
+  if (entry.kind === "result" && entry.body.run !== run)
+    return unreadable(`the body names run ${entry.body.run}`);
+  return { run, seq, ts, ...entry };
+}
