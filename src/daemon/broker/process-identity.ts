@@ -47,20 +47,23 @@ export async function isAlive(pid: number, mark: string | undefined): Promise<bo
   return now === undefined || now === mark;
 }
 
-/** Every process whose command line has `argument` as an argument of its own. */
-export async function processesWithArgument(argument: string): Promise<number[]> {
+/**
+ * The processes that were started as `<program> -c <config>`, nothing more: what launchServer starts, and
+ * no editor or pager that happens to have the file open.
+ */
+export async function processesOfConfig(config: string): Promise<number[]> {
   if (process.platform === "win32") return [];
-  if (process.platform !== "linux") {
-    const lines = ((await ps(["-A", "-o", "pid=,args="])) ?? "").split("\n");
-    return lines
-      .filter((line) => `${line} `.includes(` ${argument} `))
-      .map((line) => Number.parseInt(line, 10));
-  }
   const found: number[] = [];
+  if (process.platform !== "linux") {
+    for (const line of ((await ps(["-A", "-o", "pid=,args="])) ?? "").split("\n")) {
+      if (line.endsWith(` -c ${config}`)) found.push(Number.parseInt(line, 10));
+    }
+    return found;
+  }
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const line = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => ""); // ended meanwhile
-    if (line.split("\0").includes(argument)) found.push(Number(entry));
+    const line = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => ""); // It may just have ended.
+    if (line.endsWith(`\0-c\0${config}\0`)) found.push(Number(entry));
   }
   return found;
 }

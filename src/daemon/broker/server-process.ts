@@ -13,10 +13,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { UnreachableError } from "../../workflow/errors.ts";
+import { writeWhole } from "./private-file.ts";
 import { isAtLeast, type ServerVersion } from "./server-version.ts";
 
 /** Largest message that the managed server takes; larger values travel by claim check (L8). */
@@ -42,6 +43,8 @@ export interface ServerSettings {
   /** `always`: every write is on disk before it is acknowledged. Default `interval`. */
   fsync?: "always" | "interval";
   startTimeoutMs?: number;
+  /** Gives the start up. */
+  signal?: AbortSignal;
   /** Lines that are added to the configuration as they are. */
   extraConfig?: string;
 }
@@ -80,7 +83,7 @@ export async function launchServer(settings: ServerSettings): Promise<ServerProc
   await mkdir(settings.storeDir, { recursive: true, mode: 0o700 });
   await removePortsFiles(folder);
   const config = configPath(folder);
-  await writePrivate(config, configText(settings));
+  await writeWhole(config, configText(settings)); // S1
 
   // What the server says before it has read its configuration; its log has the rest.
   const errFile = join(folder, "server.err");
@@ -106,7 +109,6 @@ export async function launchServer(settings: ServerSettings): Promise<ServerProc
   const letGo = leash(pid);
   void exited.then(letGo);
 
-  const port = await waitForPort(settings, pid, exited);
   const stop = async (first: NodeJS.Signals): Promise<ServerExit> => {
     trySignal(pid, child, first);
     // A stopped (SIGSTOP) or stuck server does not answer; SIGKILL works on both.
@@ -119,6 +121,10 @@ export async function launchServer(settings: ServerSettings): Promise<ServerProc
     bound.abort();
     return exit;
   };
+  const port = await waitForPort(settings, pid, exited).catch(async (error: unknown) => {
+    await stop("SIGKILL"); // Whatever went wrong, none is left behind.
+    throw error;
+  });
   return {
     pid,
     port,
@@ -149,7 +155,6 @@ export function configText(settings: ServerSettings): string {
     `ports_file_dir: ${quoted(settings.folder)}`,
     `authorization { token: ${quoted(settings.token)} }`,
     `max_payload: ${MAX_PAYLOAD_BYTES}`,
-    // The client tells lost connections by its own pings; the server's default of two minutes is kept.
     `log_file: ${quoted(join(settings.folder, "server.log"))}`,
     `logfile_size_limit: ${LOG_BYTES}`,
     "jetstream {",
@@ -173,14 +178,13 @@ async function waitForPort(
   });
   const bound = settings.startTimeoutMs ?? START_TIMEOUT_MS;
   for (let waited = 0; exit === undefined && waited < bound; waited += POLL_MS) {
+    settings.signal?.throwIfAborted();
     const port = await readPort(settings.folder, pid);
     if (port !== undefined) return port;
     await delay(POLL_MS);
   }
   const words = await lastWords(settings.folder, pid);
   if (exit === undefined) {
-    process.kill(pid, "SIGKILL");
-    await exited;
     throw new UnreachableError(
       "E_BROKER_START",
       `nats-server ${settings.version.text} took no connections within ${bound} ms. ${words}`,
@@ -229,11 +233,6 @@ async function lastWords(folder: string, pid: number): Promise<string> {
     .map((line) => line.replace(/^.*\[(FTL|ERR)\] /, ""));
   const said = [...(await read("server.err")).trim().split("\n"), ...log].filter((line) => line !== "");
   return said.length === 0 ? "It gave no reason." : `It said: ${said.slice(-3).join(" | ")}`;
-}
-
-async function writePrivate(path: string, text: string): Promise<void> {
-  await writeFile(path, text, { mode: 0o600 });
-  await chmod(path, 0o600); // The mode above is for new files only.
 }
 
 /**
