@@ -12,7 +12,10 @@ export const capabilitySchema = z.object({
     .describe("Keys that it takes when a step of the plan, or the environment, has them; never required."),
   gives: z.array(envKeySchema).default([]).describe("Environment keys that its result writes."),
   when: z.string().optional().describe("CEL over env and inputs: whether the task makes sense here."),
-  cost: z.union([z.number().min(0), z.string()]).optional().describe("A number or CEL. Default 1."),
+  cost: z
+    .union([z.number().min(0), z.string()])
+    .optional()
+    .describe("A number or CEL. Default 1."),
   estimate: z.number().min(0).optional().describe("Stands in for a cost that cannot be known yet."),
   synonyms: z.array(z.string()).optional().describe("Words of a free-text goal that mean this task."),
   inputSchema: z.unknown().optional().describe("JSON Schema of the inputs."),

@@ -15,10 +15,21 @@ export const WORKFLOW_LIMITS = {
   maxParallel: 10_000,
   maxAttempts: 100,
   expressionChars: 4_096,
+  /** Longest time-out of a step or a run: one year. */
+  timeoutMs: 31_536_000_000,
 } as const;
 
 /** Steps of one run that may be in flight at once when the workflow does not say. */
 export const DEFAULT_MAX_PARALLEL = 16;
+
+/** Step properties of the file format that are refused, because this version would not act on them. */
+export const UNEXECUTED_STEP_PROPERTIES: ReadonlySet<string> = new Set([
+  "forEach",
+  "repeat",
+  "compensate",
+  "approval",
+  "timeouts",
+]);
 
 export const retrySchema = z.strictObject({
   maxAttempts: z.int().min(1).optional().describe("Attempts in all, the first included. Default 3."),

@@ -1,0 +1,265 @@
+/**
+ * The shape of a workflow document: properties, types, bounds.
+ *
+ * Each step is checked by itself, and of a step that is not right the parts that are (its id, dependencies,
+ * outputs) are kept: a misspelt property in one step must not hide, nor invent, graph errors elsewhere.
+ */
+import { z } from "zod";
+import {
+  retrySchema,
+  stepSchema,
+  UNEXECUTED_STEP_PROPERTIES,
+  WORKFLOW_LIMITS,
+  type WorkflowDocument,
+  type WorkflowStepDocument,
+  workflowSchema,
+} from "./document.ts";
+import type { IssueList, IssuePath } from "./issues.ts";
+import { envKeySchema, idSchema, parseDuration } from "./names.ts";
+
+/** A step as far as it could be read. */
+export interface SketchedStep {
+  readonly index: number;
+  /** Undefined when it has none that is valid. */
+  readonly id: string | undefined;
+  readonly dependsOn: readonly string[];
+  readonly outputs: readonly string[];
+  readonly when: string | undefined;
+  readonly inputs: unknown;
+  /** How many dependencies must be closed; undefined: all. */
+  readonly join: number | undefined;
+  /** The whole step, when nothing is wrong with its shape. */
+  readonly document: WorkflowStepDocument | undefined;
+}
+
+export interface SketchedWorkflow {
+  readonly steps: readonly SketchedStep[];
+  readonly outputs: unknown;
+  /** The whole document, when nothing is wrong with its shape. */
+  readonly document: WorkflowDocument | undefined;
+}
+
+const headerSchema = workflowSchema.extend({ steps: z.array(z.unknown()).min(1) });
+const LONGEST_SHOWN_VALUE = 60;
+
+/** Reads the document's shape, reporting to `issues`. Undefined: there are no steps to look at further. */
+export function readShape(input: unknown, issues: IssueList): SketchedWorkflow | undefined {
+  const header = headerSchema.safeParse(input);
+  if (!header.success) reportSchemaIssues(header.error, input, [], undefined, issues);
+  const stepInputs = isRecord(input) && Array.isArray(input.steps) ? input.steps : [];
+  if (stepInputs.length > WORKFLOW_LIMITS.steps) {
+    issues.add(
+      "E_LIMIT",
+      ["steps"],
+      `The workflow has ${stepInputs.length} steps, more than the ${WORKFLOW_LIMITS.steps} allowed. Split it into several workflows.`,
+    );
+    return undefined;
+  }
+  if (header.success) checkHeaderBounds(header.data, issues);
+  const steps = stepInputs.map((step, index) => sketchStep(step, index, issues));
+  if (steps.length === 0) return undefined;
+
+  const documents = steps.flatMap((step) => (step.document ? [step.document] : []));
+  const complete = header.success && documents.length === steps.length;
+  return {
+    steps,
+    outputs: isRecord(input) ? input.outputs : undefined,
+    document: complete ? { ...header.data, steps: documents } : undefined,
+  };
+}
+
+function sketchStep(input: unknown, index: number, issues: IssueList): SketchedStep {
+  const raw = isRecord(input) ? input : {};
+  const id = idSchema.safeParse(raw.id).data;
+  const parsed = stepSchema.safeParse(input);
+  if (parsed.success) checkStepBounds(parsed.data, index, issues);
+  else reportSchemaIssues(parsed.error, input, ["steps", index], id, issues);
+
+  const dependsOn = [...new Set(validItems(raw.dependsOn, idSchema))];
+  const join = stepSchema.shape.join.safeParse(raw.join).data;
+  const joinCount = join === "any" ? 1 : typeof join === "number" ? join : undefined;
+  if (joinCount !== undefined && joinCount > dependsOn.length && typeof join === "number") {
+    issues.add(
+      "E_SCHEMA",
+      ["steps", index, "join"],
+      `join is ${join}, but the step has only ${count(dependsOn.length, "dependency", "dependencies")}.`,
+      id,
+    );
+  }
+  return {
+    index,
+    id,
+    dependsOn,
+    outputs: [...new Set(validItems(raw.outputs, envKeySchema))],
+    when: typeof raw.when === "string" ? raw.when : undefined,
+    inputs: isRecord(raw.inputs) ? raw.inputs : undefined,
+    join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.length),
+    document: parsed.data,
+  };
+}
+
+function validItems(value: unknown, schema: z.ZodType<string>): string[] {
+  if (!Array.isArray(value)) return [];
+  return value.filter((item): item is string => schema.safeParse(item).success);
+}
+
+function checkHeaderBounds(document: Omit<WorkflowDocument, "steps">, issues: IssueList): void {
+  const { maxParallel } = document;
+  if (maxParallel !== undefined && maxParallel > WORKFLOW_LIMITS.maxParallel) {
+    issues.add(
+      "E_LIMIT",
+      ["maxParallel"],
+      `maxParallel is ${maxParallel}, more than the ${WORKFLOW_LIMITS.maxParallel} allowed.`,
+    );
+  }
+  checkTimeout(document.timeout, ["timeout"], undefined, issues);
+  checkTimeout(document.defaults?.timeout, ["defaults", "timeout"], undefined, issues);
+  checkAttempts(
+    document.defaults?.retry?.maxAttempts,
+    ["defaults", "retry", "maxAttempts"],
+    undefined,
+    issues,
+  );
+}
+
+function checkStepBounds(step: WorkflowStepDocument, index: number, issues: IssueList): void {
+  const dependencies = step.dependsOn?.length ?? 0;
+  if (dependencies > WORKFLOW_LIMITS.dependenciesPerStep) {
+    issues.add(
+      "E_LIMIT",
+      ["steps", index, "dependsOn"],
+      `The step depends on ${dependencies} others, more than the ${WORKFLOW_LIMITS.dependenciesPerStep} allowed. Join them in groups.`,
+      step.id,
+    );
+  }
+  checkTimeout(step.timeout, ["steps", index, "timeout"], step.id, issues);
+  checkAttempts(step.retry?.maxAttempts, ["steps", index, "retry", "maxAttempts"], step.id, issues);
+}
+
+function checkAttempts(
+  maxAttempts: number | undefined,
+  path: IssuePath,
+  step: string | undefined,
+  issues: IssueList,
+): void {
+  if (maxAttempts === undefined || maxAttempts <= WORKFLOW_LIMITS.maxAttempts) return;
+  const message = `maxAttempts is ${maxAttempts}, more than the ${WORKFLOW_LIMITS.maxAttempts} allowed.`;
+  issues.add("E_LIMIT", path, message, step);
+}
+
+function checkTimeout(
+  text: string | undefined,
+  path: IssuePath,
+  step: string | undefined,
+  issues: IssueList,
+): void {
+  if (text === undefined) return;
+  const milliseconds = parseDuration(text) ?? 0;
+  if (milliseconds < 1) issues.add("E_SCHEMA", path, `The timeout must be at least 1ms, is ${text}.`, step);
+  if (milliseconds > WORKFLOW_LIMITS.timeoutMs) {
+    const days = WORKFLOW_LIMITS.timeoutMs / 86_400_000;
+    issues.add("E_LIMIT", path, `The timeout is ${text}, more than the ${days}d allowed.`, step);
+  }
+}
+
+// ── from zod's words to an author's ──────────────────────────────────────────────────────────────────
+
+function reportSchemaIssues(
+  error: z.ZodError,
+  input: unknown,
+  prefix: IssuePath,
+  step: string | undefined,
+  issues: IssueList,
+): void {
+  for (const issue of error.issues) {
+    const inner = issue.path.filter((part) => typeof part !== "symbol");
+    const path = [...prefix, ...inner];
+    if (issue.code === "unrecognized_keys") {
+      for (const key of issue.keys) {
+        issues.add("E_SCHEMA", [...path, key], describeUnknownProperty(key, path, issues), step);
+      }
+    } else {
+      issues.add("E_SCHEMA", path, describeMismatch(issue, valueAt(input, inner), path), step);
+    }
+  }
+}
+
+function describeUnknownProperty(key: string, path: IssuePath, issues: IssueList): string {
+  const isStep = path[0] === "steps" && path.length === 2;
+  if (isStep && UNEXECUTED_STEP_PROPERTIES.has(key)) {
+    return `This version of DataHammer does not execute ${key}. Remove it from the step.`;
+  }
+  const known = knownProperties(path);
+  const nearest = issues.nearest(key, known, 3);
+  const hint = nearest === undefined ? `Allowed are ${known.join(", ")}.` : `Did you mean ${nearest}?`;
+  return `There is no property "${key}" here. ${hint}`;
+}
+
+function knownProperties(path: IssuePath): string[] {
+  if (path.at(-1) === "retry") return Object.keys(retrySchema.shape);
+  if (path[0] === "steps") return Object.keys(stepSchema.shape);
+  if (path.at(-1) === "defaults") return Object.keys(workflowSchema.shape.defaults.unwrap().shape);
+  return Object.keys(workflowSchema.shape);
+}
+
+const TYPE_NAMES: Record<string, string> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  array: "a list",
+  object: "a map of properties",
+  record: "a map of names to values",
+};
+
+function describeMismatch(issue: z.core.$ZodIssue, value: unknown, path: IssuePath): string {
+  const name = path.length === 0 ? "The workflow" : String(path.at(-1));
+  const subject = typeof path.at(-1) === "number" ? `Item ${path.at(-1)} of ${path.at(-2)}` : name;
+  if (value === undefined) {
+    return path.length === 0 ? "The workflow is empty." : `${subject} is missing.`;
+  }
+  const actual = `is ${describeValue(value)}`;
+  switch (issue.code) {
+    case "invalid_type": {
+      const quoteHint = issue.expected === "string" && value !== null && typeof value !== "object";
+      const hint = quoteHint ? ' Put it in quotes: "…".' : "";
+      return `${subject} must be ${TYPE_NAMES[issue.expected] ?? issue.expected}, ${actual}.${hint}`;
+    }
+    case "invalid_value":
+      return `${subject} must be one of ${issue.values.map(String).join(", ")}, ${actual}.`;
+    case "invalid_union":
+      return `${subject} must be all, any, or a whole number of at least 1, ${actual}.`;
+    case "too_small":
+      return issue.origin === "array"
+        ? `${subject} must have at least ${issue.minimum === 1 ? "one entry" : `${issue.minimum} entries`}.`
+        : `${subject} must be at least ${issue.minimum}, ${actual}.`;
+    case "too_big":
+      return `${subject} must be at most ${issue.maximum}, ${actual}.`;
+    default:
+      return `${subject} ${issue.message}, ${actual}.`;
+  }
+}
+
+function describeValue(value: unknown): string {
+  if (value === null) return "empty";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > LONGEST_SHOWN_VALUE ? `${text.slice(0, LONGEST_SHOWN_VALUE)}…` : text;
+}
+
+function valueAt(input: unknown, path: IssuePath): unknown {
+  let value = input;
+  for (const part of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<string | number, unknown>)[part];
+  }
+  return value;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function count(amount: number, one: string, many: string): string {
+  return amount === 0 ? `no ${many}` : amount === 1 ? `one ${one}` : `${amount} ${many}`;
+}
