@@ -4,7 +4,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import puppeteer, { type Browser } from "puppeteer-core";
@@ -12,6 +12,7 @@ import { tryLock } from "../../src/daemon/broker/process-lock.ts";
 
 const ARGUMENTS = [
   "--no-sandbox", // The sandbox needs rights that an ordinary user in a container does not have.
+  "--no-zygote", // Its processes would be left for the system's first process to collect; some do not.
   "--disable-gpu",
   "--disable-dev-shm-usage",
   "--disable-quic",
@@ -21,6 +22,8 @@ const ARGUMENTS = [
   "--disable-sync",
   "--font-render-hinting=none",
 ];
+
+const PACKAGE = join(import.meta.dirname, "../../node_modules/@sparticuz/chromium/package.json");
 
 /** Starts a headless browser; the caller closes it. */
 export async function launchBrowser(): Promise<Browser> {
@@ -40,7 +43,8 @@ export async function launchBrowser(): Promise<Browser> {
 /** The folder with the unpacked browser: filled once per user, by one process, seen only when whole. */
 async function unpacked(): Promise<string> {
   const base = join(tmpdir(), `datahammer-browser-${process.getuid?.() ?? "user"}`);
-  const folder = join(base, "chromium-143");
+  const { version } = JSON.parse(await readFile(PACKAGE, "utf8")) as { version: string };
+  const folder = join(base, version);
   await mkdir(base, { recursive: true, mode: 0o700 });
   for (;;) {
     if (existsSync(folder)) return folder;
