@@ -1,0 +1,367 @@
+/**
+ * The agent host: serves the roles of one process on a swarm.
+ *
+ * It owns how many dispatches run at once, the pullers, the process's place in the swarm (announcement,
+ * presence, drain) and its lifecycle machine. What happens to one dispatch is `dispatch.ts`'s matter; the
+ * bus belongs to the caller, who closes it after `drain` or `stop`.
+ *
+ *  - H1 Over all roles of the process at most `concurrency` dispatches run; what a second role's puller
+ *    brought beyond that waits here, kept in progress, in the order of arrival.
+ *  - H2 A dispatch runs here at most once at a time, however often it is delivered.
+ *  - H3 A draining host starts nothing; what it has not started goes back to the queue at once.
+ */
+import type { Logger } from "pino";
+import { initialTransition, transition } from "xstate";
+import type { Bus, Clock, KeepAlive, Puller, Subscription, TaskDelivery } from "../bus/bus.ts";
+import type { DispatchRef } from "../bus/messages.ts";
+import { type AgentEvent, type AgentState, agentMachine, takesWork } from "../machines/agent.ts";
+import { InvalidInputError } from "../workflow/errors.ts";
+import { roleCard } from "./card.ts";
+import type { AgentDefinition } from "./define.ts";
+import { checkAgentDefinition } from "./define-agent.ts";
+import { Dispatch, type DispatchHost } from "./dispatch.ts";
+import { Joining } from "./joining.ts";
+import { timerKeepAlive } from "./timer-keep-alive.ts";
+import { wait } from "./waiting.ts";
+
+/** Dispatches that one process runs at once, over all of its roles. */
+export const DEFAULT_CONCURRENCY = 8;
+/** How long a drain waits for running tasks before it gives them back. */
+export const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
+/** How long a task that was told to stop by a drain may take to end. */
+const DRAIN_GRACE_MS = 2_000;
+/** Before a daemon has told a role's ack-wait, tasks are kept as if it were the shortest allowed. */
+const SHORTEST_ACK_WAIT_MS = 1_000;
+
+export interface ServeOptions {
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+  /** Unique in the swarm. */
+  id: string;
+  concurrency?: number;
+  /** Facts about the process, for the presence list. */
+  about: { pid: number; host: string; version: string };
+}
+
+export interface AgentStats {
+  running: number;
+  done: number;
+  failed: number;
+}
+
+/** An agent process at work. */
+export interface RunningAgent {
+  readonly id: string;
+  readonly roles: readonly string[];
+  /** Resolves when a daemon has answered for the first time: the roles' queues exist. */
+  readonly joined: Promise<void>;
+  /** Resolves when it has stopped: drained, stopped, or its bus was closed under it. */
+  readonly ended: Promise<void>;
+  state(): AgentState;
+  stats(): AgentStats;
+  /**
+   * Takes no more work, gives back what has not started, waits for what runs; after `timeoutMs` (default
+   * 30 s) fires the signals of what is left and gives it back. Idempotent.
+   */
+  drain(timeoutMs?: number): Promise<void>;
+  /** Drains without waiting for running tasks to end by themselves. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Joins a swarm with the given agents and serves their roles until drained or stopped.
+ *
+ * Delivery is at least once: a task may run again after a crash, and the first result in the log counts.
+ *
+ * @throws InvalidInputError when an agent's definition is wrong, two serve one role, or concurrency is.
+ */
+export async function serveAgent(
+  agents: readonly AgentDefinition[],
+  options: ServeOptions,
+): Promise<RunningAgent> {
+  const host = new AgentHost(agents, options);
+  try {
+    await host.start();
+  } catch (error) {
+    await host.stop();
+    throw error;
+  }
+  return host;
+}
+
+class AgentHost implements RunningAgent, DispatchHost {
+  readonly id: string;
+  readonly roles: readonly string[];
+  readonly joined: Promise<void>;
+  readonly ended: Promise<void>;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly keepAlive: KeepAlive;
+  readonly #agents: ReadonlyMap<string, AgentDefinition>;
+  readonly #concurrency: number;
+  readonly #about: ServeOptions["about"];
+  readonly #joining: Joining;
+  readonly #stopping = new AbortController();
+  /** Every dispatch in hand, waiting ones included, by its key. */
+  readonly #dispatches = new Map<string, Dispatch>();
+  readonly #ended = new Map<string, Promise<void>>();
+  /** Delivered beyond the free slots (H1). */
+  readonly #backlog: { key: string; dispatch: Dispatch }[] = [];
+  readonly #ackWaits = new Map<string, number>();
+  readonly #subscriptions: Subscription[] = [];
+  readonly #pullers: Puller[] = [];
+  #resolveEnded: () => void = () => undefined;
+  #snapshot = initialTransition(agentMachine)[0];
+  #withdraw: (() => Promise<void>) | undefined;
+  #draining: Promise<void> | undefined;
+  #running = 0;
+  #abandoned = 0;
+  #done = 0;
+  #failed = 0;
+
+  constructor(agents: readonly AgentDefinition[], options: ServeOptions) {
+    const { bus, clock, log, id, about, concurrency = DEFAULT_CONCURRENCY } = options;
+    this.#agents = byRole(agents);
+    if (!Number.isInteger(concurrency) || concurrency < 1) {
+      throw new InvalidInputError(
+        "E_CONCURRENCY",
+        `concurrency must be a whole number from 1, but is ${concurrency}`,
+        {
+          remedy: "Give how many tasks this process may run at once.",
+        },
+      );
+    }
+    this.id = id;
+    this.roles = [...this.#agents.keys()];
+    this.bus = bus;
+    this.clock = clock;
+    this.log = log.child({ agent: id });
+    this.#concurrency = concurrency;
+    this.#about = about;
+    this.keepAlive = bus.tasks.keepAlive?.() ?? timerKeepAlive(clock);
+    this.#joining = new Joining({
+      bus,
+      clock,
+      log: this.log,
+      hello: { v: 1, id, roles: agents.map(roleCard) },
+      onJoined: (settings) => {
+        for (const { role, ackWaitMs } of settings) this.#ackWaits.set(role, ackWaitMs);
+        this.#send({ type: "joined" });
+        this.#wake();
+      },
+    });
+    this.joined = this.#joining.joined;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  get stopped(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  async start(): Promise<void> {
+    const { bus } = this;
+    this.#subscriptions.push(bus.onStatus((status, reason) => this.#onStatus(status, reason)));
+    for (const role of this.roles) {
+      this.#subscriptions.push(bus.live.onCancel(role, (ref, reason) => this.#onCancel(ref, reason)));
+    }
+    const card = {
+      ...this.#about,
+      id: this.id,
+      roles: [...this.#agents.values()].map(roleCard),
+      startedAt: this.clock.now(),
+      concurrency: this.#concurrency,
+    };
+    const presence = await bus.presence.announce(card, () => this.stats());
+    this.#withdraw = () => presence.withdraw();
+    for (const [role, agent] of this.#agents) {
+      const puller = bus.tasks.pull(role, {
+        slots: () => this.#slots(),
+        onDelivery: (delivery) => this.#onDelivery(agent, delivery),
+        onUnreadable: (problem) => this.log.error(problem, "a task could not be read and was set aside"),
+      });
+      this.#pullers.push(puller);
+    }
+    this.#joining.begin();
+  }
+
+  state(): AgentState {
+    return this.#snapshot.value;
+  }
+
+  stats(): AgentStats {
+    return { running: this.#running, done: this.#done, failed: this.#failed };
+  }
+
+  ackWaitMs(role: string): number {
+    return this.#ackWaits.get(role) ?? SHORTEST_ACK_WAIT_MS;
+  }
+
+  drain(timeoutMs = DEFAULT_DRAIN_TIMEOUT_MS): Promise<void> {
+    this.#draining ??= this.#drain(timeoutMs);
+    return this.#draining;
+  }
+
+  async stop(): Promise<void> {
+    const draining = this.drain(0);
+    this.#abortAll("the agent was stopped");
+    await draining;
+  }
+
+  async #drain(timeoutMs: number): Promise<void> {
+    if (this.state() === "stopped") return;
+    this.#send({ type: "drain" });
+    this.log.info({ running: this.#running, timeoutMs }, "draining");
+    this.#joining.end();
+    await Promise.all(this.#pullers.map((puller) => puller.stop()));
+    for (const { key, dispatch } of this.#backlog.splice(0)) {
+      dispatch.giveBack(); // H3
+      this.#dispatches.delete(key);
+    }
+    const allEnded = Promise.all([...this.#ended.values()]).then(() => true);
+    const timeUp = (delayMs: number) => wait(this.clock, delayMs, this.stopped).then(() => false);
+    if (!(await Promise.race([allEnded, timeUp(timeoutMs)]))) {
+      this.#abortAll(`the agent is draining and waited ${timeoutMs} ms`);
+      await Promise.race([allEnded, timeUp(DRAIN_GRACE_MS)]);
+    }
+    this.#stopping.abort();
+    // Code that ignored its signal: the task goes back whether or not the code ends with the process.
+    for (const dispatch of this.#dispatches.values()) dispatch.giveBack();
+    for (const subscription of this.#subscriptions.splice(0)) subscription.close();
+    await this.#withdraw?.();
+    this.keepAlive.close();
+    this.#send({ type: "drained" });
+    this.#resolveEnded();
+    this.log.info({ done: this.#done, failed: this.#failed }, "stopped");
+  }
+
+  #abortAll(message: string): void {
+    for (const dispatch of this.#dispatches.values()) dispatch.abort("drain", message);
+  }
+
+  /**
+   * Slots that are free right now (H1). Code that was given up keeps running: up to `concurrency` of it is
+   * borne, what exceeds that holds its slot, so that hung tasks can never pile up without bound (L8).
+   */
+  #slots(): number {
+    if (!takesWork(this.state())) return 0;
+    const hung = Math.max(0, this.#abandoned - this.#concurrency);
+    return Math.max(0, this.#concurrency - this.#dispatches.size - hung);
+  }
+
+  #onDelivery(agent: AgentDefinition, delivery: TaskDelivery): void {
+    const key = dispatchKey(delivery.task);
+    const same = this.#dispatches.get(key);
+    if (same !== undefined) {
+      same.adopt(delivery); // H2
+      return;
+    }
+    const dispatch = new Dispatch(this, agent, delivery);
+    if (this.state() === "draining" || this.state() === "stopped") {
+      dispatch.giveBack(); // H3
+      return;
+    }
+    this.#dispatches.set(key, dispatch);
+    if (this.#running < this.#concurrency) this.#begin(key, dispatch);
+    else this.#backlog.push({ key, dispatch });
+  }
+
+  #begin(key: string, dispatch: Dispatch): void {
+    this.#running++;
+    const ended = dispatch.carryOut().then((end) => {
+      this.#running--;
+      if (end === "done" || end === "handoff") this.#done++;
+      else if (end === "failed") this.#failed++;
+      this.#dispatches.delete(key);
+      this.#ended.delete(key);
+      this.#watchAbandoned(dispatch);
+      this.#next();
+    });
+    this.#ended.set(key, ended);
+  }
+
+  /** Counts code that still runs although its dispatch is over. */
+  #watchAbandoned(dispatch: Dispatch): void {
+    if (dispatch.hanging === undefined) return;
+    this.#abandoned++;
+    void dispatch.hanging.then(() => {
+      this.#abandoned--;
+      this.#wake();
+    });
+  }
+
+  #next(): void {
+    if (this.state() === "draining" || this.state() === "stopped") return;
+    const waiting = this.#backlog.shift();
+    if (waiting !== undefined) this.#begin(waiting.key, waiting.dispatch);
+    else this.#wake();
+  }
+
+  #wake(): void {
+    for (const puller of this.#pullers) puller.wake();
+  }
+
+  #onCancel(ref: DispatchRef, reason: string): Promise<boolean> | undefined {
+    const key = dispatchKey(ref);
+    const dispatch = this.#dispatches.get(key);
+    if (dispatch === undefined) return undefined;
+    dispatch.abort("cancelled", reason === "" ? "cancelled" : `cancelled: ${reason}`);
+    return (this.#ended.get(key) ?? Promise.resolve()).then(() => true);
+  }
+
+  #onStatus(status: ReturnType<Bus["status"]>, reason: string): void {
+    if (status === "reconnecting") {
+      this.log.warn({ reason }, "the broker is out of reach; running tasks go on and their results wait");
+      this.#send({ type: "disconnected" });
+    } else if (status === "connected") {
+      this.#send({ type: "reconnected" });
+      this.log.info("connected again");
+      // The broker may have lost the queues, or a new daemon may not know this agent.
+      this.#joining.begin();
+      this.#wake();
+    } else if (this.state() !== "draining") {
+      this.log.error({ reason }, "the connection to the broker is closed for good; this agent has stopped");
+      this.#send({ type: "stop" });
+      this.#joining.end();
+      this.#stopping.abort();
+      this.#abortAll("the connection to the broker is closed");
+      this.keepAlive.close();
+      this.#resolveEnded();
+    }
+  }
+
+  #send(event: AgentEvent): void {
+    [this.#snapshot] = transition(agentMachine, this.#snapshot, event);
+  }
+}
+
+function byRole(agents: readonly AgentDefinition[]): Map<string, AgentDefinition> {
+  if (agents.length === 0) {
+    throw new InvalidInputError("E_NO_AGENTS", "there is no agent to serve", {
+      remedy: "Give at least one.",
+    });
+  }
+  const roles = new Map<string, AgentDefinition>();
+  for (const agent of agents) {
+    checkAgentDefinition(agent);
+    if (roles.has(agent.role)) {
+      throw new InvalidInputError(
+        "E_DUPLICATE_ROLE",
+        `two agents of one process serve the role "${agent.role}"`,
+        {
+          remedy: "Put all tasks of a role into one agent, or start a second process.",
+          data: { role: agent.role },
+        },
+      );
+    }
+    roles.set(agent.role, agent);
+  }
+  return roles;
+}
+
+function dispatchKey({ role, run, step, n }: DispatchRef): string {
+  return `${role}:${run}:${step}:${n}`;
+}
