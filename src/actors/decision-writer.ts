@@ -1,0 +1,116 @@
+/**
+ * Writes the decisions of one hold to the run's log (L3).
+ *
+ * It owns the epoch of the hold and the order of its decisions: one at a time, each expecting the last
+ * decision that was folded, each judged again at the moment of writing. It does not own what to decide.
+ *
+ *  - D1 A decision is written only if nobody else decided since the state it was made from.
+ *  - D2 Once another holder's claim is folded, nothing is written any more.
+ */
+import type { Bus } from "../bus/bus.ts";
+import type { DecisionMessage } from "../bus/messages.ts";
+import { UnreachableError } from "../workflow/errors.ts";
+
+type Omitted = "v" | "id" | "epoch" | "at";
+/** A decision without what the writer adds. */
+export type Proposal = DecisionMessage extends infer D
+  ? D extends unknown
+    ? Omit<D, Omitted>
+    : never
+  : never;
+
+/** What the writer needs of the hold. */
+export interface DecisionScene {
+  readonly epoch: number;
+  readonly lastDecisionSeq: number;
+  /** Epoch ms by the hold's reckoning (L7). */
+  now(): number;
+  newId(): string;
+  /** Resolves once the log is folded up to this sequence. */
+  folded(seq: number): Promise<void>;
+  /** Reads the log to its end from the leader. */
+  sync(): Promise<number>;
+  /** Resolves after a pause; early when the hold ends. */
+  pause(delayMs: number): Promise<void>;
+  /** The hold has ended: nothing may be written. */
+  over(): boolean;
+}
+
+const RETRY_MS = 500;
+
+export class DecisionWriter {
+  readonly #bus: Bus;
+  readonly #run: string;
+  readonly #scene: DecisionScene;
+  #epoch = 0;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(bus: Bus, run: string, scene: DecisionScene) {
+    this.#bus = bus;
+    this.#run = run;
+    this.#scene = scene;
+  }
+
+  /** The epoch of this hold; 0 before its claim. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** D2: whether another holder claimed the run since. */
+  get fenced(): boolean {
+    return this.#epoch > 0 && this.#scene.epoch > this.#epoch;
+  }
+
+  /** Claims the run: the first decision of a hold. Resolves with false when the hold ended before it could. */
+  async claim(holder: string): Promise<boolean> {
+    while (!this.#scene.over()) {
+      const epoch = this.#scene.epoch + 1;
+      if (await this.#write({ type: "claim", holder }, epoch)) {
+        if (this.#scene.epoch === epoch) {
+          this.#epoch = epoch;
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Decides when its turn comes. `make` is called then, on the state of that moment; undefined: no longer
+   * needed. Resolves once the decision is folded, or given up because the hold ended.
+   */
+  propose(make: () => Proposal | undefined): Promise<void> {
+    const turn = this.#tail.then(async () => {
+      while (!this.#scene.over() && !this.fenced) {
+        const proposal = make();
+        if (!proposal || (await this.#write(proposal, this.#epoch))) return;
+      }
+    });
+    this.#tail = turn;
+    return turn;
+  }
+
+  /** D1. True when it was stored and folded; false: look at the state again. */
+  async #write(proposal: Proposal, epoch: number): Promise<boolean> {
+    const scene = this.#scene;
+    const body = { ...proposal, v: 1, id: scene.newId(), epoch, at: scene.now() } as DecisionMessage;
+    try {
+      const outcome = await this.#bus.log.append(
+        this.#run,
+        { kind: "decision", body },
+        { expectLast: scene.lastDecisionSeq },
+      );
+      if (outcome.ok) {
+        await scene.folded(outcome.seq);
+        return true;
+      }
+      await scene.sync();
+    } catch (error) {
+      if (!(error instanceof UnreachableError)) throw error;
+      // The broker is away, and the append may or may not be in the log: wait, read on, look again.
+      await scene.pause(RETRY_MS);
+      if (!scene.over()) await scene.sync().catch(() => 0);
+    }
+    return false;
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The orchestrator agent: takes runs from their queue and holds them, as any agent takes tasks (L5).
+ *
+ * It owns which runs are held here and the keeping of their queue tasks: in progress while held, removed
+ * when a run has ended, given back when the daemon stops. It answers agents' questions about dispatches,
+ * of runs held here from memory, of others from their log.
+ */
+import type { Logger } from "pino";
+import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
+import type { Answer, DispatchRef, Question } from "../bus/messages.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import { type HoldContext, RunHold } from "./run-hold.ts";
+import type { RunPlanning } from "./run-planning.ts";
+
+/** Runs that one daemon holds at once, by default (L8). */
+export const DEFAULT_MAX_RUNS = 1_000;
+/** Held runs are reported in progress this often: a third of the shortest usual ack-wait. */
+const WORKING_MS = 3_000;
+/** A daemon that does not hold a run leaves its holder this long to answer a question. */
+const ANSWER_FOR_OTHERS_MS = 300;
+/** A run that could not be taken on is offered again after this. */
+const REOFFER_MS = 1_000;
+
+export interface OrchestratorAgentOptions {
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+  planning: RunPlanning;
+  /** Names this holder in claims. */
+  id: string;
+  newId(): string;
+  maxRuns?: number;
+}
+
+export class OrchestratorAgent {
+  readonly #options: OrchestratorAgentOptions;
+  readonly #held = new Map<string, { hold: RunHold; delivery: RunDelivery }>();
+  readonly #maxRuns: number;
+  #puller: Puller | undefined;
+  #questions: Subscription | undefined;
+  #keepTimer: unknown;
+  #stopping = false;
+
+  constructor(options: OrchestratorAgentOptions) {
+    this.#options = options;
+    this.#maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
+  }
+
+  /** Ids of the runs that are held here. */
+  get runs(): string[] {
+    return [...this.#held.keys()];
+  }
+
+  start(): void {
+    const { bus } = this.#options;
+    this.#questions = bus.live.onAsk((ref, question) => this.#answer(ref, question));
+    this.#puller = bus.runs.pull({
+      slots: () => (this.#stopping ? 0 : this.#maxRuns - this.#held.size),
+      onDelivery: (delivery) => void this.#take(delivery),
+    });
+    this.#keepWorking();
+  }
+
+  /** Gives every held run back and takes no more. What is out stays out: another daemon goes on with it. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    await this.#puller?.stop();
+    this.#questions?.close();
+    this.#options.clock.clearTimeout(this.#keepTimer);
+    await Promise.all([...this.#held.values()].map(({ hold }) => hold.release()));
+  }
+
+  async #take(delivery: RunDelivery): Promise<void> {
+    const { run } = delivery;
+    if (this.#stopping) return delivery.nak(0);
+    // The queue holds one task per run, so a second delivery is a redelivery: the older receipt is dead.
+    const held = this.#held.get(run);
+    if (held) {
+      held.delivery = delivery;
+      return;
+    }
+    const hold = new RunHold(run, this.#holdContext());
+    this.#held.set(run, { hold, delivery });
+    void hold.start();
+    const outcome = await hold.ended;
+    const receipt = this.#held.get(run)?.delivery ?? delivery;
+    this.#held.delete(run);
+    this.#puller?.wake();
+    if (outcome === "finished") await this.#remove(receipt);
+    else receipt.nak(this.#stopping ? 0 : REOFFER_MS);
+  }
+
+  /** The run has ended: its task goes, unless a control arrived while it went. */
+  async #remove(delivery: RunDelivery): Promise<void> {
+    const { bus, log } = this.#options;
+    try {
+      await delivery.ack();
+      if (await this.#isUnfinished(delivery.run)) await bus.runs.push(delivery.run);
+    } catch (error) {
+      // Unacked, the task comes again, and the next hold finds the run ended.
+      log.debug({ run: delivery.run, err: error }, "the task of an ended run stays for now");
+    }
+  }
+
+  async #isUnfinished(run: string): Promise<boolean> {
+    const fold = await this.#replay(run);
+    return fold.submission !== undefined && !fold.ended;
+  }
+
+  async #replay(run: string): Promise<RunFold> {
+    const fold = new RunFold(run);
+    for await (const record of this.#options.bus.log.read(run)) fold.apply(record);
+    return fold;
+  }
+
+  #answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
+    const held = this.#held.get(ref.run);
+    return held ? held.hold.answer(ref, question) : this.#answerFromLog(ref, question);
+  }
+
+  /** Any daemon may answer from the log; the holder is left the first word. */
+  async #answerFromLog(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
+    const { bus, clock, log } = this.#options;
+    await new Promise<void>((resolve) => {
+      clock.setTimeout(resolve, ANSWER_FOR_OTHERS_MS);
+    });
+    try {
+      if (!(await bus.log.exists(ref.run))) return { open: false, error: `there is no run ${ref.run}` };
+      const fold = await this.#replay(ref.run);
+      switch (question.q) {
+        case "open":
+          return { open: fold.isOpen(ref) };
+        case "env":
+          return { values: { ...fold.environment.values }, revision: fold.environment.revision };
+        case "verdict":
+          return fold.verdict(question.seq) ?? { error: "not in the log" };
+      }
+    } catch (error) {
+      log.debug({ ...ref, err: error }, "question could not be answered from the log");
+      return undefined;
+    }
+  }
+
+  #keepWorking(): void {
+    for (const { delivery } of this.#held.values()) delivery.working();
+    this.#keepTimer = this.#options.clock.setTimeout(() => this.#keepWorking(), WORKING_MS);
+  }
+
+  #holdContext(): HoldContext {
+    const { bus, clock, log, planning, id, newId } = this.#options;
+    return { bus, clock, log, planning, holder: id, newId };
+  }
+}

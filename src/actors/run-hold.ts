@@ -1,0 +1,633 @@
+/**
+ * A hold: one daemon's time as the orchestrator of one run, from claim to end, hand-over or fencing.
+ *
+ * It owns performing what the orchestrator actor decided: giving steps out, taking them back, writing
+ * decisions, arming timers, telling watchers. It does not own the run's state (the fold does, L1) nor the
+ * run's task in the queue (the orchestrator agent does, L5).
+ *
+ *  - H1 Nothing is performed before the log is read to its end and the claim is folded.
+ *  - H2 Everything that has arrived is folded before anything is performed (L2).
+ *  - H3 Never more than the run's `maxParallel` dispatches are out.
+ *  - H4 Once fenced, nothing is performed any more (L3).
+ */
+import type { Logger } from "pino";
+import { type Actor, createActor } from "xstate";
+import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
+import { checkIn } from "../bus/claim-check.ts";
+import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "../bus/messages.ts";
+import type { Effect } from "../fold/effect.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import { runSummaryOf } from "../fold/run-summary.ts";
+import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
+import { Deadlines } from "./deadlines.ts";
+import { DecisionWriter, type Proposal } from "./decision-writer.ts";
+import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
+import { Offers } from "./offers.ts";
+import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
+import type { RunPlanning } from "./run-planning.ts";
+
+/** Bounds of a hold (L8). */
+export const HOLD_LIMITS = {
+  /** A running dispatch that is cancelled is waited for this long, then fenced and given up. */
+  cancelWaitMs: 5_000,
+  /** A broker that is away is tried again after this. */
+  retryMs: 500,
+  /** After this much silence with work out, the log's end is read from the leader. */
+  silenceMs: 5_000,
+  /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
+  watchdogMs: 15_000,
+  watchdogBatch: 64,
+  /** How often a changed summary is put into the index. */
+  indexMs: 1_000,
+  /** How long an answer about an update waits for the fold to reach it. */
+  verdictWaitMs: 5_000,
+} as const;
+
+export interface HoldContext {
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+  planning: RunPlanning;
+  /** Who holds: the daemon's id. */
+  holder: string;
+  newId(): string;
+}
+
+/** How a hold ended. */
+export type HoldOutcome =
+  /** The run has ended, or there is nothing to hold: its task may be removed. */
+  | "finished"
+  /** Given back while the run goes on: another shall take it. */
+  | "released"
+  /** Another holder claimed the run. */
+  | "fenced";
+
+/** A dispatch that is out. */
+interface Flight {
+  ref: DispatchRef;
+  /** Monotonic ms of the push, or of the last look into the queue. */
+  seenAt: number;
+  started: boolean;
+}
+
+export class RunHold {
+  readonly run: string;
+  /** Resolves when the hold is over. Never rejects. */
+  readonly ended: Promise<HoldOutcome>;
+  readonly #context: HoldContext;
+  readonly #actor: Actor<OrchestratorLogic>;
+  readonly #writer: DecisionWriter;
+  readonly #deadlines: Deadlines;
+  readonly #observed = new ObservedBatch();
+  readonly #flights = new Map<string, Flight>();
+  readonly #waiters: { seq: number; resolve: () => void }[] = [];
+  readonly #pauses = new Set<() => void>();
+  #offers: Offers | undefined;
+  #follower: LogFollower | undefined;
+  #live: Subscription | undefined;
+  #settle: (outcome: HoldOutcome) => void = () => {};
+  #over = false;
+  #active = false;
+  #actScheduled = false;
+  #ending = false;
+  #claimedAt = { epochMs: 0, monotonicMs: 0 };
+  #heardAt = 0;
+  #summaryDirty = false;
+
+  constructor(run: string, context: HoldContext) {
+    this.run = run;
+    this.#context = context;
+    this.#actor = createActor(orchestratorLogic, { id: run, input: { run } });
+    this.#actor.start();
+    this.#deadlines = new Deadlines(context.clock, (key) => this.#onDeadline(key));
+    this.#writer = new DecisionWriter(context.bus, run, this.#decisionScene());
+    this.ended = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  get fold(): RunFold {
+    return this.#actor.getSnapshot().fold;
+  }
+
+  /** Dispatches that are out. */
+  get inFlight(): number {
+    return this.#flights.size;
+  }
+
+  /** Reads the log, claims the run and takes it on. Returns when the run is being worked on, or the hold is over. */
+  async start(): Promise<void> {
+    try {
+      await this.#takeOn();
+    } catch (error) {
+      if (this.#over) return;
+      this.#context.log.error({ run: this.run, err: error }, "run could not be taken on");
+      this.#close("released");
+    }
+  }
+
+  async #takeOn(): Promise<void> {
+    const { bus, log, holder, clock } = this.#context;
+    this.#follower = await bus.log.follow(this.run, (record) => this.#onRecord(record));
+    await this.#follower.caughtUp;
+    if (!this.fold.submission || this.fold.ended) return this.#close("finished");
+    this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
+    if (!(await this.#writer.claim(holder))) return;
+    this.#heardAt = clock.monotonic();
+    log.info({ run: this.run, epoch: this.#writer.epoch, status: this.fold.status }, "run claimed");
+    this.#active = true;
+    this.#resume();
+    this.#deadlines.set("silence", HOLD_LIMITS.silenceMs);
+    this.#deadlines.set("watchdog", HOLD_LIMITS.watchdogMs);
+    this.#markDirty(true);
+    this.#scheduleAct();
+  }
+
+  /** Gives the run back: what is out stays out, and whoever claims next goes on. */
+  async release(): Promise<void> {
+    if (this.#over) return;
+    await this.#flushObserved();
+    this.#close("released");
+  }
+
+  /** Answers an agent's question about a dispatch of this run. */
+  async answer(ref: DispatchRef, question: Question): Promise<Answer> {
+    const { fold } = this;
+    switch (question.q) {
+      case "open":
+        return { open: fold.isOpen(ref) };
+      case "env": {
+        const { values, revision } = fold.environment;
+        if (question.key === undefined) return { values: { ...values }, revision };
+        const entry = fold.environment.entry(question.key);
+        return entry
+          ? { values: { [question.key]: entry.value }, revision: entry.revision }
+          : { values: {}, revision: 0 };
+      }
+      case "verdict": {
+        await Promise.race([this.#folded(question.seq), this.#pause(HOLD_LIMITS.verdictWaitMs)]);
+        const verdict = fold.verdict(question.seq);
+        return verdict ?? { error: `no environment update is stored at sequence ${question.seq}` };
+      }
+    }
+  }
+
+  // ── folding ──────────────────────────────────────────────────────────────────────────────────────
+
+  #onRecord(record: LogRecord): void {
+    if (this.#over) return;
+    this.#actor.send({ type: "record", record });
+    this.#heardAt = this.#context.clock.monotonic();
+    if (record.kind === "decision" && record.body.type === "claim") this.#onClaim(record);
+    if (this.#active) {
+      for (const effect of this.#actor.getSnapshot().effects) this.#perform(effect);
+      if (record.kind === "result") this.#land(record.body.step);
+      this.#markDirty(false);
+      this.#scheduleAct();
+    }
+    while (this.#waiters[0] && this.#waiters[0].seq <= record.seq) this.#waiters.shift()?.resolve();
+  }
+
+  #onClaim(record: LogRecord & { kind: "decision" }): void {
+    if (record.body.epoch === this.fold.epoch && this.fold.holder === this.#context.holder) {
+      this.#claimedAt = { epochMs: record.ts, monotonicMs: this.#context.clock.monotonic() };
+    }
+    if (this.#writer.fenced) {
+      this.#context.log.warn(
+        { run: this.run, epoch: this.fold.epoch, holder: this.fold.holder },
+        "run was claimed by another",
+      );
+      this.#close("fenced");
+    }
+  }
+
+  /** A dispatch whose step moved on is no longer out. */
+  #land(step: string): void {
+    const flight = this.#flights.get(step);
+    if (!flight || this.fold.isOpen(flight.ref)) return;
+    this.#flights.delete(step);
+    this.#deadlines.clear(`time-out ${step}`);
+  }
+
+  /** Epoch ms: the claim's own time and what passed since, so that machines' clocks need not agree (L7). */
+  #now(): number {
+    return (
+      this.#claimedAt.epochMs + Math.round(this.#context.clock.monotonic() - this.#claimedAt.monotonicMs)
+    );
+  }
+
+  #folded(seq: number): Promise<void> {
+    if (this.fold.lastSeq >= seq || this.#over) return Promise.resolve();
+    return new Promise((resolve) => {
+      const at = this.#waiters.findIndex((waiter) => waiter.seq > seq);
+      this.#waiters.splice(at < 0 ? this.#waiters.length : at, 0, { seq, resolve });
+    });
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#context.clock.clearTimeout(timer);
+        this.#pauses.delete(wake);
+        resolve();
+      };
+      const timer = this.#context.clock.setTimeout(wake, delayMs);
+      this.#pauses.add(wake);
+    });
+  }
+
+  // ── performing ───────────────────────────────────────────────────────────────────────────────────
+
+  /** What the replayed state calls for: the effects that its log would have, and only the missing ones (L2). */
+  #resume(): void {
+    const { fold } = this;
+    for (const [step, out] of fold.dispatches) {
+      if (fold.isOpen(out.ref)) this.#fly(step, out.ref, out.startedAt !== undefined, out.dispatchedAt);
+    }
+    for (const step of fold.ready) if (!this.#flights.has(step)) this.#offer(step);
+    for (const step of fold.recovering) this.#recover(step);
+    if (fold.submission && !fold.graph) this.#plan();
+    if (fold.timeoutMs !== undefined) {
+      this.#deadlines.set("run time-out", (fold.startedAt ?? this.#now()) + fold.timeoutMs - this.#now());
+    }
+    // Watchers tell a repeated change by its revision.
+    for (const key of fold.environment.keys()) {
+      const entry = fold.environment.entry(key);
+      if (entry) this.#context.bus.live.publishEnv({ run: this.run, key, ...entry });
+    }
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case "plan":
+        return this.#plan();
+      case "offer":
+        this.#land(effect.step);
+        return this.#offer(effect.step);
+      case "recover":
+        return this.#recover(effect.step);
+      case "withdraw":
+        return this.#withdraw(effect.ref, effect.reason);
+      case "env":
+        return this.#context.bus.live.publishEnv(effect.change);
+      case "status":
+        return this.#markDirty(true);
+      case "ended":
+        return void this.#finish();
+    }
+  }
+
+  #scheduleAct(): void {
+    if (this.#actScheduled || this.#over) return;
+    this.#actScheduled = true;
+    // H2: the adapter hands over all that a packet held before microtasks run.
+    queueMicrotask(() => {
+      this.#actScheduled = false;
+      if (this.#active && !this.#over) this.#act();
+    });
+  }
+
+  #act(): void {
+    const due = this.fold.dueEnd();
+    if (due) return void this.#end();
+    if (this.fold.status !== "running") return;
+    const maxParallel = this.fold.graph?.maxParallel ?? 0;
+    while (this.#flights.size < maxParallel) {
+      const step = this.#offers?.take();
+      if (step === undefined) break;
+      if (this.fold.ready.has(step) && !this.#flights.has(step)) this.#dispatch(step);
+    }
+  }
+
+  #offer(step: string): void {
+    const { fold } = this;
+    const wait = fold.notBefore(step) - this.#now();
+    if (wait > 0) return this.#deadlines.set(`back-off ${step}`, wait);
+    if (!this.#offers && fold.graph) this.#offers = new Offers(fold.graph);
+    this.#offers?.add(step);
+  }
+
+  #dispatch(step: string): void {
+    const { bus } = this.#context;
+    const now = this.#now();
+    const timeoutMs = this.fold.graph?.step(step).timeoutMs;
+    const task = this.fold.taskOf(step, timeoutMs === undefined ? undefined : now + timeoutMs);
+    const ref = { run: this.run, step, n: task.n, role: task.role };
+    this.#fly(step, ref, false, now);
+    this.#observed.addDispatched(ref, now);
+    this.#scheduleObserved();
+    const from = task.handoff?.from ?? [];
+    if (from.length > 0) {
+      const handedOff = task.handoff?.reason !== undefined;
+      bus.live.publishHandoff({
+        ...ref,
+        kind: handedOff ? "handoff" : "flow",
+        from,
+        to: { role: task.role, task: task.task },
+        reason: task.handoff?.reason ?? `${from.map((source) => source.step).join(", ")} done`,
+      });
+    }
+    void this.#push(task);
+  }
+
+  #fly(step: string, ref: DispatchRef, started: boolean, dispatchedAt: number): void {
+    this.#flights.set(step, { ref, started, seenAt: this.#context.clock.monotonic() });
+    const timeoutMs = this.fold.graph?.step(step).timeoutMs;
+    if (timeoutMs !== undefined)
+      this.#deadlines.set(`time-out ${step}`, dispatchedAt + timeoutMs - this.#now());
+  }
+
+  /** Puts a task into its role's queue; `present` means that it was put there before (B3). */
+  async #push(task: TaskMessage): Promise<void> {
+    const { bus, log } = this.#context;
+    const ref = { run: this.run, step: task.step, n: task.n, role: task.role };
+    try {
+      const inputs = await checkIn(bus.artifacts, this.run, task.inputs);
+      await bus.tasks.push(inputs === task.inputs ? task : { ...task, inputs });
+    } catch (error) {
+      if (this.#over || !this.fold.isOpen(ref)) return;
+      if (error instanceof UnreachableError) {
+        log.warn(
+          { run: this.run, step: task.step, n: task.n, err: error },
+          "task could not be pushed; trying again",
+        );
+        await this.#pause(HOLD_LIMITS.retryMs);
+        if (!this.#over && this.fold.isOpen(ref)) await this.#push(task);
+        return;
+      }
+      await this.#failUndispatchable(ref, error);
+    }
+  }
+
+  /** A task that can never be pushed fails through the log like any other: as a result, by its holder. */
+  async #failUndispatchable(ref: DispatchRef, thrown: unknown): Promise<void> {
+    const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
+    await this.#context.bus.log.append(this.run, {
+      kind: "result",
+      role: ref.role,
+      body: {
+        v: 1,
+        run: this.run,
+        step: ref.step,
+        n: ref.n,
+        agent: this.#context.holder,
+        status: "failed",
+        error: {
+          name: cause.name,
+          code,
+          message: `inputs cannot be sent: ${cause.message}`,
+          retryable: false,
+        },
+      },
+    });
+  }
+
+  #withdraw(ref: DispatchRef, reason: string): void {
+    const flight = this.#flights.get(ref.step);
+    if (!flight || flight.ref.n !== ref.n) return;
+    this.#flights.delete(ref.step);
+    this.#deadlines.clear(`time-out ${ref.step}`);
+    void this.#takeBack(flight, reason);
+  }
+
+  /** Removes the task, and asks the agent that runs it to stop. Resolves when it has, or after the bound. */
+  async #takeBack(flight: Flight, reason: string): Promise<void> {
+    const { bus, log } = this.#context;
+    try {
+      const stopping = flight.started ? bus.live.cancel(flight.ref, reason, HOLD_LIMITS.cancelWaitMs) : true;
+      await bus.tasks.remove(flight.ref);
+      const stopped = await stopping;
+      if (!stopped)
+        log.warn({ ...flight.ref }, "agent did not stop within the bound; its result will be late");
+    } catch (error) {
+      // The task may be delivered once more; whoever gets it asks first, or its result is late (L4).
+      log.warn({ ...flight.ref, err: error }, "task could not be taken back");
+    }
+  }
+
+  // ── deciding ─────────────────────────────────────────────────────────────────────────────────────
+
+  #propose(make: () => Proposal | undefined): void {
+    this.#writer.propose(make).catch((error: unknown) => {
+      if (this.#over) return;
+      this.#context.log.error(
+        { run: this.run, err: error },
+        "decision could not be written; handing the run back",
+      );
+      this.#close("released");
+    });
+  }
+
+  /** Stops what is out, then decides the end that the state calls for. */
+  async #end(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    const due = this.fold.dueEnd();
+    const reason = due?.error?.message ?? "the run has ended";
+    const flights = [...this.#flights.values()];
+    await Promise.all(flights.map((flight) => this.#takeBack(flight, reason)));
+    this.#propose(() => {
+      const end = this.fold.dueEnd();
+      this.#ending = end !== undefined;
+      return end && { type: "end", ...end };
+    });
+  }
+
+  #plan(): void {
+    void this.#context.planning.plan(this.fold).then(
+      (proposal) => this.#propose(() => (this.fold.graph || this.fold.ended ? undefined : proposal)),
+      (error: unknown) => this.#giveUp("planning failed", error),
+    );
+  }
+
+  #recover(step: string): void {
+    void this.#context.planning.recover(this.fold, step).then(
+      (proposal) => this.#propose(() => (this.fold.recovering.has(step) ? proposal : undefined)),
+      (error: unknown) => this.#giveUp(`recovery of ${step} failed`, error),
+    );
+  }
+
+  #giveUp(what: string, error: unknown): void {
+    if (this.#over) return;
+    this.#context.log.error({ run: this.run, err: error }, `${what}; handing the run back`);
+    this.#close("released");
+  }
+
+  #timeOut(step: string): void {
+    const flight = this.#flights.get(step);
+    const afterMs = this.fold.graph?.step(step).timeoutMs;
+    if (!flight || afterMs === undefined) return;
+    const { n } = flight.ref;
+    this.#propose(() =>
+      this.fold.isOpen(flight.ref) ? { type: "timed-out", step, n, code: "E_TIMEOUT", afterMs } : undefined,
+    );
+  }
+
+  // ── timers ───────────────────────────────────────────────────────────────────────────────────────
+
+  #onDeadline(key: string): void {
+    if (this.#over) return;
+    const [what, step] = splitKey(key);
+    switch (what) {
+      case "observed":
+        return void this.#flushObserved();
+      case "back-off":
+        if (step !== undefined && this.fold.ready.has(step)) this.#offer(step);
+        return this.#scheduleAct();
+      case "time-out":
+        return step === undefined ? undefined : this.#timeOut(step);
+      case "run time-out":
+        return this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
+      case "silence":
+        return void this.#breakSilence();
+      case "watchdog":
+        return void this.#watch();
+      case "index":
+        return this.#putSummary();
+    }
+  }
+
+  /** Live copies may be lost: after a silence the log itself is asked. */
+  async #breakSilence(): Promise<void> {
+    const silent = this.#context.clock.monotonic() - this.#heardAt;
+    if (silent >= HOLD_LIMITS.silenceMs && this.#flights.size > 0) await this.#sync();
+    if (!this.#over) this.#deadlines.set("silence", HOLD_LIMITS.silenceMs);
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      await this.#follower?.sync();
+    } catch (error) {
+      this.#context.log.debug({ run: this.run, err: error }, "the log's end could not be read");
+    }
+  }
+
+  /** L10: a dispatch is lost only if its task is gone and the log, read to its end after that, has no result. */
+  async #watch(): Promise<void> {
+    const { clock, bus } = this.#context;
+    const before = clock.monotonic() - HOLD_LIMITS.watchdogMs;
+    const old = [...this.#flights.values()].filter((flight) => flight.seenAt <= before);
+    for (const flight of old.slice(0, HOLD_LIMITS.watchdogBatch)) {
+      if (this.#over) return;
+      try {
+        flight.seenAt = clock.monotonic();
+        if (await bus.tasks.has(flight.ref)) continue;
+        await this.#follower?.sync();
+        const { step, n } = flight.ref;
+        this.#propose(() => (this.fold.isOpen(flight.ref) ? { type: "lost", step, n } : undefined));
+      } catch (error) {
+        this.#context.log.debug({ ...flight.ref, err: error }, "the queue could not be looked into");
+      }
+    }
+    if (!this.#over) this.#deadlines.set("watchdog", HOLD_LIMITS.watchdogMs);
+  }
+
+  #onLive(message: LiveMessage & { role: string }): void {
+    if (message.type !== "started" || this.#over) return;
+    const flight = this.#flights.get(message.step);
+    if (!flight || flight.started || flight.ref.n !== message.n || flight.ref.role !== message.role) return;
+    flight.started = true;
+    this.#observed.addStarted(flight.ref, message.agent, this.#now());
+    this.#scheduleObserved();
+  }
+
+  #scheduleObserved(): void {
+    if (this.#observed.size >= OBSERVED_MAX_ITEMS) void this.#flushObserved();
+    else if (!this.#deadlines.has("observed")) this.#deadlines.set("observed", OBSERVED_EVERY_MS);
+  }
+
+  async #flushObserved(): Promise<void> {
+    this.#deadlines.clear("observed");
+    const isOpen = (step: string, n: number) => this.#flights.get(step)?.ref.n === n;
+    const body = this.#active ? this.#observed.take(this.#writer.epoch, isOpen) : undefined;
+    if (!body) return;
+    try {
+      await this.#context.bus.log.append(this.run, { kind: "observed", body });
+    } catch (error) {
+      this.#context.log.debug({ run: this.run, err: error }, "a note of dispatches was lost");
+    }
+  }
+
+  #markDirty(now: boolean): void {
+    this.#summaryDirty = true;
+    if (now) this.#putSummary();
+    else if (!this.#deadlines.has("index")) this.#deadlines.set("index", HOLD_LIMITS.indexMs);
+  }
+
+  #putSummary(): void {
+    if (!this.#summaryDirty) return;
+    this.#summaryDirty = false;
+    this.#deadlines.clear("index");
+    this.#context.bus.index.put(runSummaryOf(this.fold)).catch((error: unknown) => {
+      // The index is a view: it is put again at the next change (L1).
+      this.#context.log.debug({ run: this.run, err: error }, "the run index could not be written");
+    });
+  }
+
+  // ── the end of the hold ──────────────────────────────────────────────────────────────────────────
+
+  async #finish(): Promise<void> {
+    this.#putSummary();
+    this.#context.log.info({ run: this.run, status: this.fold.status, steps: this.fold.counts }, "run ended");
+    try {
+      await this.#context.bus.tasks.removeRun(this.run);
+    } catch (error) {
+      this.#context.log.warn(
+        { run: this.run, err: error },
+        "queued tasks of an ended run could not be removed",
+      );
+    }
+    // A person's retry may have come while the rest was cleared away.
+    await this.#sync();
+    if (this.fold.ended) return this.#close("finished");
+    this.#ending = false;
+    this.#resume();
+    this.#scheduleAct();
+  }
+
+  #close(outcome: HoldOutcome): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#active = false;
+    this.#deadlines.stop();
+    this.#live?.close();
+    this.#follower?.close();
+    for (const wake of [...this.#pauses]) wake();
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+    this.#actor.send({ type: "release" });
+    this.#settle(outcome);
+  }
+
+  #decisionScene(): ConstructorParameters<typeof DecisionWriter>[2] {
+    const hold = this;
+    return {
+      get epoch() {
+        return hold.fold.epoch;
+      },
+      get lastDecisionSeq() {
+        return hold.fold.lastDecisionSeq;
+      },
+      now: () => (this.#claimedAt.epochMs === 0 ? this.#context.clock.now() : this.#now()),
+      newId: () => this.#context.newId(),
+      folded: async (seq) => {
+        // The live copy usually comes first; if it was lost, the log has it.
+        await Promise.race([this.#folded(seq), this.#pause(HOLD_LIMITS.retryMs)]);
+        while (!this.#over && this.fold.lastSeq < seq) {
+          await this.#follower?.sync();
+          await Promise.race([this.#folded(seq), this.#pause(HOLD_LIMITS.retryMs)]);
+        }
+      },
+      sync: async () => (await this.#follower?.sync()) ?? 0,
+      pause: (delayMs) => this.#pause(delayMs),
+      over: () => this.#over,
+    };
+  }
+}
+
+/** `time-out load` → what and which step; keys without a step are a word or two of their own. */
+function splitKey(key: string): [what: string, step: string | undefined] {
+  if (key === "run time-out") return [key, undefined];
+  const at = key.indexOf(" ");
+  return at < 0 ? [key, undefined] : [key.slice(0, at), key.slice(at + 1)];
+}

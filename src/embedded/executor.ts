@@ -1,0 +1,180 @@
+/**
+ * A whole swarm in one process, for programs that embed DataHammer: no server, the same machines.
+ *
+ * It owns putting the parts together over the memory bus and taking them apart again. Nothing of it is
+ * durable: a run lives as long as the call. Use a daemon where a run must survive its process.
+ */
+import { type Logger, pino } from "pino";
+import { z } from "zod";
+import { OrchestratorAgent } from "../actors/orchestrator-agent.ts";
+import { SwarmPlanning } from "../actors/swarm-planning.ts";
+import type { AgentDefinition, Handoff, TaskContext, TaskDefinition } from "../agent/define.ts";
+import { type RunningAgent, serveAgent } from "../agent/host.ts";
+import type { Bus, Clock, LogRecord } from "../bus/bus.ts";
+import { createMemoryBroker } from "../bus/memory/broker.ts";
+import { randomId, systemClock } from "../bus/system-clock.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import { DataHammerError } from "../workflow/errors.ts";
+import { WorkflowGraph } from "../workflow/graph.ts";
+
+/** Does one task: gets resolved inputs, gives outputs, or hands the step over (`ctx.handoff`). */
+export type InvokeAgent = (
+  role: string,
+  task: string,
+  inputs: Record<string, unknown>,
+  ctx: TaskContext,
+) => Promise<Record<string, unknown> | Handoff> | Record<string, unknown> | Handoff;
+
+export interface WorkflowExecutorOptions {
+  /** Default: silent. */
+  log?: Logger;
+  /** Default: the machine's. */
+  clock?: Clock;
+  /** Names the run in idempotency keys. Default: made up. */
+  run?: string;
+  inputs?: Record<string, unknown>;
+  /** Sees every log record as it is folded. */
+  onRecord?: (record: LogRecord) => void;
+}
+
+/** The run failed or was cancelled; `code` and `data.step` say why and where. */
+export class RunFailedError extends DataHammerError {}
+
+export class WorkflowExecutor {
+  readonly #options: WorkflowExecutorOptions;
+
+  constructor(options: WorkflowExecutorOptions = {}) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs a workflow document to its end in this process. `invokeAgent` does the tasks, at least once each,
+   * at most the workflow's `maxParallel` at a time.
+   *
+   * @param environment the keys to start from
+   * @returns the environment as the run left it
+   * @throws InvalidWorkflowError before anything runs, with every issue
+   * @throws RunFailedError with the code of the failed step
+   */
+  async executeWorkflow(
+    workflow: unknown,
+    environment: Record<string, unknown>,
+    invokeAgent: InvokeAgent,
+  ): Promise<Record<string, unknown>> {
+    const graph = WorkflowGraph.fromDocument(workflow, { environmentKeys: Object.keys(environment) });
+    const { run = `run-${randomId()}`, clock = systemClock, log = pino({ level: "silent" }) } = this.#options;
+    const broker = createMemoryBroker({ clock });
+    const bus = broker.connect();
+    const crew = new Crew(bus, clock, log, graph.maxParallel, invokeAgent);
+    const planning = new SwarmPlanning(bus, log);
+    const orchestrator = new OrchestratorAgent({
+      bus,
+      clock,
+      log,
+      planning,
+      id: "embedded",
+      newId: randomId,
+    });
+    try {
+      for (const step of graph.steps()) await crew.hire(step.agent, step.task);
+      orchestrator.start();
+      const inputs = this.#options.inputs ?? {};
+      const body = { v: 1, workflow, inputs, environment } as const;
+      await bus.log.append(run, { kind: "submit", body }, { expectLast: 0 });
+      await bus.runs.push(run);
+      const fold = await ending(bus, run, this.#options.onRecord);
+      if (fold.status === "done") return { ...fold.environment.values };
+      const { code, message, step } = fold.error ?? { code: "E_FAILED", message: fold.status };
+      throw new RunFailedError(code, message, { data: { run, step, status: fold.status } });
+    } finally {
+      await orchestrator.stop();
+      await crew.dismiss();
+      await bus.close();
+    }
+  }
+}
+
+/** One agent per role, made when the role is first named; every task goes to the caller's function. */
+class Crew {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #concurrency: number;
+  readonly #invoke: InvokeAgent;
+  readonly #roles = new Map<
+    string,
+    { tasks: Record<string, TaskDefinition>; agent: Promise<RunningAgent> }
+  >();
+
+  constructor(bus: Bus, clock: Clock, log: Logger, concurrency: number, invoke: InvokeAgent) {
+    this.#bus = bus;
+    this.#clock = clock;
+    this.#log = log;
+    this.#concurrency = concurrency;
+    this.#invoke = invoke;
+  }
+
+  async hire(role: string, task: string): Promise<void> {
+    const hired = this.#roles.get(role);
+    if (hired) {
+      hired.tasks[task] ??= this.#task(role, task);
+      await hired.agent;
+      return;
+    }
+    const tasks: Record<string, TaskDefinition> = { [task]: this.#task(role, task) };
+    const agent = this.#serve({ role, tasks });
+    this.#roles.set(role, { tasks, agent });
+    await agent;
+  }
+
+  async dismiss(): Promise<void> {
+    await Promise.all([...this.#roles.values()].map(async ({ agent }) => (await agent).stop()));
+  }
+
+  async #serve(agent: AgentDefinition): Promise<RunningAgent> {
+    await this.#bus.tasks.ensureRole({ role: agent.role });
+    return serveAgent([agent], {
+      bus: this.#bus,
+      clock: this.#clock,
+      log: this.#log,
+      id: `embedded-${agent.role}`,
+      concurrency: this.#concurrency,
+      about: { pid: process.pid, host: "localhost", version: "embedded" },
+    });
+  }
+
+  #task(role: string, task: string): TaskDefinition {
+    return {
+      inputs: z.record(z.string(), z.unknown()),
+      outputs: z.record(z.string(), z.unknown()),
+      run: async (inputs, ctx) => {
+        const outcome = await this.#invoke(role, task, inputs as Record<string, unknown>, ctx);
+        // Whoever the step goes to next has to be there.
+        if ("role" in outcome && "task" in outcome && "reason" in outcome) {
+          await this.hire(String(outcome.role), String(outcome.task));
+        }
+        return outcome;
+      },
+    };
+  }
+}
+
+/** Folds the run until it has ended. */
+async function ending(bus: Bus, run: string, onRecord?: (record: LogRecord) => void): Promise<RunFold> {
+  const fold = new RunFold(run);
+  let finish: () => void = () => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const follower = await bus.log.follow(run, (record) => {
+    fold.apply(record);
+    onRecord?.(record);
+    if (fold.ended) finish();
+  });
+  try {
+    await finished;
+    return fold;
+  } finally {
+    follower.close();
+  }
+}

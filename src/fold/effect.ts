@@ -1,0 +1,19 @@
+/** What folding a record makes necessary. Idempotent: after a failover the same follows from the state (L2). */
+import type { DispatchRef, EnvChangeMessage } from "../bus/messages.ts";
+import type { RunState } from "../machines/run.ts";
+
+export type Effect =
+  /** There are goals and no workflow: plan. */
+  | { type: "plan" }
+  /** The step may be given out, now or after its back-off. */
+  | { type: "offer"; step: string }
+  /** The dispatch is closed without its holder's word: remove its task, stop its agent. */
+  | { type: "withdraw"; ref: DispatchRef; reason: string }
+  /** The step failed and wants another way to its outputs. */
+  | { type: "recover"; step: string }
+  /** The environment changed: tell watchers. */
+  | { type: "env"; change: EnvChangeMessage }
+  /** The run's status changed: tell the index. */
+  | { type: "status"; status: RunState }
+  /** Nothing more happens by itself. */
+  | { type: "ended" };

@@ -1,0 +1,98 @@
+/**
+ * Where every step of a run stands: the step machines, how many are in which state, and which are ready.
+ *
+ * It owns moving a step and telling the observer; it does not own why a step moves. The cost of a move does
+ * not depend on the number of steps.
+ */
+import type { StepContext, StepEvent, StepInput, StepState } from "../machines/step.ts";
+import type { WorkflowGraph } from "../workflow/graph.ts";
+import type { StepHost, StepStatus } from "./step-host.ts";
+import type { FoldObserver } from "./transition-record.ts";
+
+/** How many steps of a run are in which state. */
+export type StepCounts = Record<StepState, number> & { total: number };
+
+/** The record that a move follows from. */
+export interface Cause {
+  seq: number;
+  /** Epoch ms of the move. */
+  ts: number;
+  /** In words. */
+  text: string;
+}
+
+export class StepLedger {
+  readonly #host: StepHost;
+  readonly #graph: WorkflowGraph;
+  readonly #observer: FoldObserver;
+  readonly #ready = new Set<string>();
+  readonly #counts: StepCounts;
+
+  constructor(graph: WorkflowGraph, host: StepHost, observer: FoldObserver) {
+    this.#graph = graph;
+    this.#host = host;
+    this.#observer = observer;
+    this.#counts = { total: graph.size, pending: graph.size, ready: 0, running: 0, done: 0, failed: 0 };
+  }
+
+  get counts(): Readonly<StepCounts> {
+    return this.#counts;
+  }
+
+  /** In the order in which they became ready. */
+  get ready(): ReadonlySet<string> {
+    return this.#ready;
+  }
+
+  /** @throws NotFoundError when the graph has no such step. */
+  read(id: string): StepStatus {
+    return this.#host.read(id) ?? { state: "pending", context: pendingContext(this.#inputOf(id)) };
+  }
+
+  move(id: string, event: StepEvent, cause: Cause): StepStatus {
+    const before = this.#host.read(id);
+    const from = before?.state ?? "pending";
+    const after = this.#host.send(id, event, () => this.#inputOf(id));
+    if (after.state === from) return after;
+    this.#counts[from] -= 1;
+    this.#counts[after.state] += 1;
+    if (after.state === "ready") this.#ready.add(id);
+    else this.#ready.delete(id);
+    // A step that becomes ready opens its next dispatch; every other move is about the one it had.
+    const about = after.state === "ready" ? after.context : before?.context;
+    this.#observer.onTransition?.({
+      seq: cause.seq,
+      ts: cause.ts,
+      actor: id,
+      kind: "step",
+      from,
+      to: after.state,
+      event: event.type,
+      n: about?.n ?? 0,
+      attempt: about?.attempt ?? 1,
+      agent: after.context.agent ?? before?.context.agent ?? null,
+      cause: cause.text,
+    });
+    return after;
+  }
+
+  #inputOf(id: string): StepInput {
+    const step = this.#graph.step(id);
+    return { id, role: step.agent, task: step.task, maxAttempts: step.retry.maxAttempts };
+  }
+}
+
+function pendingContext(input: StepInput): StepContext {
+  return {
+    ...input,
+    inputs: null,
+    n: 0,
+    attempt: 1,
+    agent: null,
+    outcome: null,
+    hops: [],
+    handoffReason: null,
+    tried: [],
+    failures: [],
+  };
+}

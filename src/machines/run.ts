@@ -1,0 +1,59 @@
+/**
+ * The run machine: where a whole run stands. Its state is the run's status.
+ *
+ * It owns the status alone; the graph's progress is the steps' matter. Like the step machine it is driven
+ * only by the fold of the log (L1) and has no effects of its own.
+ */
+import { setup } from "xstate";
+
+export const RUN_STATES = [
+  "planning",
+  "running",
+  "paused",
+  "waiting",
+  "done",
+  "failed",
+  "cancelled",
+] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+export type RunEvent =
+  /** There is a valid workflow: submitted, or planned from goals. */
+  | { type: "planned" }
+  | { type: "pause" }
+  | { type: "resume" }
+  | { type: "end"; status: "done" | "failed" | "cancelled" }
+  /** A person gives the failed steps of a failed run a new chance. */
+  | { type: "reopen" };
+
+const ending = {
+  end: [
+    { guard: "isDone", target: "done" },
+    { guard: "isCancelled", target: "cancelled" },
+    { target: "failed" },
+  ],
+} as const;
+
+export const runMachine = setup({
+  types: { events: {} as RunEvent },
+  guards: {
+    isDone: ({ event }) => event.type === "end" && event.status === "done",
+    isCancelled: ({ event }) => event.type === "end" && event.status === "cancelled",
+  },
+}).createMachine({
+  id: "run",
+  initial: "planning",
+  states: {
+    planning: { on: { planned: "running", ...ending } },
+    running: { on: { pause: "paused", ...ending } },
+    paused: { on: { resume: "running", ...ending } },
+    done: { type: "final" },
+    failed: { on: { reopen: "running" } },
+    cancelled: { type: "final" },
+  },
+});
+
+/** Statuses after which nothing happens by itself. */
+export function hasEnded(status: RunState): status is "done" | "failed" | "cancelled" {
+  return status === "done" || status === "failed" || status === "cancelled";
+}

@@ -1,0 +1,244 @@
+/**
+ * The step machine: the life of one step of a run, in exactly five states.
+ *
+ *     pending → ready → running → done | failed
+ *
+ * It owns where a step stands: its state, its dispatch number, its attempts, who does it, how it ended.
+ * It does not own when things happen: whoever folds the log sends the events, and the same log gives the
+ * same states (L1). No actions with effects, no delays, no clock: `transition` alone drives it.
+ *
+ *  - M1 `n` grows by one each time the step becomes ready to be given out (first time, retry, handoff,
+ *    loss, recovery); so a dispatch is named by (step, n) and is open while the step is ready or running.
+ *  - M2 `attempt` grows only after a failure or time-out that counts against `maxAttempts`.
+ *  - M3 `outcome` is null exactly while the step is open.
+ *  - M4 `failed` is not final: a person's retry, or a recovery, opens the step again.
+ */
+import { assign, setup } from "xstate";
+
+export const STEP_STATES = ["pending", "ready", "running", "done", "failed"] as const;
+export type StepState = (typeof STEP_STATES)[number];
+
+export type StepOutcome = "completed" | "skipped" | "failed" | "timed-out" | "cancelled";
+
+/** Hops that a step may make from role to role (L8). */
+export const MAX_HANDOFFS = 8;
+
+/** Why a dispatch failed. */
+export interface StepError {
+  name: string;
+  message: string;
+  /** Whether another attempt may help. */
+  retryable: boolean;
+  code?: string | undefined;
+}
+
+/** What went wrong at one dispatch; the history of a step is a list of these. */
+export interface StepFailure {
+  n: number;
+  attempt: number;
+  agent: string | null;
+  error: StepError;
+}
+
+export interface StepContext {
+  id: string;
+  /** The role and task that do the step now; a handoff or a recovery changes them. */
+  role: string;
+  task: string;
+  /** Inputs brought by a handoff or recovery, instead of the step's own. */
+  inputs: Record<string, unknown> | null;
+  maxAttempts: number;
+  n: number;
+  attempt: number;
+  agent: string | null;
+  outcome: StepOutcome | null;
+  /** Roles that held the step before, oldest first, and why the last of them passed it on. */
+  hops: { role: string; task: string }[];
+  handoffReason: string | null;
+  /** Ways that a recovery left behind. */
+  tried: { role: string; task: string }[];
+  failures: StepFailure[];
+}
+
+export interface StepInput {
+  id: string;
+  role: string;
+  task: string;
+  maxAttempts: number;
+}
+
+export type StepEvent =
+  /** Enough dependencies are done. */
+  | { type: "dependencies met" }
+  /** The condition says that there is nothing to do. */
+  | { type: "skip" }
+  /** The step cannot be given out: an expression of it failed. */
+  | { type: "refuse"; error: StepError }
+  /** An agent has begun. */
+  | { type: "start"; agent: string }
+  /** The agent's result is in the log. */
+  | { type: "complete" }
+  /** The agent reported a failure; tried again if it may help and attempts are left. */
+  | { type: "fail"; error: StepError }
+  /** No result within the time-out. */
+  | { type: "time out"; error: StepError }
+  /** The agent gives the step to another role. */
+  | { type: "hand off"; role: string; task: string; inputs: Record<string, unknown>; reason: string }
+  /** The task is gone without a result (L10). */
+  | { type: "lose" }
+  /** The run was cancelled, or ended while the step was open. */
+  | { type: "cancel" }
+  /** A person's retry, or a recovery that may name another role and task. */
+  | {
+      type: "reopen";
+      role?: string | undefined;
+      task?: string | undefined;
+      inputs?: Record<string, unknown> | undefined;
+    };
+
+export type StepEventType = StepEvent["type"];
+
+const failureOf = (context: StepContext, error: StepError): StepFailure => ({
+  n: context.n,
+  attempt: context.attempt,
+  agent: context.agent,
+  error,
+});
+
+export const handoffLimitError = (context: StepContext, to: string): StepError => ({
+  name: "HandoffLimitError",
+  code: "E_HANDOFF_LIMIT",
+  message: `step ${context.id} was handed off more than ${MAX_HANDOFFS} times: ${[
+    ...context.hops.map((hop) => hop.role),
+    context.role,
+    to,
+  ].join(" → ")}`,
+  retryable: false,
+});
+
+const definition = setup({
+  types: {
+    context: {} as StepContext,
+    events: {} as StepEvent,
+    input: {} as StepInput,
+  },
+  guards: {
+    mayRetry: ({ context, event }) =>
+      "error" in event && event.error.retryable && context.attempt < context.maxAttempts,
+    mayHandOff: ({ context }) => context.hops.length < MAX_HANDOFFS,
+  },
+  actions: {
+    openDispatch: assign({ n: ({ context }) => context.n + 1, agent: null, outcome: null }),
+    countAttempt: assign({
+      attempt: ({ context }) => context.attempt + 1,
+      failures: ({ context, event }) =>
+        "error" in event ? [...context.failures, failureOf(context, event.error)] : context.failures,
+    }),
+    noteFailure: assign({
+      failures: ({ context, event }) =>
+        "error" in event ? [...context.failures, failureOf(context, event.error)] : context.failures,
+    }),
+    noteHandoffLimit: assign({
+      failures: ({ context, event }) =>
+        event.type === "hand off"
+          ? [...context.failures, failureOf(context, handoffLimitError(context, event.role))]
+          : context.failures,
+    }),
+    noteAgent: assign({
+      agent: ({ context, event }) => (event.type === "start" ? event.agent : context.agent),
+    }),
+    changeHands: assign(({ context, event }) =>
+      event.type === "hand off"
+        ? {
+            role: event.role,
+            task: event.task,
+            inputs: event.inputs,
+            hops: [...context.hops, { role: context.role, task: context.task }],
+            handoffReason: event.reason,
+          }
+        : {},
+    ),
+    startOver: assign(({ context, event }) =>
+      event.type === "reopen"
+        ? {
+            attempt: 1,
+            role: event.role ?? context.role,
+            task: event.task ?? context.task,
+            inputs: event.inputs ?? context.inputs,
+            tried:
+              event.role === undefined ? [] : [...context.tried, { role: context.role, task: context.task }],
+          }
+        : {},
+    ),
+    endCompleted: assign({ outcome: "completed" }),
+    endSkipped: assign({ outcome: "skipped" }),
+    endFailed: assign({ outcome: "failed" }),
+    endTimedOut: assign({ outcome: "timed-out" }),
+    endCancelled: assign({ outcome: "cancelled" }),
+  },
+});
+
+export const stepMachine = definition.createMachine({
+  id: "step",
+  context: ({ input }) => ({
+    id: input.id,
+    role: input.role,
+    task: input.task,
+    inputs: null,
+    maxAttempts: input.maxAttempts,
+    n: 0,
+    attempt: 1,
+    agent: null,
+    outcome: null,
+    hops: [],
+    handoffReason: null,
+    tried: [],
+    failures: [],
+  }),
+  initial: "pending",
+  states: {
+    pending: {
+      on: {
+        "dependencies met": { target: "ready", actions: "openDispatch" },
+        skip: { target: "done", actions: "endSkipped" },
+        refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
+        cancel: { target: "failed", actions: "endCancelled" },
+      },
+    },
+    ready: {
+      on: {
+        start: { target: "running", actions: "noteAgent" },
+        // Nobody took it. A new dispatch would stand in the same queue, so it is not tried again.
+        "time out": { target: "failed", actions: ["noteFailure", "endTimedOut"] },
+        lose: { actions: "openDispatch" },
+        refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
+        cancel: { target: "failed", actions: "endCancelled" },
+      },
+    },
+    running: {
+      on: {
+        complete: { target: "done", actions: "endCompleted" },
+        fail: [
+          { guard: "mayRetry", target: "ready", actions: ["countAttempt", "openDispatch"] },
+          { target: "failed", actions: ["noteFailure", "endFailed"] },
+        ],
+        "time out": [
+          { guard: "mayRetry", target: "ready", actions: ["countAttempt", "openDispatch"] },
+          { target: "failed", actions: ["noteFailure", "endTimedOut"] },
+        ],
+        "hand off": [
+          { guard: "mayHandOff", target: "ready", actions: ["changeHands", "openDispatch"] },
+          { target: "failed", actions: ["noteHandoffLimit", "endFailed"] },
+        ],
+        lose: { target: "ready", actions: "openDispatch" },
+        cancel: { target: "failed", actions: "endCancelled" },
+      },
+    },
+    done: { type: "final" },
+    failed: {
+      on: {
+        reopen: { target: "ready", actions: ["startOver", "openDispatch"] },
+      },
+    },
+  },
+});
