@@ -1,32 +1,21 @@
 /** The client's view of a swarm: what `connectSwarm` resolves to and what the command line is made of. */
 import type { LogRecord, RoleStatus } from "../bus/bus.ts";
-import type { AgentPresence, ControlMessage, LiveMessage, RunStatus, RunSummary } from "../bus/messages.ts";
+import type {
+  AgentPresence,
+  ControlMessage,
+  LiveMessage,
+  RoleSettings,
+  RunStatus,
+  RunSummary,
+} from "../bus/messages.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import type { RunView } from "../trace/view.ts";
 
-/** One step as `show --json` prints it. */
-export interface StepView {
-  state: "pending" | "ready" | "running" | "done" | "failed";
-  outcome: "completed" | "skipped" | "failed" | "timed-out" | "cancelled" | null;
-  attempts: number;
-  agent: string | null;
-}
-
-/** One run as `show --json` prints it: folded from its log at `seq`. */
-export interface RunView {
-  run: string;
-  name: string;
-  status: RunStatus;
-  outputs: Record<string, unknown>;
-  environment: Record<string, unknown>;
-  steps: Record<string, StepView>;
-  error?: { code: string; message: string; step?: string };
-  startedAt: string;
-  endedAt: string | null;
-  durationMs: number;
-  seq: number;
-}
+export type { RunView, StepView } from "../trace/view.ts";
 
 export interface SubmitRequest {
-  /** The id; default: made up. An id is used once while its log exists. */
+  /** The id; default: made up from the workflow's name. An id is used once while its log exists. */
   run?: string;
   workflow?: unknown;
   goals?: string | string[];
@@ -36,21 +25,79 @@ export interface SubmitRequest {
   timeout?: string;
 }
 
+/** One thing that happened to a watched run: a log record, or a live message. */
+export interface WatchEvent {
+  readonly log?: LogRecord;
+  readonly live?: LiveMessage & { role: string };
+  /** What the record moved; empty for a live message. */
+  readonly transitions: readonly TransitionRecord[];
+  /** The record, if it changed nothing, and why. */
+  readonly voids: readonly VoidRecord[];
+  /** The run as folded so far. Read it, never `apply` to it. */
+  readonly fold: RunFold;
+  /** False while the part of the log that was there at the start is replayed. */
+  readonly current: boolean;
+  /** Computed at each access, in time proportional to the number of steps. */
+  readonly view: RunView;
+}
+
+export interface WatchOptions {
+  /** Ends the watching, not the run. */
+  signal?: AbortSignal;
+  /** How long the broker may be away before the watch gives up. Default 30 s. */
+  patienceMs?: number;
+}
+
+/** An environment with its revision: what `env --json` prints. */
+export interface EnvironmentView {
+  /** The sequence of the last change; that of one key when asked for one. */
+  revision: number;
+  values: Record<string, unknown>;
+}
+
+/** The verdict of the run's log on an environment update. */
+export type EnvironmentVerdictView =
+  | { applied: true; revision: number }
+  | { applied: false; reason: string; conflict?: { revision: number; writer: string } };
+
 export interface SwarmClient {
   readonly swarm: string;
-  /** Durable once it resolves. @throws InvalidInputError when the id is taken. */
+  /**
+   * Durable once it resolves. The workflow is checked by the orchestrator, not here.
+   * @throws InvalidInputError `E_RUN_EXISTS` when the id is taken, `E_PAYLOAD_TOO_LARGE` above the broker's bound
+   */
   submit(request: SubmitRequest): Promise<{ run: string }>;
-  /** Every log record of the run and its live messages, until the run ends or the signal fires. */
-  watch(
-    run: string,
-    listener: (event: { log?: LogRecord; live?: LiveMessage & { role: string }; view: RunView }) => void,
-    options?: { signal?: AbortSignal },
-  ): Promise<RunView>;
+  /**
+   * Every log record of the run and its live messages, until the run ends (the returned view is then final)
+   * or the signal fires (then it is the last one seen).
+   * @throws NotFoundError for a run that has no log; UnreachableError when the broker stays away
+   */
+  watch(run: string, listener: (event: WatchEvent) => void, options?: WatchOptions): Promise<RunView>;
+  /**
+   * Durable once it resolves; the orchestrator acts on it soon after.
+   * @throws NotFoundError for a run that has no log
+   */
   control(run: string, control: Omit<ControlMessage, "v" | "by"> & { by?: string }): Promise<void>;
+  /** @throws NotFoundError for a run that has no log */
   show(run: string): Promise<RunView>;
+  /** What is in the run's log now, in order. */
   records(run: string): AsyncIterable<LogRecord>;
+  /** Newest first. */
   runs(filter?: { status?: RunStatus; limit?: number }): Promise<RunSummary[]>;
+  /** @throws NotFoundError for a run without a log, or a key that is not set */
+  environment(run: string, key?: string): Promise<EnvironmentView>;
+  /** Durable once it resolves; the verdict is the log's. */
+  setEnvironment(
+    run: string,
+    key: string,
+    value: unknown,
+    options?: { ifRevision?: number },
+  ): Promise<EnvironmentVerdictView>;
   agents(): Promise<AgentPresence[]>;
   roles(): Promise<RoleStatus[]>;
+  /** Creates the role's queue, or changes its settings. */
+  ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings>;
+  /** Whether a daemon answers within `timeoutMs` (default 1000). */
+  hasDaemon(timeoutMs?: number): Promise<boolean>;
   close(): Promise<void>;
 }

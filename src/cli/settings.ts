@@ -1,0 +1,161 @@
+/**
+ * Where a command finds its swarm: flag over environment variable over `datahammer.yaml` over default.
+ *
+ * Owns the names of all three. Everything is checked here, so that a typing mistake in a file is told like
+ * one on the command line.
+ */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parse } from "yaml";
+import { z } from "zod";
+import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
+import { ID_PATTERN } from "../workflow/names.ts";
+
+export const CONFIG_FILE = "datahammer.yaml";
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface Settings {
+  /** URL of a broker that is not ours; undefined: the one of the daemon whose store is `store`. */
+  nats: string | undefined;
+  token: string | undefined;
+  /** Text of the credentials file. */
+  creds: string | undefined;
+  /** Path of the credentials file, to hand on to child processes. */
+  credsFile: string | undefined;
+  swarm: string;
+  /** Absolute. */
+  store: string;
+  json: boolean;
+  /** Undefined: the command's own default. */
+  logLevel: LogLevel | undefined;
+  /** HOST:PORT of the daemon's pages. */
+  http: string | undefined;
+}
+
+/** The global flags as commander gives them. */
+export interface GlobalFlags {
+  nats?: string;
+  token?: string;
+  creds?: string;
+  swarm?: string;
+  store?: string;
+  json?: boolean;
+  logLevel?: string;
+  http?: string;
+}
+
+const fileSchema = z.strictObject({
+  nats: z.string().optional(),
+  token: z.string().optional(),
+  creds: z.string().optional(),
+  swarm: z.string().optional(),
+  store: z.string().optional(),
+  logLevel: z.string().optional(),
+  http: z.string().optional(),
+});
+
+type FileSettings = z.infer<typeof fileSchema>;
+
+/** @throws InvalidInputError naming the flag, variable or file key that is wrong */
+export function resolveSettings(
+  flags: GlobalFlags,
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): Settings {
+  const file = readConfigFile(resolve(cwd, CONFIG_FILE));
+  const pick = (flag: string | undefined, variable: string, key: keyof FileSettings): Sourced | undefined => {
+    const fromEnv = env[variable];
+    if (flag !== undefined) return { value: flag, source: `--${kebab(key)}` };
+    if (fromEnv !== undefined && fromEnv !== "") return { value: fromEnv, source: variable };
+    const fromFile = file[key];
+    return fromFile === undefined ? undefined : { value: fromFile, source: `${key} in ${CONFIG_FILE}` };
+  };
+  const creds = pick(flags.creds, "DATAHAMMER_CREDS", "creds");
+  const credsFile = creds && resolve(cwd, creds.value);
+  return {
+    nats: checkUrl(pick(flags.nats, "DATAHAMMER_NATS", "nats")),
+    token: pick(flags.token, "DATAHAMMER_TOKEN", "token")?.value,
+    creds: creds && readCreds(resolve(cwd, creds.value), creds.source),
+    credsFile,
+    swarm: checkSwarm(pick(flags.swarm, "DATAHAMMER_SWARM", "swarm")),
+    store: resolve(cwd, pick(flags.store, "DATAHAMMER_STORE", "store")?.value ?? ".datahammer"),
+    json: flags.json ?? false,
+    logLevel: checkLogLevel(pick(flags.logLevel, "DATAHAMMER_LOG_LEVEL", "logLevel")),
+    http: pick(flags.http, "DATAHAMMER_HTTP", "http")?.value,
+  };
+}
+
+interface Sourced {
+  value: string;
+  source: string;
+}
+
+function readConfigFile(path: string): FileSettings {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    throw new InvalidInputError("E_CONFIG", `${path} cannot be read: ${(error as Error).message}`, {
+      remedy: "Make it readable, or remove it.",
+      cause: error,
+    });
+  }
+  let value: unknown;
+  try {
+    value = parse(text) ?? {};
+  } catch (error) {
+    throw new InvalidInputError("E_CONFIG", `${path} is no YAML: ${(error as Error).message}`, {
+      remedy: "Correct the file; each line is `name: value`.",
+      cause: error,
+    });
+  }
+  const parsed = fileSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new InvalidInputError(
+    "E_CONFIG",
+    `${path}: ${issue?.path.join(".") ?? ""}${issue?.path.length ? ": " : ""}${issue?.message}`,
+    { remedy: `It may hold ${Object.keys(fileSchema.shape).join(", ")}, each a text.` },
+  );
+}
+
+function readCreds(path: string, source: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new NotFoundError("E_CREDS", `the credentials file ${path} (${source}) cannot be read`, {
+      remedy: "Give the path of a readable NATS credentials file.",
+      cause: error,
+    });
+  }
+}
+
+function checkUrl(given: Sourced | undefined): string | undefined {
+  if (given === undefined) return undefined;
+  const url = given.value.includes("://") ? given.value : `nats://${given.value}`;
+  if (URL.canParse(url) && /^(nats|tls|ws|wss):$/.test(new URL(url).protocol)) return url;
+  throw new InvalidInputError("E_URL", `"${given.value}" (${given.source}) is no broker URL`, {
+    remedy: "Write it like nats://127.0.0.1:4222.",
+  });
+}
+
+function checkSwarm(given: Sourced | undefined): string {
+  const swarm = given?.value ?? "main";
+  if (ID_PATTERN.test(swarm)) return swarm;
+  throw new InvalidInputError("E_SWARM", `"${swarm}" (${given?.source}) is no swarm name`, {
+    remedy: "Use letters, digits, _ and -, at most 64.",
+  });
+}
+
+function checkLogLevel(given: Sourced | undefined): LogLevel | undefined {
+  if (given === undefined) return undefined;
+  const level = LOG_LEVELS.find((known) => known === given.value);
+  if (level !== undefined) return level;
+  throw new InvalidInputError("E_LOG_LEVEL", `"${given.value}" (${given.source}) is no log level`, {
+    remedy: `Use one of ${LOG_LEVELS.join(", ")}.`,
+  });
+}
+
+const kebab = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

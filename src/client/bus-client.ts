@@ -1,0 +1,345 @@
+/**
+ * The swarm client over any bus: every answer is folded from the run's log or read from a view.
+ *
+ * Owns no connection beyond the bus that it was given, and no state: two clients always agree, because both
+ * fold the same log (L1). `runs`, `agents` and `roles` are views and may lag.
+ */
+import type { Bus, Clock, LogFollower, LogRecord, RoleStatus } from "../bus/bus.ts";
+import { redeem } from "../bus/claim-check.ts";
+import type {
+  AgentPresence,
+  ControlMessage,
+  LiveMessage,
+  RoleSettings,
+  RunStatus,
+  RunSummary,
+  SubmitMessage,
+} from "../bus/messages.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import { type RunView, viewOf } from "../trace/view.ts";
+import { readPath } from "../workflow/environment.ts";
+import { InvalidInputError, NotFoundError, UnreachableError } from "../workflow/errors.ts";
+import { ID_PATTERN } from "../workflow/names.ts";
+import { makeRunId } from "./run-id.ts";
+import type {
+  EnvironmentVerdictView,
+  EnvironmentView,
+  SubmitRequest,
+  SwarmClient,
+  WatchEvent,
+  WatchOptions,
+} from "./swarm.ts";
+
+/** Ids made up for one submission before it gives up (L8); the first is practically always free. */
+const ID_TRIES = 5;
+const DEFAULT_PATIENCE_MS = 30_000;
+const DEFAULT_HELLO_MS = 1_000;
+
+export interface ClientPorts {
+  bus: Bus;
+  clock: Clock;
+  /** A number in [0, 1). */
+  random: () => number;
+  /** Who asks, for the log: a user or a program. */
+  by: string;
+  /** Whether `close` closes the bus, too. */
+  ownsBus: boolean;
+}
+
+export class BusSwarmClient implements SwarmClient {
+  readonly #ports: ClientPorts;
+
+  constructor(ports: ClientPorts) {
+    this.#ports = ports;
+  }
+
+  get swarm(): string {
+    return this.#ports.bus.swarm;
+  }
+
+  async submit(request: SubmitRequest): Promise<{ run: string }> {
+    const { bus, clock, random } = this.#ports;
+    const body = this.#submission(request);
+    if (request.run !== undefined) {
+      assertRunId(request.run);
+      // Expecting that nothing is there makes the log itself refuse an id that is taken.
+      const outcome = await bus.log.append(request.run, { kind: "submit", body }, { expectLast: 0 });
+      if (!outcome.ok) throw runExists(request.run);
+      return { run: request.run };
+    }
+    for (let tries = 0; tries < ID_TRIES; tries++) {
+      const run = makeRunId(nameOfRequest(request), clock.now(), random);
+      if ((await bus.log.append(run, { kind: "submit", body }, { expectLast: 0 })).ok) return { run };
+    }
+    throw new InvalidInputError("E_RUN_EXISTS", `${ID_TRIES} made-up run ids were all taken`, {
+      remedy: "Name the run yourself.",
+    });
+  }
+
+  #submission(request: SubmitRequest): SubmitMessage {
+    const { workflow, goals, want, inputs, environment, timeout } = request;
+    if (workflow === undefined && goals === undefined && want === undefined) {
+      throw new InvalidInputError("E_NOTHING_TO_RUN", "the submission has neither a workflow nor goals", {
+        remedy: "Give a workflow, a goal in words, or environment keys that are wanted.",
+      });
+    }
+    return {
+      v: 1,
+      inputs: inputs ?? {},
+      by: this.#ports.by,
+      ...(workflow === undefined ? {} : { workflow }),
+      ...(goals === undefined ? {} : { goals }),
+      ...(want === undefined ? {} : { want }),
+      ...(environment === undefined ? {} : { environment }),
+      ...(timeout === undefined ? {} : { timeout }),
+    };
+  }
+
+  async watch(run: string, listener: (event: WatchEvent) => void, options: WatchOptions = {}): Promise<RunView> {
+    await this.#assertRun(run);
+    const watch = new Watch(this.#ports, run, listener, options);
+    return watch.whole();
+  }
+
+  async control(run: string, control: Omit<ControlMessage, "v" | "by"> & { by?: string }): Promise<void> {
+    await this.#assertRun(run);
+    const body: ControlMessage = { by: this.#ports.by, ...control, v: 1 };
+    await this.#ports.bus.log.append(run, { kind: "control", body });
+  }
+
+  async show(run: string): Promise<RunView> {
+    const fold = await this.#folded(run);
+    return viewOf(fold, this.#ports.clock.now());
+  }
+
+  records(run: string): AsyncIterable<LogRecord> {
+    assertRunId(run);
+    return this.#ports.bus.log.read(run);
+  }
+
+  async runs(filter: { status?: RunStatus; limit?: number } = {}): Promise<RunSummary[]> {
+    const all = await this.#ports.bus.index.list();
+    const { status, limit } = filter;
+    const chosen = status === undefined ? all : all.filter((summary) => summary.status === status);
+    chosen.sort((a, b) => (a.startedAt < b.startedAt ? 1 : a.startedAt > b.startedAt ? -1 : 0));
+    return limit === undefined ? chosen : chosen.slice(0, limit);
+  }
+
+  async environment(run: string, key?: string): Promise<EnvironmentView> {
+    const { environment } = await this.#folded(run);
+    if (key === undefined) return { revision: environment.revision, values: { ...environment.values } };
+    const top = key.split(".")[0] as string;
+    const entry = environment.entry(top);
+    const value = await redeem(this.#ports.bus.artifacts, entry?.value);
+    const reading = entry === undefined ? undefined : readPath({ [top]: value }, key);
+    if (entry === undefined || reading === undefined || !reading.found) {
+      const missing = reading?.found === false ? reading.missing : top;
+      throw new NotFoundError("E_KEY_NOT_FOUND", `the environment of run "${run}" has no "${missing}"`, {
+        remedy: `It has: ${[...environment.keys()].join(", ") || "nothing yet"}.`,
+        data: { run, key },
+      });
+    }
+    return { revision: entry.revision, values: { [key]: reading.value } };
+  }
+
+  async setEnvironment(
+    run: string,
+    key: string,
+    value: unknown,
+    options: { ifRevision?: number } = {},
+  ): Promise<EnvironmentVerdictView> {
+    await this.#assertRun(run);
+    if (!ID_PATTERN.test(key)) {
+      throw new InvalidInputError("E_KEY", `"${key}" is no environment key`, {
+        remedy: "Set a whole top-level key, of letters, digits, _ and -, at most 64.",
+      });
+    }
+    const body = { v: 1 as const, key, value, by: this.#ports.by, ...options };
+    const outcome = await this.#ports.bus.log.append(run, { kind: "env", body });
+    if (!outcome.ok) throw new UnreachableError("E_APPEND", `the update of "${key}" was not stored`);
+    // The log up to the update decides, and everybody who folds it comes to the same verdict (L1).
+    const verdict = (await this.#folded(run, outcome.seq)).verdict(outcome.seq);
+    if (verdict?.applied) return verdict;
+    const conflict = verdict?.conflict;
+    if (conflict === undefined) return { applied: false, reason: verdict?.error ?? "the run does not take it" };
+    const reason = `${conflict.writer} wrote it at revision ${conflict.revision}`;
+    return { applied: false, reason, conflict };
+  }
+
+  agents(): Promise<AgentPresence[]> {
+    return this.#ports.bus.presence.list();
+  }
+
+  roles(): Promise<RoleStatus[]> {
+    return this.#ports.bus.tasks.roles();
+  }
+
+  ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings> {
+    return this.#ports.bus.tasks.ensureRole(settings);
+  }
+
+  async hasDaemon(timeoutMs = DEFAULT_HELLO_MS): Promise<boolean> {
+    // An announcement of no roles changes nothing, and any daemon answers it.
+    return (await this.#ports.bus.live.hello({ v: 1, id: this.#ports.by, roles: [] }, timeoutMs)) !== undefined;
+  }
+
+  async close(): Promise<void> {
+    if (this.#ports.ownsBus) await this.#ports.bus.close();
+  }
+
+  async #folded(run: string, to?: number): Promise<RunFold> {
+    assertRunId(run);
+    const fold = new RunFold(run);
+    let empty = true;
+    for await (const record of this.#ports.bus.log.read(run, to === undefined ? {} : { to })) {
+      empty = false;
+      fold.apply(record);
+    }
+    if (empty) throw runNotFound(run);
+    return fold;
+  }
+
+  async #assertRun(run: string): Promise<void> {
+    assertRunId(run);
+    if (!(await this.#ports.bus.log.exists(run))) throw runNotFound(run);
+  }
+}
+
+/** One watching of one run, from its first record to its end. */
+class Watch {
+  readonly #ports: ClientPorts;
+  readonly #listener: (event: WatchEvent) => void;
+  readonly #options: WatchOptions;
+  readonly #fold: RunFold;
+  #transitions: TransitionRecord[] = [];
+  #voids: VoidRecord[] = [];
+  #current = false;
+  #settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+  #patience: unknown;
+
+  constructor(ports: ClientPorts, run: string, listener: (event: WatchEvent) => void, options: WatchOptions) {
+    this.#ports = ports;
+    this.#listener = listener;
+    this.#options = options;
+    this.#fold = new RunFold(run, {
+      observer: {
+        onTransition: (transition) => this.#transitions.push(transition),
+        onVoid: (record) => this.#voids.push(record),
+      },
+    });
+  }
+
+  async whole(): Promise<RunView> {
+    const { bus, clock } = this.#ports;
+    const { signal, patienceMs = DEFAULT_PATIENCE_MS } = this.#options;
+    const over = new Promise<void>((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    // Rejected before anybody waits for it, when the first record already offends the listener.
+    over.then(undefined, () => undefined);
+    const onAbort = (): void => this.#settle?.resolve();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    const status = bus.onStatus((now, reason) => {
+      clock.clearTimeout(this.#patience);
+      if (now === "connected") return;
+      const lost = (): void => this.#settle?.reject(brokerAway(this.#fold.run, reason, patienceMs));
+      if (now === "closed") lost();
+      else this.#patience = clock.setTimeout(lost, patienceMs);
+    });
+    const live = bus.live.onLive(this.#fold.run, (message) => this.#tell({ live: message }));
+    let follower: LogFollower | undefined;
+    try {
+      follower = await bus.log.follow(this.#fold.run, (record) => this.#take(record));
+      follower.caughtUp.then(
+        () => {
+          this.#current = true;
+          // An end met in the replay may have been undone by a later retry; now it counts.
+          if (this.#fold.ended) this.#settle?.resolve();
+        },
+        (error: unknown) => this.#settle?.reject(error),
+      );
+      await over;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      clock.clearTimeout(this.#patience);
+      status.close();
+      live.close();
+      follower?.close();
+    }
+    return viewOf(this.#fold, clock.now());
+  }
+
+  #take(record: LogRecord): void {
+    this.#transitions = [];
+    this.#voids = [];
+    // Live copies of an old broker carry no time; for a picture, the time of arrival will do.
+    const timed = record.ts === 0 ? { ...record, ts: this.#ports.clock.now() } : record;
+    this.#fold.apply(timed);
+    this.#tell({ log: timed });
+    if (this.#current && this.#fold.ended) this.#settle?.resolve();
+  }
+
+  #tell(what: { log?: LogRecord; live?: LiveMessage & { role: string } }): void {
+    const fold = this.#fold;
+    const { clock } = this.#ports;
+    const event: WatchEvent = {
+      ...what,
+      transitions: what.log === undefined ? [] : this.#transitions,
+      voids: what.log === undefined ? [] : this.#voids,
+      fold,
+      current: this.#current,
+      get view() {
+        return viewOf(fold, clock.now());
+      },
+    };
+    try {
+      this.#listener(event);
+    } catch (error) {
+      // The bus must not be the one to meet a listener's mistake.
+      this.#settle?.reject(error);
+    }
+  }
+}
+
+function nameOfRequest({ workflow, goals, want }: SubmitRequest): string {
+  if (typeof workflow === "object" && workflow !== null && "name" in workflow && typeof workflow.name === "string") {
+    return workflow.name;
+  }
+  const [goal] = typeof goals === "string" ? [goals] : (goals ?? want ?? []);
+  return goal ?? "run";
+}
+
+function assertRunId(run: string): void {
+  if (ID_PATTERN.test(run)) return;
+  throw new InvalidInputError("E_RUN_ID", `"${run}" is no run id`, {
+    remedy: "Use letters, digits, _ and -, at most 64.",
+    data: { run },
+  });
+}
+
+function runExists(run: string): InvalidInputError {
+  return new InvalidInputError("E_RUN_EXISTS", `there is a run "${run}" already`, {
+    remedy: `Use another id, or look at it with \`datahammer show ${run}\`.`,
+    data: { run },
+  });
+}
+
+function runNotFound(run: string): NotFoundError {
+  return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
+    remedy: "List the runs with `datahammer runs`.",
+    data: { run },
+  });
+}
+
+function brokerAway(run: string, reason: string, patienceMs: number): UnreachableError {
+  return new UnreachableError(
+    "E_BROKER_AWAY",
+    `the broker went away while run "${run}" was watched, and was not back within ${patienceMs} ms: ${reason}`,
+    {
+      remedy: `Nothing that was acknowledged is lost: when the broker is back, \`datahammer watch ${run}\` goes on.`,
+      data: { run, patienceMs },
+    },
+  );
+}

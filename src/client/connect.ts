@@ -1,0 +1,69 @@
+/** Connecting a program to a swarm. */
+import { randomInt } from "node:crypto";
+import { userInfo } from "node:os";
+import type { Bus, Clock } from "../bus/bus.ts";
+import { BusSwarmClient } from "./bus-client.ts";
+import type { SwarmClient } from "./swarm.ts";
+
+export const DEFAULT_SWARM = "main";
+
+export type ConnectOptions = (
+  | {
+      /** A bus that is connected already; it stays open when the client is closed. */
+      bus: Bus;
+    }
+  | {
+      /** Of the broker, such as `nats://127.0.0.1:4222`. */
+      url: string;
+      token?: string;
+      /** The text of a credentials file. */
+      creds?: string;
+      /** Default `main`. */
+      swarm?: string;
+      /** How this client is called on the broker. */
+      name?: string;
+    }
+) & {
+  /** Who submits and controls, as the log shows it. Default: the user's name. */
+  by?: string;
+  clock?: Clock;
+  random?: () => number;
+};
+
+/**
+ * Resolves with a client once the broker has answered.
+ * @throws UnreachableError when it does not
+ */
+export async function connectSwarm(options: ConnectOptions): Promise<SwarmClient> {
+  const { by = userName(), clock = systemClock, random = systemRandom } = options;
+  if ("bus" in options) return new BusSwarmClient({ bus: options.bus, clock, random, by, ownsBus: false });
+  // Only who has no bus yet needs the NATS adapter, and loading it takes a tenth of a second.
+  const { connectNatsBus } = await import("../bus/nats/connect.ts");
+  const { url, token, creds, swarm = DEFAULT_SWARM, name = "client" } = options;
+  const bus = await connectNatsBus({
+    url,
+    swarm,
+    name,
+    ...(token === undefined ? {} : { token }),
+    ...(creds === undefined ? {} : { creds }),
+  });
+  return new BusSwarmClient({ bus, clock, random, by, ownsBus: true });
+}
+
+const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
+  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
+
+const RANDOM_STEPS = 2 ** 32;
+const systemRandom = (): number => randomInt(RANDOM_STEPS) / RANDOM_STEPS;
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return "unknown"; // A user id without an entry, as in many containers.
+  }
+}

@@ -1,0 +1,30 @@
+/** The formats of a trace by name: one entry here is all that another one needs. */
+import { InvalidInputError } from "../workflow/errors.ts";
+import { renderFlowchart, renderStateDiagram } from "./mermaid.ts";
+import { type Trace, traceTransition } from "./replay.ts";
+import { renderText, type TextOptions } from "./text.ts";
+
+type Renderer = (trace: Trace, options: TextOptions) => string;
+
+const RENDERERS = {
+  text: renderText,
+  json: (trace) => `${JSON.stringify(trace.transitions.map(traceTransition))}\n`,
+  mermaid: (trace, { step }) => (step === undefined ? renderFlowchart(trace) : renderStateDiagram(trace, step)),
+} satisfies Record<string, Renderer>;
+
+export type TraceFormat = keyof typeof RENDERERS;
+export const TRACE_FORMATS = Object.keys(RENDERERS) as TraceFormat[];
+
+/** @throws InvalidInputError naming the formats that there are. */
+export function traceFormat(name: string): TraceFormat {
+  if (Object.hasOwn(RENDERERS, name)) return name as TraceFormat;
+  throw new InvalidInputError("E_FORMAT", `there is no trace format "${name}"`, {
+    remedy: `Use one of ${TRACE_FORMATS.join(", ")}.`,
+    data: { format: name },
+  });
+}
+
+/** Renders a trace; the width, colours and `now` of the options matter to text only. */
+export function renderTrace(trace: Trace, format: TraceFormat, options: TextOptions = {}): string {
+  return RENDERERS[format](trace, options);
+}

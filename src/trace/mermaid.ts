@@ -1,0 +1,59 @@
+/** A trace as Mermaid: the workflow with every step's state, or the path that one step took. */
+import { formatDuration } from "./duration.ts";
+import type { Trace } from "./replay.ts";
+
+const CLASSES = [
+  "classDef pending fill:#f6f6f6,stroke:#bbbbbb,color:#777777",
+  "classDef ready fill:#fff8e1,stroke:#f0b429,color:#5c4400",
+  "classDef running fill:#e3f2fd,stroke:#1e88e5,color:#0d3c66",
+  "classDef done fill:#e8f5e9,stroke:#43a047,color:#1b4d1e",
+  "classDef skipped fill:#ffffff,stroke:#bbbbbb,color:#777777,stroke-dasharray:4 3",
+  "classDef failed fill:#ffebee,stroke:#e53935,color:#7f1d1d",
+  "classDef cancelled fill:#fff3e0,stroke:#fb8c00,color:#663c00",
+];
+
+const CLASS_OF: Readonly<Record<string, string>> = {
+  completed: "done",
+  skipped: "skipped",
+  failed: "failed",
+  "timed-out": "failed",
+  cancelled: "cancelled",
+};
+
+/** The graph as a `flowchart`. Nodes are numbered, since a step may be called `end`, which Mermaid reserves. */
+export function renderFlowchart({ fold }: Trace): string {
+  const lines = ["flowchart TD"];
+  const nodes = new Map<string, string>();
+  for (const step of fold.graph?.steps() ?? []) {
+    const node = `s${nodes.size}`;
+    nodes.set(step.id, node);
+    const { state, context } = fold.step(step.id);
+    const agent = context.agent === null ? context.role : context.agent;
+    const how = context.outcome ?? state;
+    lines.push(`  ${node}["${step.id}<br/>${agent}: ${context.task}<br/>${how}"]:::${CLASS_OF[how] ?? how}`);
+  }
+  for (const step of fold.graph?.steps() ?? []) {
+    for (const dependency of step.dependsOn) lines.push(`  ${nodes.get(dependency)} --> ${nodes.get(step.id)}`);
+  }
+  return `${[...lines, ...CLASSES.map((line) => `  ${line}`)].join("\n")}\n`;
+}
+
+/** The step's machine as it moved, as a `stateDiagram-v2`: its transitions numbered in order. */
+export function renderStateDiagram({ transitions, fold }: Trace, step: string): string {
+  const lines = ["stateDiagram-v2", `  %% step ${step} of run ${fold.run}`, "  [*] --> pending"];
+  const from = fold.startedAt ?? transitions[0]?.ts ?? 0;
+  for (const [index, transition] of transitions.entries()) {
+    const when = formatDuration(transition.ts - from);
+    const by = transition.to === "running" && transition.agent !== null ? ` by ${label(transition.agent)}` : "";
+    lines.push(
+      `  ${transition.from} --> ${transition.to}: ${index + 1}. ${label(transition.event)}${by} (after ${when})`,
+    );
+  }
+  const { state } = fold.step(step);
+  if (state === "done") lines.push("  done --> [*]");
+  lines.push("  classDef now fill:#e3f2fd,stroke:#1e88e5,stroke-width:2px", `  class ${state} now`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** A colon would end the label. */
+const label = (text: string): string => text.replaceAll(/[:;"\n]/g, " ");

@@ -1,0 +1,116 @@
+/**
+ * Replaying a run's log into its trace: every transition of every machine, with what caused it.
+ *
+ * The trace is no record of its own: it is computed from the log by the same fold that ran the run (L1), so
+ * it cannot disagree with what happened. Records that changed nothing are kept beside it.
+ */
+import type { LogRecord } from "../bus/bus.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
+import { IssueList } from "../workflow/issues.ts";
+import { isoTime } from "./view.ts";
+
+/** Letters that may differ for a step id to be suggested. */
+const MAX_MISSPELLING = 3;
+
+export interface TraceOptions {
+  /** Only the transitions of this step. */
+  step?: string;
+  /** Only what the log held up to this sequence. */
+  at?: number;
+}
+
+/** One transition as `trace --json` prints it. */
+export interface TraceTransition {
+  seq: number;
+  /** ISO 8601 with milliseconds. */
+  ts: string;
+  /** `run`, or the step's id. */
+  actor: string;
+  from: string;
+  to: string;
+  event: string;
+  attempt: number;
+  agent: string | null;
+  cause: string;
+}
+
+export interface Trace {
+  readonly fold: RunFold;
+  readonly transitions: readonly TransitionRecord[];
+  /** Late and foreign results, void decisions, refused controls, unreadable records. */
+  readonly voids: readonly VoidRecord[];
+}
+
+/**
+ * Folds the records and notes what moved.
+ * @throws NotFoundError when `step` names no step of the run; InvalidInputError for an `at` before the first.
+ */
+export async function replay(
+  run: string,
+  records: AsyncIterable<LogRecord> | Iterable<LogRecord>,
+  options: TraceOptions = {},
+): Promise<Trace> {
+  const transitions: TransitionRecord[] = [];
+  const voids: VoidRecord[] = [];
+  const { step, at = Number.POSITIVE_INFINITY } = options;
+  const wanted = (actor: string | null): boolean => step === undefined || actor === step;
+  const fold = new RunFold(run, {
+    observer: {
+      onTransition: (transition) => {
+        if (wanted(transition.actor)) transitions.push(transition);
+      },
+      onVoid: (record) => {
+        if (wanted(record.step)) voids.push(record);
+      },
+    },
+  });
+  let firstSeq: number | undefined;
+  for await (const record of records) {
+    firstSeq ??= record.seq;
+    if (record.seq > at) break;
+    fold.apply(record);
+  }
+  if (firstSeq === undefined) {
+    throw new NotFoundError("E_RUN_NOT_FOUND", `run "${run}" has no log`, {
+      remedy: "List the runs with `datahammer runs`.",
+      data: { run },
+    });
+  }
+  if (at < firstSeq) {
+    throw new InvalidInputError("E_SEQUENCE", `run "${run}" begins at sequence ${firstSeq}, not before ${at}`, {
+      remedy: `Give a sequence of ${firstSeq} or more.`,
+      data: { run, firstSeq },
+    });
+  }
+  if (step !== undefined) assertStep(fold, step);
+  return { fold, transitions, voids };
+}
+
+/** The transitions as plain data, oldest first. */
+export async function traceRun(
+  run: string,
+  records: AsyncIterable<LogRecord> | Iterable<LogRecord>,
+  options: TraceOptions = {},
+): Promise<TraceTransition[]> {
+  return (await replay(run, records, options)).transitions.map(traceTransition);
+}
+
+export function traceTransition(transition: TransitionRecord): TraceTransition {
+  const { seq, ts, actor, from, to, event, attempt, agent, cause } = transition;
+  return { seq, ts: isoTime(ts), actor, from, to, event, attempt, agent, cause };
+}
+
+function assertStep(fold: RunFold, step: string): void {
+  if (fold.graph?.has(step)) return;
+  const ids = [...(fold.graph?.steps() ?? [])].map(({ id }) => id);
+  const close = new IssueList().nearest(step, ids, MAX_MISSPELLING);
+  throw new NotFoundError("E_STEP_NOT_FOUND", `run "${fold.run}" has no step "${step}"`, {
+    remedy:
+      close === undefined
+        ? `List its steps with \`datahammer show ${fold.run}\`.`
+        : `Did you mean "${close}"? \`datahammer show ${fold.run}\` lists its steps.`,
+    data: { run: fold.run, step },
+  });
+}

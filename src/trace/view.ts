@@ -1,0 +1,87 @@
+/**
+ * What a folded run looks like to people and programs: plain data, as `show --json` prints it.
+ *
+ * Owns the shapes only; every fact comes from the fold (L1).
+ */
+import type { RunStatus } from "../bus/messages.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import type { StepOutcome, StepState } from "../machines/step.ts";
+
+/** One step as `show --json` prints it. */
+export interface StepView {
+  state: StepState;
+  /** How it ended; null while it is open. */
+  outcome: StepOutcome | null;
+  /** 0 while it was never given out; a handoff or a lost task does not count. */
+  attempts: number;
+  /** The agent that has or had it last. */
+  agent: string | null;
+}
+
+/** One run as `show --json` prints it: folded from its log up to `seq`. */
+export interface RunView {
+  run: string;
+  name: string;
+  status: RunStatus;
+  outputs: Record<string, unknown>;
+  environment: Record<string, unknown>;
+  steps: Record<string, StepView>;
+  error?: { code: string; message: string; step?: string };
+  startedAt: string;
+  endedAt: string | null;
+  durationMs: number;
+  seq: number;
+}
+
+/**
+ * The view of a run that has a submission.
+ * @param now epoch ms: how long an open run has taken so far
+ */
+export function viewOf(fold: RunFold, now: number): RunView {
+  const startedAt = fold.startedAt ?? now;
+  const endedAt = fold.ended ? fold.endedAt : undefined;
+  const steps: Record<string, StepView> = {};
+  for (const step of fold.graph?.steps() ?? []) steps[step.id] = stepViewOf(fold, step.id);
+  return {
+    run: fold.run,
+    name: nameOf(fold),
+    status: fold.status,
+    outputs: fold.outputs,
+    environment: { ...fold.environment.values },
+    steps,
+    ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
+    startedAt: isoTime(startedAt),
+    endedAt: endedAt === undefined ? null : isoTime(endedAt),
+    durationMs: Math.max(0, Math.round((endedAt ?? now) - startedAt)),
+    seq: fold.lastSeq,
+  };
+}
+
+export function stepViewOf(fold: RunFold, id: string): StepView {
+  const { state, context } = fold.step(id);
+  return {
+    state,
+    outcome: context.outcome,
+    attempts: context.n === 0 ? 0 : context.attempt,
+    agent: context.agent,
+  };
+}
+
+/** The workflow's name; a run of goals that has no workflow yet goes by its id. */
+export function nameOf(fold: RunFold): string {
+  return fold.graph?.name ?? fold.run;
+}
+
+/** ISO 8601 with milliseconds. */
+export function isoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}
+
+function errorView(error: { code: string; message: string; step?: string | undefined }): {
+  code: string;
+  message: string;
+  step?: string;
+} {
+  const { code, message, step } = error;
+  return step === undefined ? { code, message } : { code, message, step };
+}
