@@ -17,7 +17,13 @@ import { checkIn, redeem } from "../bus/claim-check.ts";
 import type { ResultMessage, TaskMessage, Usage, WireError } from "../bus/messages.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
-import { type AgentDefinition, Handoff, type TaskContext, type TaskDefinition } from "./define.ts";
+import {
+  type AgentDefinition,
+  Handoff,
+  type TaskContext,
+  type TaskDefinition,
+  type TaskEnvironment,
+} from "./define.ts";
 import { LiveFeed } from "./live-feed.ts";
 import { boundText, hostError, schemaProblem, thrownError } from "./outcome.ts";
 import { taskEnvironment } from "./task-environment.ts";
@@ -242,15 +248,20 @@ export class Dispatch {
 
   /** Never rejects: whatever the code does, synchronously or later, becomes a value. */
   async #invoke(definition: TaskDefinition, inputs: unknown, feed: LiveFeed): Promise<CodeEnd> {
+    const { bus, clock, id } = this.#host;
+    const { signal } = this.#abort;
+    const environment = taskEnvironment({ bus, clock, task: this.task, agent: id, signal });
     try {
-      return { kind: "returned", value: await definition.run(inputs, this.#context(feed)) };
+      return { kind: "returned", value: await definition.run(inputs, this.#context(environment.env, feed)) };
     } catch (thrown) {
       return { kind: "threw", thrown };
+    } finally {
+      environment.close();
     }
   }
 
-  #context(feed: LiveFeed): TaskContext {
-    const { bus, clock, id } = this.#host;
+  #context(env: TaskEnvironment, feed: LiveFeed): TaskContext {
+    const { bus } = this.#host;
     const { run, step, n, attempt, idempotencyKey } = this.task;
     const { signal } = this.#abort;
     const log = () => this.#log;
@@ -261,7 +272,7 @@ export class Dispatch {
       attempt,
       idempotencyKey,
       signal,
-      env: taskEnvironment({ bus, clock, task: this.task, agent: id, signal }),
+      env,
       get log() {
         return log();
       },

@@ -22,9 +22,12 @@ export interface TaskEnvironmentOptions {
   signal: AbortSignal;
 }
 
-export function taskEnvironment(options: TaskEnvironmentOptions): TaskEnvironment {
+/** @returns the task's view, and the way to end its watches once the task has ended. */
+export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnvironment; close(): void } {
   const { bus, task, agent, signal } = options;
   const { run, step, n } = task;
+  const watches = new Set<() => void>();
+  let closed = false;
 
   async function get(key?: string): Promise<unknown> {
     const answer = await ask(options, key === undefined ? { q: "env" } : { q: "env", key });
@@ -69,7 +72,7 @@ export function taskEnvironment(options: TaskEnvironmentOptions): TaskEnvironmen
   }
 
   function watch(listener: Parameters<TaskEnvironment["watch"]>[0]): () => void {
-    if (signal.aborted) return () => undefined;
+    if (signal.aborted || closed) return () => undefined;
     let newest = 0;
     const subscription = bus.live.onEnv(run, ({ key, value, revision }) => {
       // Two orchestrators may both announce a change around a failover; revisions only grow.
@@ -78,14 +81,22 @@ export function taskEnvironment(options: TaskEnvironmentOptions): TaskEnvironmen
       listener({ key, value, revision });
     });
     const stop = () => {
+      watches.delete(stop);
       signal.removeEventListener("abort", stop);
       subscription.close();
     };
+    watches.add(stop);
     signal.addEventListener("abort", stop, { once: true });
     return stop;
   }
 
-  return { get: get as TaskEnvironment["get"], set, watch };
+  return {
+    env: { get: get as TaskEnvironment["get"], set, watch },
+    close() {
+      closed = true;
+      for (const stop of [...watches]) stop();
+    },
+  };
 }
 
 /** @throws UnreachableError when no daemon answered, InvalidInputError when one refused. */
