@@ -1,0 +1,81 @@
+/**
+ * The bus over NATS and JetStream.
+ *
+ * A daemon connects with `provision: true` and thereby creates the swarm's streams, consumers and buckets.
+ * Agents and clients only use them; where they are absent, calls fail with an `UnreachableError` that says
+ * to start a daemon, and pulls wait until they are there.
+ */
+import type { Bus, Clock } from "../bus.ts";
+import { systemClock } from "../system-clock.ts";
+import { NatsArtifacts, provisionArtifacts } from "./artifacts.ts";
+import { asBusError } from "./failure.ts";
+import { NatsLink } from "./link.ts";
+import { NatsLive } from "./live.ts";
+import { NatsLog } from "./log.ts";
+import { NatsPresence } from "./presence.ts";
+import { NatsRunIndex, provisionIndex } from "./run-index.ts";
+import { NatsRuns, provisionRuns } from "./runs.ts";
+import { provisionStreams, type StorageOptions } from "./streams.ts";
+import { NatsTasks } from "./tasks.ts";
+
+export interface NatsBusOptions extends StorageOptions {
+  /** `nats://host:port`, or several servers of one cluster. */
+  url: string | string[];
+  token?: string;
+  /** Content of a credentials file. */
+  creds?: string;
+  /** Default `main`. */
+  swarm?: string;
+  /** Shown in the broker's connection list. Default `datahammer`. */
+  name?: string;
+  /** Prefix of the subjects at which answers arrive, where rights are limited to it. Default `_INBOX`. */
+  inboxPrefix?: string;
+  /** For daemons: create the swarm's streams and consumers, or bring them up to date. */
+  provision?: boolean;
+  /** With `provision`: how long a run's orchestrator may be silent. Default 10 s. */
+  runAckWaitMs?: number;
+  clock?: Clock;
+}
+
+/**
+ * Connects to a swarm. From then on the connection mends itself for as long as it is not closed.
+ * @throws UnreachableError when no server answers, or when the server has no JetStream
+ * @throws InvalidInputError when the server refuses the token or the credentials
+ */
+export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
+  const swarm = options.swarm ?? "main";
+  const link = await NatsLink.open({
+    url: options.url,
+    token: options.token,
+    creds: options.creds,
+    swarm,
+    name: options.name ?? "datahammer",
+    clock: options.clock ?? systemClock,
+    inboxPrefix: options.inboxPrefix,
+  });
+  if (options.provision) {
+    try {
+      await provisionStreams(link, options);
+      await provisionRuns(link, options.runAckWaitMs);
+      await provisionArtifacts(link, options);
+      await provisionIndex(link, options);
+    } catch (error) {
+      await link.close();
+      throw asBusError(error, swarm, `Setting up swarm ${swarm}`);
+    }
+  }
+  return {
+    swarm,
+    log: new NatsLog(link),
+    tasks: new NatsTasks(link),
+    runs: new NatsRuns(link),
+    live: new NatsLive(link),
+    presence: new NatsPresence(link),
+    artifacts: new NatsArtifacts(link),
+    index: new NatsRunIndex(link),
+    status: () => link.status,
+    onStatus: (listener) => ({ close: link.onStatus(listener) }),
+    unreadableCount: () => link.unreadable,
+    close: () => link.close(),
+  };
+}

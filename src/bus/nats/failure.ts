@@ -1,0 +1,83 @@
+/** Vendor errors and server refusals, turned into the runtime's own. Nothing of NATS leaves the adapter. */
+import { DataHammerError, InvalidInputError, UnreachableError } from "../../workflow/errors.ts";
+
+/** Error codes of the JetStream API that the adapter acts upon, as every supported server numbers them. */
+export const API_CODE = {
+  consumerNotFound: 10014,
+  nameInUse: 10058,
+  messageNotFound: 10037,
+  streamNotFound: 10059,
+  wrongLastSequence: 10071,
+  wrongLastSequenceUnknown: 10164,
+  maxMessagesPerSubject: 10077,
+} as const;
+
+/** A refusal by the JetStream API: an answer, so the server is there. */
+export class ApiRefusal extends Error {
+  readonly errCode: number;
+  readonly status: number;
+
+  constructor(subject: string, error: { code?: number; err_code?: number; description?: string }) {
+    super(
+      `${subject} was refused: ${error.description ?? "no description"} (${error.err_code ?? error.code})`,
+    );
+    this.name = "ApiRefusal";
+    this.errCode = error.err_code ?? 0;
+    this.status = error.code ?? 0;
+  }
+
+  is(code: keyof typeof API_CODE): boolean {
+    return this.errCode === API_CODE[code];
+  }
+}
+
+export const START_A_DAEMON = "Start a daemon: datahammer up";
+
+/** No stream takes the message, or none is there to be asked. */
+export function noSwarm(swarm: string, what: string, cause?: unknown): UnreachableError {
+  return new UnreachableError("E_NO_SWARM", `Swarm ${swarm} is not set up on this broker: ${what}`, {
+    remedy: START_A_DAEMON,
+    data: { swarm },
+    cause,
+  });
+}
+
+export function timedOut(what: string, timeoutMs: number): UnreachableError {
+  return new UnreachableError("E_TIMEOUT", `${what} got no answer within ${timeoutMs} ms`, {
+    remedy: "Check that the broker runs and is not overloaded: datahammer doctor",
+    data: { timeoutMs },
+  });
+}
+
+export function connectionLost(what: string): UnreachableError {
+  return new UnreachableError(
+    "E_CONNECTION_LOST",
+    `The connection to the broker broke before ${what} was answered`,
+    {
+      remedy: "Try again: the connection is being re-established.",
+    },
+  );
+}
+
+export function closedBus(): UnreachableError {
+  return new UnreachableError("E_CLOSED", "The connection to the bus is closed", {
+    remedy: "Connect again.",
+  });
+}
+
+/** Whatever an adapter's call threw, as an error that callers know. */
+export function asBusError(error: unknown, swarm: string, what: string): DataHammerError {
+  if (error instanceof DataHammerError) return error;
+  if (error instanceof ApiRefusal && error.is("streamNotFound")) return noSwarm(swarm, error.message, error);
+  const message = error instanceof Error ? error.message : String(error);
+  if (/authorization|permission/i.test(message)) {
+    return new InvalidInputError("E_NOT_ALLOWED", `${what}: the broker refused it: ${message}`, {
+      remedy: "Give a token or a credentials file with the rights that this needs.",
+      cause: error,
+    });
+  }
+  return new UnreachableError("E_BROKER", `${what}: ${message}`, {
+    remedy: "Check the broker: datahammer doctor",
+    cause: error,
+  });
+}

@@ -1,0 +1,332 @@
+/**
+ * The connection to nats-server: requests with an answer or an error in bounded time, the JetStream API,
+ * and what happens when the connection breaks.
+ *
+ * Owns the vendor's connection, its status and the table of open requests. A request that was under way
+ * when the connection broke is rejected at once instead of waiting for its time-out: the answer is lost.
+ */
+import { connect, credsAuthenticator, headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
+import type { BusStatus, Clock } from "../bus.ts";
+import { type Subjects, subjectsOf } from "../subjects.ts";
+import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm, timedOut } from "./failure.ts";
+
+export interface LinkOptions {
+  url: string | string[];
+  token?: string | undefined;
+  /** Content of a credentials file. */
+  creds?: string | undefined;
+  swarm: string;
+  /** Shown in the server's connection list. */
+  name: string;
+  clock: Clock;
+  /** Prefix of the subjects at which answers arrive, where rights are limited to it. */
+  inboxPrefix?: string | undefined;
+}
+
+/** How long a request waits for its answer when nothing else is said. */
+export const REQUEST_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+const PING_INTERVAL_MS = 10_000;
+const NO_RESPONDERS = 503;
+
+interface OpenRequest {
+  subject: string;
+  resolve(message: Msg): void;
+  reject(error: Error): void;
+  timer: unknown;
+}
+
+export interface StreamMessage {
+  subject: string;
+  seq: number;
+  data: Uint8Array;
+  ts: number;
+  headers: string;
+}
+
+export class NatsLink {
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+  readonly nc: NatsConnection;
+  readonly #inboxPrefix: string;
+  readonly #inbox: string;
+  readonly #open = new Map<string, OpenRequest>();
+  #nextToken = 0;
+  #status: BusStatus = "connected";
+  #unreadable = 0;
+  readonly #statusListeners = new Set<(status: BusStatus, reason: string) => void>();
+  readonly #reconnectListeners = new Set<() => void>();
+  readonly #closeListeners = new Set<() => void | Promise<void>>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(nc: NatsConnection, options: LinkOptions) {
+    this.nc = nc;
+    this.clock = options.clock;
+    this.subjects = subjectsOf(options.swarm);
+    this.#inboxPrefix = options.inboxPrefix ?? "_INBOX";
+    this.#inbox = `${this.newInbox()}.`;
+    nc.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#answer(error, message) });
+    void this.#watchStatus();
+  }
+
+  static async open(options: LinkOptions): Promise<NatsLink> {
+    subjectsOf(options.swarm);
+    try {
+      const nc = await connect({
+        servers: options.url,
+        name: options.name,
+        ...(options.token === undefined ? {} : { token: options.token }),
+        ...(options.creds === undefined
+          ? {}
+          : { authenticator: credsAuthenticator(new TextEncoder().encode(options.creds)) }),
+        ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
+        // Stack traces per request cost a third of the throughput.
+        noAsyncTraces: true,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 250,
+        reconnectJitter: 100,
+        reconnectJitterTLS: 250,
+        pingInterval: PING_INTERVAL_MS,
+        timeout: CONNECT_TIMEOUT_MS,
+        // A managed broker that restarts refuses its own token for a moment; that is no reason to give up.
+        ignoreAuthErrorAbort: true,
+      });
+      return new NatsLink(nc, options);
+    } catch (error) {
+      throw asBusError(
+        error,
+        options.swarm,
+        `Connecting to ${[options.url].flat().map(withoutSecret).join(", ")}`,
+      );
+    }
+  }
+
+  get status(): BusStatus {
+    return this.#status;
+  }
+  get unreadable(): number {
+    return this.#unreadable;
+  }
+  countUnreadable(): void {
+    this.#unreadable++;
+  }
+  get maxPayloadBytes(): number {
+    return this.nc.info?.max_payload ?? 1024 * 1024;
+  }
+  /** `2.9.10` as [2, 9, 10]. */
+  get serverVersion(): number[] {
+    return (this.nc.info?.version ?? "0").split(/[.-]/).slice(0, 3).map(Number);
+  }
+
+  newInbox(): string {
+    return `${this.#inboxPrefix}.${globalThis.crypto.randomUUID().replaceAll("-", "")}`;
+  }
+
+  onStatus(listener: (status: BusStatus, reason: string) => void): () => void {
+    this.#statusListeners.add(listener);
+    return () => this.#statusListeners.delete(listener);
+  }
+  /** Called after every reconnect, when subscriptions are in place again. */
+  onReconnect(listener: () => void): () => void {
+    this.#reconnectListeners.add(listener);
+    return () => this.#reconnectListeners.delete(listener);
+  }
+  /** Called once, before the connection closes. */
+  onClose(listener: () => void | Promise<void>): () => void {
+    this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
+  assertOpen(): void {
+    if (this.#status === "closed" || this.#closing !== undefined) throw closedBus();
+  }
+
+  /** Fire and forget. Silently nothing on a closed connection: what it would have told nobody waits for. */
+  send(subject: string, payload: Uint8Array | string, reply?: string): void {
+    if (this.nc.isClosed() || this.nc.isDraining()) return;
+    this.nc.publish(subject, payload, reply === undefined ? undefined : { reply });
+  }
+
+  /** @throws UnreachableError after `timeoutMs`, at once when nobody listens or the connection breaks. */
+  request(
+    subject: string,
+    payload: Uint8Array | string,
+    timeoutMs: number = REQUEST_TIMEOUT_MS,
+    hdrs?: MsgHdrs,
+  ): Promise<Msg> {
+    return new Promise((resolve, reject) => {
+      if (this.nc.isClosed() || this.nc.isDraining()) {
+        reject(closedBus());
+        return;
+      }
+      const token = (this.#nextToken++).toString(36);
+      const timer = this.clock.setTimeout(() => {
+        this.#open.delete(token);
+        reject(timedOut(`A request to ${subject}`, timeoutMs));
+      }, timeoutMs);
+      this.#open.set(token, { subject, resolve, reject, timer });
+      const reply = this.#inbox + token;
+      this.nc.publish(subject, payload, hdrs === undefined ? { reply } : { reply, headers: hdrs });
+    });
+  }
+
+  /** A request to all who listen; ends when no answer came for `stallMs`, or after `maxWaitMs`. */
+  gather(
+    subject: string,
+    { maxWaitMs, stallMs }: { maxWaitMs: number; stallMs: number },
+    onAnswer: (message: Msg) => void,
+  ): Promise<void> {
+    return new Promise((resolve) => {
+      const inbox = this.newInbox();
+      const finish = (): void => {
+        this.clock.clearTimeout(deadline);
+        this.clock.clearTimeout(stall);
+        forget();
+        subscription.unsubscribe();
+        resolve();
+      };
+      const subscription = this.nc.subscribe(inbox, {
+        callback: (error, message) => {
+          if (error !== null || (message.data.length === 0 && message.headers?.code === NO_RESPONDERS)) {
+            finish();
+            return;
+          }
+          this.clock.clearTimeout(stall);
+          stall = this.clock.setTimeout(finish, stallMs);
+          onAnswer(message);
+        },
+      });
+      const deadline = this.clock.setTimeout(finish, maxWaitMs);
+      // The first answer may take longer than the gap between two.
+      let stall: unknown;
+      const forget = this.onClose(finish);
+      this.nc.publish(subject, "", { reply: inbox });
+    });
+  }
+
+  /** A request to the JetStream API. @throws ApiRefusal when the server answers with an error. */
+  async api<Answer>(subject: string, body?: unknown, timeoutMs?: number): Promise<Answer> {
+    const message = await this.request(
+      `$JS.API.${subject}`,
+      body === undefined ? "" : JSON.stringify(body),
+      timeoutMs,
+    );
+    const answer = message.json<
+      Answer & { error?: { code?: number; err_code?: number; description?: string } }
+    >();
+    if (answer.error !== undefined) throw new ApiRefusal(subject, answer.error);
+    return answer;
+  }
+
+  /** One stored message, read from the stream's leader; `undefined` when there is none. */
+  async storedMessage(
+    stream: string,
+    which: { last_by_subj: string } | { next_by_subj: string; seq: number },
+  ): Promise<StreamMessage | undefined> {
+    try {
+      const { message } = await this.api<{
+        message: { subject: string; seq: number; data?: string; hdrs?: string; time: string };
+      }>(`STREAM.MSG.GET.${stream}`, which);
+      return {
+        subject: message.subject,
+        seq: message.seq,
+        data: Buffer.from(message.data ?? "", "base64"),
+        ts: Date.parse(message.time),
+        headers: Buffer.from(message.hdrs ?? "", "base64").toString("latin1"),
+      };
+    } catch (error) {
+      if (error instanceof ApiRefusal && error.is("messageNotFound")) return undefined;
+      throw error;
+    }
+  }
+
+  /** Runs a call and turns what it throws into an error that callers know. */
+  async guard<Value>(what: string, call: () => Promise<Value>): Promise<Value> {
+    this.assertOpen();
+    try {
+      return await call();
+    } catch (error) {
+      throw asBusError(error, this.subjects.swarm, what);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled([...this.#closeListeners].map((listener) => listener()));
+    this.#closeListeners.clear();
+    if (this.#status === "connected") await this.#flush();
+    this.#rejectOpen(() => closedBus());
+    await this.nc.close();
+    this.#setStatus("closed", "closed by its owner");
+  }
+
+  /** Lets the server have what was published; a server that does not answer is not waited for. */
+  async #flush(): Promise<void> {
+    let timer: unknown;
+    const tooLong = new Promise<void>((resolve) => {
+      timer = this.clock.setTimeout(resolve, 2_000);
+    });
+    await Promise.race([this.nc.flush().then(undefined, () => undefined), tooLong]);
+    this.clock.clearTimeout(timer);
+  }
+
+  #answer(error: Error | null, message: Msg): void {
+    if (error !== null) return;
+    const token = message.subject.slice(this.#inbox.length);
+    const open = this.#open.get(token);
+    // Answers that come after their time-out find nobody.
+    if (open === undefined) return;
+    this.#open.delete(token);
+    this.clock.clearTimeout(open.timer);
+    if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) {
+      open.reject(noSwarm(this.subjects.swarm, `nobody listens on ${open.subject}`));
+    } else {
+      open.resolve(message);
+    }
+  }
+
+  #rejectOpen(reason: (subject: string) => Error): void {
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    for (const { timer, reject, subject } of open) {
+      this.clock.clearTimeout(timer);
+      reject(reason(subject));
+    }
+  }
+
+  async #watchStatus(): Promise<void> {
+    for await (const change of this.nc.status()) {
+      if (change.type === "disconnect") {
+        this.#setStatus("reconnecting", `lost the connection to ${change.server}`);
+        this.#rejectOpen((subject) => connectionLost(`a request to ${subject}`));
+      } else if (change.type === "reconnect") {
+        this.#setStatus("connected", `connected again to ${change.server}`);
+        for (const listener of [...this.#reconnectListeners]) listener();
+      } else if (change.type === "close") {
+        this.#rejectOpen(() => closedBus());
+        this.#setStatus("closed", "the connection was closed");
+      }
+    }
+  }
+
+  #setStatus(status: BusStatus, reason: string): void {
+    if (this.#status === status || this.#status === "closed") return;
+    this.#status = status;
+    for (const listener of [...this.#statusListeners]) listener(status, reason);
+  }
+}
+
+/** Message headers from plain pairs. */
+export function headersOf(pairs: Record<string, string>): MsgHdrs {
+  const made = headers();
+  for (const [name, value] of Object.entries(pairs)) made.set(name, value);
+  return made;
+}
+
+function withoutSecret(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, "//");
+}

@@ -1,0 +1,244 @@
+/**
+ * The run logs on the log stream: appends whose outcome is known, replays told by the leader, live copies by
+ * republishing.
+ *
+ * Owns how an unanswered append is settled (B1): every append carries an id of its own in a header; the last
+ * message on the subject, read back from the leader, says whether it is in the log.
+ */
+import { UnreachableError } from "../../workflow/errors.ts";
+import type {
+  AppendOptions,
+  AppendOutcome,
+  FollowOptions,
+  LogEntry,
+  LogFollower,
+  LogRecord,
+  RunLog,
+} from "../bus.ts";
+import { assertFits } from "../codec.ts";
+import { RunFollower, type StoredRecord } from "../follower.ts";
+import { addressOf, decodeRecord, encodeEntry } from "../record.ts";
+import { parseSubject } from "../subjects.ts";
+import { ApiRefusal } from "./failure.ts";
+import { headersOf, type NatsLink, type StreamMessage } from "./link.ts";
+import { PUBLISH_TRIES, publishToStream } from "./publish.ts";
+import { replay } from "./replay.ts";
+
+/** Names one append, so that its author can recognise it in the log. */
+const APPEND_ID = "Dh-Append";
+const MESSAGE_ID = "Nats-Msg-Id";
+const EXPECT_LAST = "Nats-Expected-Last-Subject-Sequence";
+/** Pause before an append that found no stream or no leader is tried again. */
+const RETRY_MS = 200;
+
+interface Attempted {
+  subject: string;
+  bytes: Uint8Array;
+  appendId: string;
+  entry: LogEntry;
+  options: AppendOptions;
+}
+
+export class NatsLog implements RunLog {
+  readonly #link: NatsLink;
+  /** Live copies come in the same connection's order; this prefix turns their subject into the stored one. */
+  readonly #appendPrefix = globalThis.crypto.randomUUID().slice(0, 8);
+  #appends = 0;
+
+  constructor(link: NatsLink) {
+    this.#link = link;
+  }
+
+  append(run: string, entry: LogEntry, options: AppendOptions = {}): Promise<AppendOutcome> {
+    return this.#link.guard(`Appending ${entry.kind} to run ${run}`, () => {
+      const subject = this.#link.subjects.record(run, addressOf(entry));
+      const bytes = encodeEntry(entry);
+      assertFits(bytes, this.#link.maxPayloadBytes, `The ${entry.kind} record of run ${run}`);
+      const appendId = `${this.#appendPrefix}-${(this.#appends++).toString(36)}`;
+      return this.#append({ subject, bytes, appendId, entry, options });
+    });
+  }
+
+  async #append(attempted: Attempted): Promise<AppendOutcome> {
+    const { subject, bytes, options } = attempted;
+    // Without an expectation only the broker's window keeps a repeated publish from being stored twice.
+    let id: string | undefined =
+      options.id ?? (options.expectLast === undefined ? attempted.appendId : undefined);
+    for (let attempt = 1; ; attempt++) {
+      const unsure = attempt > 1;
+      try {
+        const answer = await publishToStream(this.#link, subject, bytes, this.#headers(attempted, id));
+        if (answer.duplicate !== true || unsure) return { ok: true, seq: answer.seq };
+        // The window is the whole stream's: somebody's earlier use of the id stored something else.
+        id = undefined;
+      } catch (error) {
+        if (error instanceof ApiRefusal && isWrongLast(error)) return this.#conflict(attempted);
+        if (!(error instanceof UnreachableError) || error.code === "E_CLOSED") throw error;
+        const mine = await this.#readBack(attempted, error);
+        if (mine !== undefined) return { ok: true, seq: mine };
+        if (attempt >= PUBLISH_TRIES || error.code === "E_NO_SWARM") throw error;
+      }
+    }
+  }
+
+  #headers({ appendId, options }: Attempted, id: string | undefined) {
+    const pairs: Record<string, string> = { [APPEND_ID]: appendId };
+    if (id !== undefined) pairs[MESSAGE_ID] = id;
+    if (options.expectLast !== undefined) pairs[EXPECT_LAST] = String(options.expectLast);
+    return headersOf(pairs);
+  }
+
+  /** Somebody wrote first, unless it was this very append, answered twice. */
+  async #conflict(attempted: Attempted): Promise<AppendOutcome> {
+    const last = await this.#last(attempted.subject);
+    if (last !== undefined && isMine(last, attempted)) return { ok: true, seq: last.seq };
+    return { ok: false, lastSeq: last?.seq ?? 0 };
+  }
+
+  /** The sequence of an append that was not answered, if it is stored. */
+  async #readBack(attempted: Attempted, failure: UnreachableError): Promise<number | undefined> {
+    await this.#pause();
+    try {
+      const last = await this.#last(attempted.subject);
+      return last !== undefined && isMine(last, attempted) ? last.seq : undefined;
+    } catch (error) {
+      if (error instanceof ApiRefusal) throw failure;
+      throw error;
+    }
+  }
+
+  #last(subject: string): Promise<StreamMessage | undefined> {
+    return this.#link.storedMessage(this.#link.subjects.logStream, { last_by_subj: subject });
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#link.clock.setTimeout(resolve, RETRY_MS));
+  }
+
+  async *read(run: string, options: { from?: number; to?: number } = {}): AsyncIterable<LogRecord> {
+    for await (const { record } of this.#stored(run, options.from ?? 1, options.to)) yield record;
+  }
+
+  async *#stored(run: string, from: number, to?: number): AsyncGenerator<StoredRecord> {
+    this.#link.assertOpen();
+    for await (const message of replay(this.#link, this.#link.subjects.recordsOf(run), from, to)) {
+      yield { subject: message.subject, record: this.#decode(run, message) };
+    }
+  }
+
+  #decode(run: string, stored: { subject: string; seq: number; ts: number; data: Uint8Array }): LogRecord {
+    const { subject, seq, ts } = stored;
+    const record = decodeRecord({ run, subject, seq, ts }, stored.data);
+    if (record.kind === "unreadable") this.#link.countUnreadable();
+    return record;
+  }
+
+  async follow(
+    run: string,
+    onRecord: (record: LogRecord) => void,
+    options: FollowOptions = {},
+  ): Promise<LogFollower> {
+    this.#link.assertOpen();
+    const { subjects } = this.#link;
+    const livePrefix = subjects.liveRecordsOf(run).slice(0, -1);
+    const storedPrefix = subjects.recordsOf(run).slice(0, -1);
+    const subscription = this.#link.nc.subscribe(subjects.liveRecordsOf(run), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const seq = Number(message.headers?.get("Nats-Sequence") || Number.NaN);
+        // Whoever may publish to the live subject is not the stream.
+        if (!Number.isSafeInteger(seq)) {
+          this.#link.countUnreadable();
+          return;
+        }
+        const stamped = Date.parse(message.headers?.get("Nats-Time-Stamp") ?? "");
+        const subject = storedPrefix + message.subject.slice(livePrefix.length);
+        follower.offer({
+          subject,
+          lastOnSubject: Number(message.headers?.get("Nats-Last-Sequence") || 0),
+          record: this.#decode(run, {
+            subject,
+            seq,
+            ts: Number.isFinite(stamped) ? stamped : this.#link.clock.now(),
+            data: message.data,
+          }),
+        });
+      },
+    });
+    const follower = new RunFollower({
+      run,
+      onRecord,
+      from: options.from ?? 1,
+      onDisorder: options.onDisorder,
+      clock: this.#link.clock,
+      source: {
+        read: (id, from) => this.#stored(id, from),
+        lastSeq: (id) => this.#lastOf(id),
+      },
+      onClose: () => {
+        for (const forget of forgets) forget();
+        subscription.unsubscribe();
+      },
+    });
+    const forgets = [
+      this.#link.onReconnect(() => follower.heal()),
+      this.#link.onClose(() => follower.close()),
+    ];
+    return follower;
+  }
+
+  #lastOf(run: string): Promise<number> {
+    return this.#link.guard(`Reading the end of run ${run}`, async () => {
+      const last = await this.#last(this.#link.subjects.recordsOf(run));
+      return last?.seq ?? 0;
+    });
+  }
+
+  async exists(run: string): Promise<boolean> {
+    return (await this.#lastOf(run)) > 0;
+  }
+
+  list(): Promise<string[]> {
+    return this.#link.guard("Listing runs", async () => {
+      const runs = new Set<string>();
+      let offset = 0;
+      for (;;) {
+        const page = await this.#link.api<{ state: { subjects?: Record<string, number> }; total?: number }>(
+          `STREAM.INFO.${this.#link.subjects.logStream}`,
+          { subjects_filter: this.#link.subjects.allRecords, offset },
+        );
+        const found = Object.keys(page.state.subjects ?? {});
+        for (const subject of found) {
+          const parsed = parseSubject(subject);
+          if (parsed?.is === "record") runs.add(parsed.run);
+        }
+        offset += found.length;
+        if (found.length === 0 || offset >= (page.total ?? 0)) return [...runs];
+      }
+    });
+  }
+
+  purge(run: string): Promise<number> {
+    return this.#link.guard(`Removing run ${run}`, async () => {
+      const { purged } = await this.#link.api<{ purged: number }>(
+        `STREAM.PURGE.${this.#link.subjects.logStream}`,
+        { filter: this.#link.subjects.recordsOf(run) },
+      );
+      return purged;
+    });
+  }
+}
+
+function isWrongLast(refusal: ApiRefusal): boolean {
+  return refusal.is("wrongLastSequence") || refusal.is("wrongLastSequenceUnknown");
+}
+
+/**
+ * Whether a stored message is this append. Decisions name themselves in their body, so for them the same
+ * bytes are the same decision, also after the author asked again from above.
+ */
+function isMine(stored: StreamMessage, { appendId, bytes, entry, options }: Attempted): boolean {
+  if (stored.headers.includes(`${APPEND_ID}: ${appendId}\r\n`)) return true;
+  if (options.id !== undefined && stored.headers.includes(`${MESSAGE_ID}: ${options.id}\r\n`)) return true;
+  return entry.kind === "decision" && Buffer.compare(stored.data, bytes) === 0;
+}

@@ -1,0 +1,228 @@
+/**
+ * Pulling from a durable consumer: never more requested than there are free slots, and no request lost for
+ * long.
+ *
+ * Owns the count of what is requested and not delivered. Several requests are open at once, and a message
+ * does not say which of them it answers, so messages are counted against the oldest; only the sum has to be
+ * right, and what the server says when a request ends (how much of it was left) corrects the shares.
+ *
+ * A request ends when its batch is full, when the server says so (404, 408, 409), when the connection
+ * breaks, when it is older than its expiry, or when neither message nor heartbeat came for two heartbeats.
+ */
+import type { Msg, Subscription } from "nats";
+import type { Puller } from "../bus.ts";
+import type { NatsLink } from "./link.ts";
+import { nak, type PulledMessage, readReceipt } from "./receipt.ts";
+import { nanos } from "./streams.ts";
+
+export interface PullTarget {
+  stream: string;
+  consumer: string;
+  slots(): number;
+  onMessage(message: PulledMessage): void;
+}
+
+const EXPIRES_MS = 30_000;
+const HEARTBEAT_MS = 5_000;
+const SILENCE_MS = 2 * HEARTBEAT_MS + 500;
+/** Requests open at once; slots that become free beyond it wait until one ends. The server has a bound, too. */
+const MAX_OPEN_REQUESTS = 16;
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 1_000;
+const IDLE_HEARTBEAT = 100;
+const NO_RESPONDERS = 503;
+
+interface PullRequest {
+  /** Share of what is requested and not delivered. */
+  remaining: number;
+  expiry: unknown;
+}
+
+export function pullFrom(link: NatsLink, target: PullTarget): Puller {
+  return new NatsPuller(link, target);
+}
+
+class NatsPuller implements Puller {
+  readonly #link: NatsLink;
+  readonly #target: PullTarget;
+  readonly #api: string;
+  readonly #inbox: string;
+  readonly #subscription: Subscription;
+  /** Oldest first. */
+  readonly #requests = new Map<string, PullRequest>();
+  #requested = 0;
+  #nextToken = 0;
+  #scheduled = false;
+  #stopped: Promise<void> | undefined;
+  #retryMs = RETRY_MIN_MS;
+  #retry: unknown;
+  #lastSign = 0;
+  #silence: unknown;
+  readonly #forget: (() => void)[];
+
+  constructor(link: NatsLink, target: PullTarget) {
+    this.#link = link;
+    this.#target = target;
+    this.#api = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`;
+    this.#inbox = `${link.newInbox()}.`;
+    this.#subscription = link.nc.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        if (error === null) this.#arrive(message);
+      },
+    });
+    this.#forget = [
+      link.onReconnect(() => {
+        // The server has forgotten the requests of the old connection.
+        this.#dropAll();
+        this.#retryNow();
+      }),
+      link.onClose(() => this.stop()),
+    ];
+    this.wake();
+  }
+
+  /** Slots that become free in one turn of the event loop are requested together. */
+  wake(): void {
+    if (this.#scheduled || this.#stopped !== undefined) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#ask();
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    for (const forget of this.#forget) forget();
+    this.#link.clock.clearTimeout(this.#retry);
+    this.#dropAll();
+    if (this.#link.status !== "connected") {
+      this.#subscription.unsubscribe();
+      return;
+    }
+    // Draining keeps the callback until the server has confirmed: what it sent meanwhile is given back.
+    await this.#subscription.drain().then(undefined, () => undefined);
+  }
+
+  #ask(): void {
+    if (this.#stopped !== undefined || this.#retry !== undefined || this.#link.status !== "connected") return;
+    if (this.#requests.size >= MAX_OPEN_REQUESTS) return;
+    const batch = this.#target.slots() - this.#requested;
+    if (batch <= 0) return;
+    const token = (this.#nextToken++).toString(36);
+    const expiry = this.#link.clock.setTimeout(() => {
+      this.#end(token);
+      this.wake();
+    }, EXPIRES_MS + 2_000);
+    this.#requests.set(token, { remaining: batch, expiry });
+    this.#requested += batch;
+    this.#watchSilence();
+    this.#link.send(
+      this.#api,
+      JSON.stringify({ batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }),
+      this.#inbox + token,
+    );
+  }
+
+  #arrive(message: Msg): void {
+    this.#lastSign = this.#link.clock.monotonic();
+    const pulled = readReceipt(message);
+    if (pulled === undefined) {
+      const code = message.headers?.code ?? 0;
+      if (code !== 0 && code !== IDLE_HEARTBEAT) this.#ended(message, code);
+      return;
+    }
+    this.#retryMs = RETRY_MIN_MS;
+    if (this.#stopped !== undefined) {
+      this.#link.send(pulled.receipt, nak(1));
+      return;
+    }
+    this.#charge(1);
+    this.#target.onMessage(pulled);
+    if (this.#requests.size < MAX_OPEN_REQUESTS) this.wake();
+  }
+
+  /** The server ended a request: it expired, or cannot be served now. */
+  #ended(message: Msg, code: number): void {
+    const token = message.subject.slice(this.#inbox.length);
+    const told = Number(message.headers?.get("Nats-Pending-Messages") || Number.NaN);
+    const share = this.#requests.get(token)?.remaining ?? 0;
+    const left = Number.isFinite(told) ? told : share;
+    this.#end(token);
+    // The sum must fall by what was really left of it; the difference was counted against others.
+    if (left > share) this.#charge(left - share);
+    else if (left < share) this.#credit(share - left);
+    if (code === 408) this.wake();
+    else this.#retryLater(code);
+  }
+
+  /** Takes `count` off the oldest requests. */
+  #charge(count: number): void {
+    let rest = count;
+    for (const [token, request] of this.#requests) {
+      const taken = Math.min(rest, request.remaining);
+      request.remaining -= taken;
+      this.#requested -= taken;
+      rest -= taken;
+      if (request.remaining === 0) this.#end(token);
+      if (rest === 0) return;
+    }
+  }
+
+  #credit(count: number): void {
+    const [oldest] = this.#requests.values();
+    if (oldest === undefined) return;
+    oldest.remaining += count;
+    this.#requested += count;
+  }
+
+  #end(token: string): void {
+    const request = this.#requests.get(token);
+    if (request === undefined) return;
+    this.#link.clock.clearTimeout(request.expiry);
+    this.#requests.delete(token);
+    this.#requested -= request.remaining;
+    if (this.#requests.size > 0) return;
+    this.#link.clock.clearTimeout(this.#silence);
+    this.#silence = undefined;
+  }
+
+  #dropAll(): void {
+    for (const token of [...this.#requests.keys()]) this.#end(token);
+  }
+
+  /** The consumer or its stream is not there yet, or is moving: ask again a little later. */
+  #retryLater(code: number): void {
+    if (this.#retry !== undefined || this.#stopped !== undefined) return;
+    if (code === NO_RESPONDERS) this.#dropAll();
+    this.#retry = this.#link.clock.setTimeout(() => this.#retryNow(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+  }
+
+  #retryNow(): void {
+    this.#link.clock.clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.wake();
+  }
+
+  /** One timer for all requests, since their server-side fate is one. */
+  #watchSilence(): void {
+    if (this.#silence !== undefined) return;
+    this.#lastSign = this.#link.clock.monotonic();
+    const check = (): void => {
+      const silentMs = this.#link.clock.monotonic() - this.#lastSign;
+      if (silentMs < SILENCE_MS) {
+        this.#silence = this.#link.clock.setTimeout(check, SILENCE_MS - silentMs);
+        return;
+      }
+      this.#silence = undefined;
+      this.#dropAll();
+      this.wake();
+    };
+    this.#silence = this.#link.clock.setTimeout(check, SILENCE_MS);
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Reading what is stored on a subject filter, in order, to the end that the stream's leader names.
+ *
+ * Short logs are read message by message from the leader: a consumer costs more than they do. Longer ones go
+ * through an ephemeral pull consumer in large batches, checked for gaps by its own count and started anew
+ * where it broke off.
+ */
+import type { Msg } from "nats";
+import { UnreachableError } from "../../workflow/errors.ts";
+import { connectionLost } from "./failure.ts";
+import type { NatsLink } from "./link.ts";
+import { type PulledMessage, readReceipt } from "./receipt.ts";
+import { nanos } from "./streams.ts";
+
+export interface ReplayedMessage {
+  subject: string;
+  seq: number;
+  ts: number;
+  data: Uint8Array;
+}
+
+/** Messages that are read one by one before a consumer is made. */
+const ONE_BY_ONE = 3;
+const BATCH = 1_000;
+/** Silence of the consumer after which it is given up and made anew. */
+const STALL_MS = 5_000;
+/** The server removes a consumer that nobody asks any more. */
+const INACTIVE_MS = 30_000;
+const MAX_RESTARTS = 5;
+
+export async function* replay(
+  link: NatsLink,
+  filter: string,
+  from: number,
+  to = Number.POSITIVE_INFINITY,
+): AsyncGenerator<ReplayedMessage> {
+  const stream = link.subjects.logStream;
+  const call = <Value>(work: () => Promise<Value>): Promise<Value> => link.guard("Reading the log", work);
+  const last = await call(() => link.storedMessage(stream, { last_by_subj: filter }));
+  if (last === undefined) return;
+  const end = Math.min(last.seq, to);
+  let next = from;
+  for (let count = 0; count < ONE_BY_ONE && next <= end; count++) {
+    if (next === last.seq) {
+      yield last;
+      return;
+    }
+    const message = await call(() => link.storedMessage(stream, { next_by_subj: filter, seq: next }));
+    if (message === undefined || message.seq > end) return;
+    yield message;
+    next = message.seq + 1;
+  }
+  for (let restarts = 0; next <= end; restarts++) {
+    const before = next;
+    const consumer = new ReplayConsumer(link, stream, filter, next);
+    try {
+      for await (const message of consumer.read(end)) {
+        yield message;
+        next = message.seq + 1;
+      }
+      // All up to the end was there: what is missing below it has been purged meanwhile.
+      return;
+    } catch (error) {
+      if (!(error instanceof UnreachableError)) throw error;
+      if (next > before) restarts = 0;
+      if (restarts >= MAX_RESTARTS || link.status === "closed") throw error;
+    } finally {
+      consumer.close();
+    }
+  }
+}
+
+/** One ephemeral consumer. Ends with an error when it falls silent or skips. */
+class ReplayConsumer {
+  readonly #link: NatsLink;
+  readonly #stream: string;
+  readonly #filter: string;
+  readonly #from: number;
+  readonly #inbox: string;
+  #name: string | undefined;
+  #queue: PulledMessage[] = [];
+  #failure: UnreachableError | undefined;
+  #wake: (() => void) | undefined;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(link: NatsLink, stream: string, filter: string, from: number) {
+    this.#link = link;
+    this.#stream = stream;
+    this.#filter = filter;
+    this.#from = from;
+    this.#inbox = link.newInbox();
+  }
+
+  async *read(end: number): AsyncGenerator<ReplayedMessage> {
+    const pending = await this.#create();
+    if (pending === 0) return;
+    const subscription = this.#link.nc.subscribe(this.#inbox, {
+      callback: (error, message) => this.#arrive(error, message),
+    });
+    const forget = this.#link.onReconnect(() => this.#fail(connectionLost("a replay")));
+    this.#unsubscribe = () => {
+      forget();
+      subscription.unsubscribe();
+    };
+    let expectedCount = 1;
+    let requested = 0;
+    for (;;) {
+      if (requested <= BATCH / 2) {
+        this.#request();
+        requested += BATCH;
+      }
+      const messages = await this.#take();
+      for (const message of messages) {
+        if (message.consumerSeq !== expectedCount) throw connectionLost("a replay");
+        expectedCount++;
+        requested--;
+        if (message.streamSeq > end) return;
+        yield { subject: message.subject, seq: message.streamSeq, ts: message.ts, data: message.data };
+        if (message.streamSeq >= end || message.pending === 0) return;
+      }
+    }
+  }
+
+  close(): void {
+    this.#unsubscribe?.();
+    if (this.#name !== undefined)
+      this.#link.send(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`, "");
+  }
+
+  async #create(): Promise<number> {
+    const made = await this.#link.guard("Reading the log", () =>
+      this.#link.api<{ name: string; num_pending: number }>(`CONSUMER.CREATE.${this.#stream}`, {
+        stream_name: this.#stream,
+        config: {
+          filter_subject: this.#filter,
+          ...(this.#from > 1
+            ? { deliver_policy: "by_start_sequence", opt_start_seq: this.#from }
+            : { deliver_policy: "all" }),
+          ack_policy: "none",
+          replay_policy: "instant",
+          max_deliver: 1,
+          mem_storage: true,
+          num_replicas: 1,
+          inactive_threshold: nanos(INACTIVE_MS),
+        },
+      }),
+    );
+    this.#name = made.name;
+    return made.num_pending;
+  }
+
+  #request(): void {
+    this.#link.send(
+      `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#name}`,
+      JSON.stringify({ batch: BATCH, expires: nanos(STALL_MS) }),
+      this.#inbox,
+    );
+  }
+
+  #arrive(error: Error | null, message: Msg): void {
+    if (error !== null) return;
+    const pulled = readReceipt(message);
+    // A status instead of a message: the request ended early, so the consumer is gone or has moved.
+    if (pulled === undefined) this.#fail(connectionLost("a replay"));
+    else this.#queue.push(pulled);
+    this.#wake?.();
+  }
+
+  #fail(failure: UnreachableError): void {
+    this.#failure ??= failure;
+    this.#wake?.();
+  }
+
+  async #take(): Promise<PulledMessage[]> {
+    if (this.#queue.length === 0 && this.#failure === undefined) await this.#arrival();
+    const messages = this.#queue;
+    this.#queue = [];
+    if (messages.length > 0) return messages;
+    throw this.#failure ?? connectionLost("a replay");
+  }
+
+  #arrival(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#link.clock.clearTimeout(timer);
+        this.#wake = undefined;
+        resolve();
+      };
+      const timer = this.#link.clock.setTimeout(done, STALL_MS);
+      this.#wake = done;
+    });
+  }
+}

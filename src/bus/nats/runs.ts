@@ -1,0 +1,122 @@
+/**
+ * Runs that wait for an orchestrator, on a work queue of their own, and the way in: submissions and controls
+ * in the log become orchestrator tasks (L5).
+ */
+import type { Puller, PullOptions, RunDelivery, RunQueue } from "../bus.ts";
+import { parseSubject } from "../subjects.ts";
+import type { NatsLink } from "./link.ts";
+import { publishOnce } from "./publish.ts";
+import { pullFrom } from "./pull.ts";
+import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
+import { ensureConsumer } from "./roles.ts";
+import { nanos } from "./streams.ts";
+
+/** Runs held at once by all orchestrators. The broker's own default would stop at 1,000. */
+export const RUNS_IN_FLIGHT = 20_000;
+/** A run whose orchestrator is silent for this long goes to another. */
+export const RUN_ACK_WAIT_MS = 10_000;
+const ARRIVAL_ACK_WAIT_MS = 10_000;
+/** Arrivals that one daemon turns into tasks at the same time. */
+const ARRIVALS_AT_ONCE = 64;
+const ARRIVAL_RETRY_MS = 1_000;
+const EMPTY = new Uint8Array(0);
+
+/** By daemons only: the consumer from which orchestrators pull. */
+export async function provisionRuns(link: NatsLink, runAckWaitMs = RUN_ACK_WAIT_MS): Promise<void> {
+  const { subjects } = link;
+  await ensureConsumer(link, subjects.orchestrateStream, {
+    durable_name: subjects.orchestrateConsumer,
+    filter_subject: subjects.allOrchestrate,
+    ack_wait: nanos(runAckWaitMs),
+    max_ack_pending: RUNS_IN_FLIGHT,
+  });
+}
+
+export class NatsRuns implements RunQueue {
+  readonly #link: NatsLink;
+
+  constructor(link: NatsLink) {
+    this.#link = link;
+  }
+
+  push(run: string): Promise<"queued" | "present"> {
+    return this.#link.guard(`Queueing run ${run}`, () =>
+      publishOnce(this.#link, this.#link.subjects.orchestrate(run), EMPTY),
+    );
+  }
+
+  pull(options: PullOptions<RunDelivery>): Puller {
+    this.#link.assertOpen();
+    const { subjects } = this.#link;
+    return pullFrom(this.#link, {
+      stream: subjects.orchestrateStream,
+      consumer: subjects.orchestrateConsumer,
+      slots: options.slots,
+      onMessage: ({ subject, receipt, deliveryCount }) => {
+        const parsed = parseSubject(subject);
+        if (parsed?.is !== "orchestrate") {
+          this.#link.send(receipt, TERM);
+          this.#link.countUnreadable();
+          options.onUnreadable?.({ subject, problem: "not the subject of a run" });
+          return;
+        }
+        options.onDelivery({
+          run: parsed.run,
+          deliveryCount,
+          // Answered: whoever parks a run wants to know that the next control finds no task of it.
+          ack: () =>
+            this.#link.guard(`Releasing run ${parsed.run}`, async () => {
+              await this.#link.request(receipt, ACK);
+            }),
+          nak: (delayMs) => this.#link.send(receipt, nak(delayMs)),
+          working: () => this.#link.send(receipt, WORKING),
+        });
+      },
+    });
+  }
+
+  async serveArrivals(): Promise<{ stop(): Promise<void> }> {
+    const { subjects } = this.#link;
+    const sources = [
+      { durable_name: subjects.submitConsumer, filter_subject: subjects.everySubmit },
+      { durable_name: subjects.controlConsumer, filter_subject: subjects.everyControl },
+    ];
+    await this.#link.guard("Listening for submissions", async () => {
+      for (const source of sources) {
+        await ensureConsumer(this.#link, subjects.logStream, {
+          ...source,
+          ack_wait: nanos(ARRIVAL_ACK_WAIT_MS),
+          max_ack_pending: 1_000,
+        });
+      }
+    });
+    const pullers = sources.map(({ durable_name }) => this.#serve(durable_name));
+    return { stop: async () => void (await Promise.all(pullers.map((puller) => puller.stop()))) };
+  }
+
+  #serve(consumer: string): Puller {
+    let busy = 0;
+    const arrived = async (message: PulledMessage): Promise<void> => {
+      const parsed = parseSubject(message.subject);
+      try {
+        if (parsed?.is === "record") await this.push(parsed.run);
+        this.#link.send(message.receipt, ACK);
+      } catch {
+        // The queue cannot be reached: the message comes again, to this daemon or another.
+        this.#link.send(message.receipt, nak(ARRIVAL_RETRY_MS));
+      }
+      busy--;
+      puller.wake();
+    };
+    const puller = pullFrom(this.#link, {
+      stream: this.#link.subjects.logStream,
+      consumer,
+      slots: () => ARRIVALS_AT_ONCE - busy,
+      onMessage: (message) => {
+        busy++;
+        void arrived(message);
+      },
+    });
+    return puller;
+  }
+}

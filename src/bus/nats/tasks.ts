@@ -1,0 +1,99 @@
+/** The roles' work queues on the tasks stream: one subject per dispatch, at most one message on it (B3). */
+import type { Puller, PullOptions, RoleStatus, TaskDelivery, TaskQueue } from "../bus.ts";
+import { assertFits, encodeBody, parseBody } from "../codec.ts";
+import { type DispatchRef, type RoleSettings, type TaskMessage, taskSchema } from "../messages.ts";
+import type { NatsLink } from "./link.ts";
+import { publishOnce } from "./publish.ts";
+import { pullFrom } from "./pull.ts";
+import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
+import { NatsRoles } from "./roles.ts";
+
+export class NatsTasks implements TaskQueue {
+  readonly #link: NatsLink;
+  readonly #roles: NatsRoles;
+
+  constructor(link: NatsLink) {
+    this.#link = link;
+    this.#roles = new NatsRoles(link);
+  }
+
+  ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings> {
+    return this.#link.guard(`Setting up role ${settings.role}`, () => this.#roles.ensure(settings));
+  }
+
+  roles(): Promise<RoleStatus[]> {
+    return this.#link.guard("Listing roles", () => this.#roles.list());
+  }
+
+  push(task: TaskMessage): Promise<"queued" | "present"> {
+    return this.#link.guard(`Pushing task ${task.run}/${task.step}/${task.n}`, async () => {
+      const subject = this.#link.subjects.task(task);
+      const encoding = this.#roles.encoding(task.role);
+      const bytes = encodeBody(task, typeof encoding === "string" ? encoding : await encoding);
+      assertFits(bytes, this.#link.maxPayloadBytes, `The task ${task.run}/${task.step}`);
+      return publishOnce(this.#link, subject, bytes);
+    });
+  }
+
+  pull(role: string, options: PullOptions<TaskDelivery>): Puller {
+    this.#link.assertOpen();
+    const { subjects } = this.#link;
+    subjects.tasksOf(role);
+    return pullFrom(this.#link, {
+      stream: subjects.tasksStream,
+      consumer: role,
+      slots: options.slots,
+      onMessage: (message) => this.#take(message, options),
+    });
+  }
+
+  #take(message: PulledMessage, options: PullOptions<TaskDelivery>): void {
+    const { receipt } = message;
+    const parsed = parseBody(taskSchema, message.data);
+    const problem = !parsed.ok
+      ? parsed.problem
+      : this.#link.subjects.task(parsed.value) !== message.subject
+        ? "the body names another dispatch than the subject"
+        : undefined;
+    if (!parsed.ok || problem !== undefined) {
+      this.#link.send(receipt, TERM);
+      this.#link.countUnreadable();
+      options.onUnreadable?.({ subject: message.subject, problem: problem ?? "unreadable" });
+      return;
+    }
+    options.onDelivery({
+      task: parsed.value,
+      deliveryCount: message.deliveryCount,
+      receipt,
+      ack: () => this.#link.send(receipt, ACK),
+      nak: (delayMs) => this.#link.send(receipt, nak(delayMs)),
+      working: () => this.#link.send(receipt, WORKING),
+    });
+  }
+
+  has(ref: DispatchRef): Promise<boolean> {
+    const { tasksStream } = this.#link.subjects;
+    return this.#link.guard("Looking for a task", async () => {
+      const stored = await this.#link.storedMessage(tasksStream, {
+        last_by_subj: this.#link.subjects.task(ref),
+      });
+      return stored !== undefined;
+    });
+  }
+
+  async remove(ref: DispatchRef): Promise<boolean> {
+    return (await this.#purge(this.#link.subjects.task(ref))) > 0;
+  }
+
+  removeRun(run: string): Promise<number> {
+    return this.#purge(this.#link.subjects.tasksOfRun(run));
+  }
+
+  #purge(filter: string): Promise<number> {
+    return this.#link.guard("Removing tasks", async () => {
+      const { tasksStream } = this.#link.subjects;
+      const { purged } = await this.#link.api<{ purged: number }>(`STREAM.PURGE.${tasksStream}`, { filter });
+      return purged;
+    });
+  }
+}
