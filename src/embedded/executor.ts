@@ -12,7 +12,8 @@ import type { AgentDefinition, Handoff, TaskContext, TaskDefinition } from "../a
 import { type RunningAgent, serveAgent } from "../agent/host.ts";
 import type { Bus, Clock, LogRecord } from "../bus/bus.ts";
 import { createMemoryBroker } from "../bus/memory/broker.ts";
-import { randomId, systemClock } from "../bus/system-clock.ts";
+import { randomId } from "../bus/random-id.ts";
+import { systemClock } from "../bus/system-clock.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";

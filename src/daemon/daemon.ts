@@ -1,0 +1,163 @@
+/**
+ * The swarm daemon: a broker of its own or somebody else's, and an orchestrator agent on it.
+ *
+ * This is the composition root: the only place where adapters, actors and processes are put together. It
+ * owns their order of starting and stopping, and the queues of roles that announce themselves. It holds no
+ * state of its own: killed at any moment, the next start on the same store goes on (L1, L5).
+ */
+import { hostname } from "node:os";
+import type { Logger } from "pino";
+import { OrchestratorAgent } from "../actors/orchestrator-agent.ts";
+import { SwarmPlanning } from "../actors/swarm-planning.ts";
+import type { Bus } from "../bus/bus.ts";
+import type { HelloMessage, HelloReply } from "../bus/messages.ts";
+import { connectNatsBus } from "../bus/nats/bus.ts";
+import { randomId } from "../bus/random-id.ts";
+import { systemClock } from "../bus/system-clock.ts";
+import { DataHammerError } from "../workflow/errors.ts";
+import type { Environment } from "./broker/locate.ts";
+import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
+import { type HealthServer, startHealthServer } from "./health-server.ts";
+
+export interface DaemonOptions {
+  swarm: string;
+  /** Folder of the managed broker's store; used when no `nats` is given. */
+  store: string;
+  env: Environment;
+  log: Logger;
+  /** Version of DataHammer. */
+  product: string;
+  /** A broker that somebody else runs; without it the daemon manages its own. */
+  nats?: { url: string; token?: string; creds?: string };
+  /** `HOST:PORT` for health checks; default: none. */
+  http?: string;
+  fsync?: "always" | "interval";
+  /** Lines for the person who waits, such as what is being fetched. */
+  notice?: (line: string) => void;
+  /** Gives the start up; nothing is left behind. */
+  signal?: AbortSignal;
+}
+
+export interface Daemon {
+  /** Names this daemon in claims. */
+  readonly id: string;
+  readonly swarm: string;
+  readonly nats: { url: string; token?: string; creds?: string };
+  readonly http: string | undefined;
+  /** Of the managed broker. */
+  readonly brokerPid: number | undefined;
+  readonly bus: Bus;
+  /** Resolves when the daemon has stopped: undefined after `stop`, else what ended it. */
+  readonly ended: Promise<DataHammerError | undefined>;
+  /** Hands held runs back, closes everything, stops the managed broker. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves once runs are taken and agents are answered.
+ * @throws InvalidInputError `E_STORE_LOCKED`, `E_STORE_VERSION`, `E_PORT_IN_USE`, …
+ * @throws UnreachableError `E_NO_NATS_SERVER`, `E_BROKER_START`, or the named broker does not answer
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const undo: (() => Promise<void>)[] = [];
+  const stopAll = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    return await assemble(options, undo, stopAll);
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+async function assemble(
+  options: DaemonOptions,
+  undo: (() => Promise<void>)[],
+  stopAll: () => Promise<void>,
+): Promise<Daemon> {
+  const { swarm, log } = options;
+  const id = `daemon-${hostname().replace(/[^A-Za-z0-9_-]/g, "-").slice(0, 24)}-${process.pid}-${randomId().slice(0, 6)}`;
+  let broker: ManagedBroker | undefined;
+  if (!options.nats) {
+    broker = await startManagedBroker(options);
+    undo.push(broker.stop.bind(broker));
+  }
+  const nats = options.nats ?? (broker as ManagedBroker);
+  const target = {
+    url: nats.url,
+    ...(nats.token === undefined ? {} : { token: nats.token }),
+    ...(options.nats?.creds === undefined ? {} : { creds: options.nats.creds }),
+  };
+
+  const bus = await connectNatsBus({ ...target, swarm, name: id, provision: true });
+  undo.push(() => bus.close());
+  const statusWatch = bus.onStatus((status, reason) => log.warn({ status, reason }, "broker connection"));
+
+  const hello = bus.live.onHello((message) => admit(bus, log, message));
+  const orchestrator = new OrchestratorAgent({
+    bus,
+    clock: systemClock,
+    log,
+    planning: new SwarmPlanning(bus, log),
+    id,
+    newId: randomId,
+  });
+  orchestrator.start();
+  undo.push(() => orchestrator.stop());
+  const arrivals = await bus.runs.serveArrivals();
+  undo.push(() => arrivals.stop());
+  let health: HealthServer | undefined;
+  if (options.http !== undefined) {
+    health = await startHealthServer(options.http, () => ({
+      ready: bus.status() === "connected",
+      reason: `broker ${bus.status()}`,
+      details: { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() },
+    }));
+    undo.push(health.close);
+  }
+
+  let settle: (reason: DataHammerError | undefined) => void = () => {};
+  const ended = new Promise<DataHammerError | undefined>((resolve) => {
+    settle = resolve;
+  });
+  let stopping: Promise<void> | undefined;
+  const stop = (reason?: DataHammerError): Promise<void> => {
+    stopping ??= (async () => {
+      statusWatch.close();
+      hello.close();
+      await stopAll();
+      settle(reason);
+    })();
+    return stopping;
+  };
+  broker?.onExit((event) => {
+    if (event.kind === "failed") void stop(event.error);
+  });
+  log.info({ swarm, nats: target.url, http: health?.url }, "daemon ready");
+  return {
+    id,
+    swarm,
+    nats: target,
+    http: health?.url,
+    get brokerPid() {
+      return broker?.pid;
+    },
+    bus,
+    ended,
+    stop: () => stop(),
+  };
+}
+
+/** Makes the queues of the roles that an agent process announces. */
+async function admit(bus: Bus, log: Logger, message: HelloMessage): Promise<HelloReply> {
+  try {
+    const roles = await Promise.all(message.roles.map(({ role }) => bus.tasks.ensureRole({ role })));
+    log.info({ agent: message.id, roles: roles.map(({ role }) => role) }, "agent joined");
+    return { ok: true, roles };
+  } catch (error) {
+    const cause = error instanceof DataHammerError ? error : new DataHammerError("E_ROLE", String(error));
+    log.warn({ agent: message.id, err: cause }, "agent could not be admitted");
+    return { ok: false, roles: [], error: cause.message };
+  }
+}
