@@ -33,6 +33,17 @@ export interface AssignedPlan {
   readonly readersOf: ReadonlyMap<string, readonly string[]>;
 }
 
+/** What a plan goes on from, when some steps are there already. */
+export interface Continuation {
+  /** Steps that stay, by the keys that they write. */
+  readonly writers: ReadonlyMap<string, string>;
+  readonly takenIds: ReadonlySet<string>;
+  /** Ids to be given again, by `role.task`. */
+  readonly formerIds: ReadonlyMap<string, string>;
+}
+
+const FRESH: Continuation = { writers: new Map(), takenIds: new Set(), formerIds: new Map() };
+
 interface Draft {
   readonly task: PlannedTask;
   readonly level: number;
@@ -44,7 +55,7 @@ interface Draft {
 export function assignSteps(
   problem: PlanningProblem,
   origins: readonly number[],
-  takenIds: ReadonlySet<string> = new Set(),
+  continuation: Continuation = FRESH,
 ): AssignedPlan {
   const drafts = inWaves(problem, origins);
   const writers = assignWriters(problem, drafts);
@@ -56,7 +67,7 @@ export function assignSteps(
     for (const key of draft.task.capability.needs) draft.takes.set(key, problem.holds(key) ?? "env");
   }
   addOptionalKeys(problem, drafts, writers);
-  return named(drafts, writers, takenIds);
+  return named(drafts, writers, continuation);
 }
 
 function inWaves(problem: PlanningProblem, origins: readonly number[]): Draft[] {
@@ -128,10 +139,10 @@ function waitsFor(step: Draft, other: Draft): boolean {
 function named(
   unordered: readonly Draft[],
   writers: ReadonlyMap<string, Draft>,
-  takenIds: ReadonlySet<string>,
+  continuation: Continuation,
 ): AssignedPlan {
   const drafts = inRunningOrder(unordered);
-  const ids = nameSteps(drafts, takenIds);
+  const ids = nameSteps(drafts, continuation);
   const idOf = (draft: Draft): string => ids.get(draft) as string;
   const readersOf = new Map<string, string[]>();
   const place = new Map(drafts.map((draft, index) => [draft, index]));
@@ -145,9 +156,12 @@ function named(
       level: draft.level,
       takes: [...draft.takes].map(([key, from]) => ({ key, from })),
       writes: draft.writes,
-      dependsOn: withoutImplied(draft)
-        .sort((a, b) => (place.get(a) as number) - (place.get(b) as number))
-        .map(idOf),
+      dependsOn: [
+        ...standingWriters(draft, continuation),
+        ...withoutImplied(draft)
+          .sort((a, b) => (place.get(a) as number) - (place.get(b) as number))
+          .map(idOf),
+      ],
     };
   });
   return {
@@ -180,20 +194,33 @@ function inRunningOrder(drafts: readonly Draft[]): Draft[] {
   return order;
 }
 
+/** Steps that stay and write what this one reads. */
+function standingWriters(draft: Draft, { writers }: Continuation): string[] {
+  const keys = new Set([...draft.takes.keys(), ...draft.task.requires]);
+  return unique([...keys].flatMap((key) => writers.get(key) ?? []));
+}
+
 function withoutImplied(draft: Draft): Draft[] {
   const direct = [...draft.waitsFor];
   return direct.filter((one) => !direct.some((other) => other !== one && waitsFor(other, one)));
 }
 
 /** `<task>`; where that is taken `<role>-<task>`; where that is taken too, with a number. */
-function nameSteps(drafts: readonly Draft[], takenIds: ReadonlySet<string>): Map<Draft, string> {
+function nameSteps(drafts: readonly Draft[], continuation: Continuation): Map<Draft, string> {
   const uses = new Map<string, number>();
   for (const { task } of drafts) {
     uses.set(task.capability.name, (uses.get(task.capability.name) ?? 0) + 1);
   }
-  const taken = new Set(takenIds);
+  const taken = new Set(continuation.takenIds);
   const ids = new Map<Draft, string>();
   for (const draft of drafts) {
+    const former = continuation.formerIds.get(`${draft.task.role}.${draft.task.capability.name}`);
+    if (former === undefined || taken.has(former)) continue;
+    ids.set(draft, former);
+    taken.add(former);
+  }
+  for (const draft of drafts) {
+    if (ids.has(draft)) continue;
     const { role, capability } = draft.task;
     const plain = capability.name;
     const full = `${role}-${plain}`.slice(0, MAX_ID_CHARS);

@@ -47,7 +47,7 @@ function remedyFor(
   nearest: readonly { role: string; task: string }[],
 ): string {
   const give = `Put ${list(missing)} into the environment, or start an agent that gives ${missing.length > 1 ? "them" : "it"}.`;
-  if (blockedBy.length > 0) return `Change what the guard reads, or: ${give}`;
+  if (blockedBy.length > 0) return `Change what set those tasks aside. Or: ${give}`;
   if (nearest.length === 0) return `${give} No capability is there at all.`;
   return `${give} Nearest: ${list(nearest.map(({ role, task }) => `${role}.${task}`))}.`;
 }

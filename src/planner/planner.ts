@@ -1,84 +1,72 @@
 /**
  * Goals, capabilities and an environment become a workflow of least total cost.
  *
- * Owns: the order of the work (goals to keys, ground, search, assign, explain) and the document that comes
- * out. Does not own: any of those parts. Holds no state: a plan is a function of the request (L7).
+ * Owns: the order of the work (goals to keys, ground, search, assign, explain) and what callers may ask.
+ * Does not own: any of those parts. Holds no state: a plan is a function of the request (L7).
  */
 import type { RoleCard } from "../workflow/capability.ts";
-import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import { InvalidInputError, NoPlanError } from "../workflow/errors.ts";
+import { WorkflowGraph } from "../workflow/graph.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
-import { type AssignedPlan, type Assignment, assignSteps } from "./assignment.ts";
+import { type AssignedPlan, assignSteps } from "./assignment.ts";
 import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget } from "./budget.ts";
 import { list, noPlan, reasonFor } from "./explain.ts";
-import { groundProblem, type PlanningProblem, type PlanRejection, unique } from "./problem.ts";
+import { type GoalMatch, type MatchedGoals, matchGoals } from "./goal-matching.ts";
+import { documentOf, stepsOf } from "./plan-document.ts";
+import {
+  groundProblem,
+  type PlanningProblem,
+  type PlanRejection,
+  type ProblemRequest,
+  unique,
+} from "./problem.ts";
+import { findAlternative, type Recovery, type RecoveryRequest } from "./recovery.ts";
 import { prune } from "./relevance.ts";
+import { type Remainder, remainderOf } from "./remainder.ts";
 import { cheapestPlan } from "./search.ts";
 import { shortestOfEqualCost } from "./tie-break.ts";
 
-export interface PlanRequest {
-  /** Free text, mapped to wanted keys by what the capabilities say of themselves. */
-  goals?: string | readonly string[];
-  /** Environment keys that have to be there in the end. */
-  want?: readonly string[];
-  environment: Readonly<Record<string, unknown>>;
-  inputs?: Readonly<Record<string, unknown>>;
-  capabilities: readonly RoleCard[];
-  /** Name of the workflow. */
-  name?: string;
-}
-
-export interface Plan {
-  workflow: WorkflowDocument;
-  /** Sum of the steps' costs, as they are known or estimated now. */
-  cost: number;
-  /** Whether it is proven that no plan costs less. */
-  optimal: boolean;
-  /** Nodes of the search. */
-  explored: number;
-  /** Why each step is there, by step id. */
-  reasons: Record<string, string>;
-  /** Tasks that were set aside. */
-  rejected: PlanRejection[];
-  /** The keys that the plan reaches. */
-  want: string[];
-}
-
-/** What every method may be told beside goals and environment. */
+/** What there is to know beside goals and environment. */
 export interface PlanOptions {
+  /** Environment keys that have to be there in the end. */
   want?: readonly string[];
   inputs?: Readonly<Record<string, unknown>>;
   /** Instead of those that the planner was made with. */
   capabilities?: readonly RoleCard[];
+  /** Name of the workflow. */
   name?: string;
 }
 
 export interface UpdateOptions extends PlanOptions {
   /** Steps that are closed. Default: those whose outputs are all in the environment. */
   done?: Iterable<string>;
-  /** Steps in flight: their outputs count as coming. */
+  /** Steps in flight: they stay, and their outputs count as coming. */
   running?: Iterable<string>;
 }
 
-export interface RecoveryRequest {
-  step: Pick<WorkflowStepDocument, "agent" | "task" | "outputs">;
-  environment: Readonly<Record<string, unknown>>;
-  inputs?: Readonly<Record<string, unknown>>;
-  capabilities?: readonly RoleCard[];
-  /** Other tasks that were tried for this step; its own is excluded anyway. */
-  failed?: readonly { role: string; task: string }[];
-}
-
-export interface Recovery {
-  role: string;
-  task: string;
-  inputs: Record<string, unknown>;
-  reason: string;
+export interface Plan {
+  workflow: WorkflowDocument;
+  /** Sum of the steps' costs, as they are known or estimated now; of an update, of the new steps. */
+  cost: number;
+  /** Whether it is proven that no plan costs less. */
+  optimal: boolean;
+  /** Nodes of the search; 0 when reductions alone decided it. */
+  explored: number;
+  /** Why each step is there, by step id. */
+  reasons: Record<string, string>;
+  /** Tasks that were set aside, with the reason. */
+  rejected: PlanRejection[];
+  /** The keys that the plan reaches. */
+  want: string[];
+  /** How free-text goals became keys. */
+  goalMatches?: GoalMatch[];
 }
 
 export interface WorkflowPlannerOptions {
   /** Read at every request when it is a function: agents come and go. */
   capabilities: readonly RoleCard[] | (() => readonly RoleCard[]);
+  /** Bounds of one search (L8); beyond them the best plan found so far is the answer. */
   nodeLimit?: number;
   workLimit?: number;
 }
@@ -97,8 +85,9 @@ export class WorkflowPlanner {
 
   /**
    * Plans towards goals (text), wanted keys, or both.
+   * @param goals free text; one or several
    * @throws NoPlanError `E_NO_PLAN`, `E_GOAL_UNCLEAR`, `E_NOTHING_TO_DO`
-   * @throws InvalidInputError when there is no goal, or a wanted key is no key
+   * @throws InvalidInputError when there is neither goal nor key, or a wanted key is no key
    */
   createWorkflow(
     goals: string | readonly string[] | undefined,
@@ -107,12 +96,17 @@ export class WorkflowPlanner {
   ): Plan {
     const capabilities = options.capabilities ?? this.#capabilities();
     const inputs = options.inputs ?? {};
-    const want = checkWant(unique([...(options.want ?? [])]));
-    const problem = groundProblem({ want, environment, inputs, capabilities });
-    return this.#plan(problem, want, options.name);
-  }
-
-  #plan(problem: PlanningProblem, want: readonly string[], name: string | undefined): Plan {
+    const matched = matchGoals(textsOf(goals), capabilities);
+    const asked = unique([...(options.want ?? []), ...matched.matches.map(({ key }) => key)]);
+    const request: ProblemRequest = {
+      want: checkWant(asked),
+      environment,
+      inputs,
+      capabilities,
+      ...exclusion(matched),
+    };
+    const want = withoutImplied(request, options.want ?? []);
+    const problem = groundProblem({ ...request, want });
     if (problem.goals.length === 0) {
       throw new NoPlanError(
         "E_NOTHING_TO_DO",
@@ -123,65 +117,135 @@ export class WorkflowPlanner {
         },
       );
     }
+    const chosen = this.#choose(problem, want);
+    const assigned = assignSteps(problem, chosen.origins);
+    const reasons = reasonsOf(assigned, want);
+    const workflow = documentOf(assigned, problem, want, reasons, options.name);
+    const goalMatches = matched.matches.filter(({ key }) => want.includes(key));
+    return {
+      ...outcome(chosen, problem, want, reasons),
+      workflow: validated(workflow, environment),
+      ...(goalMatches.length > 0 && { goalMatches }),
+    };
+  }
+
+  /**
+   * Plans the rest of a workflow anew for what is known now: new facts decide guards that were open, and
+   * change costs. Steps that are done or running stay as they are; a step that does the same as before keeps
+   * its id, its retry policy and its time-out.
+   * @throws NoPlanError `E_NO_PLAN`, `E_NOTHING_TO_DO`
+   */
+  updateWorkflow(
+    workflow: WorkflowDocument,
+    environment: Readonly<Record<string, unknown>>,
+    options: UpdateOptions = {},
+  ): Plan {
+    const capabilities = options.capabilities ?? this.#capabilities();
+    const inputs = { ...workflow.inputs, ...options.inputs };
+    const rest: Remainder = remainderOf(workflow, environment, options);
+    const want = checkWant(options.want === undefined ? rest.want : unique(options.want));
+    const problem = groundProblem({ want, environment, inputs, capabilities, coming: rest.coming });
+    if (problem.goals.length === 0 && rest.kept.length === 0) {
+      throw new NoPlanError(
+        "E_NOTHING_TO_DO",
+        `${list(want)} ${want.length > 1 ? "are" : "is"} in the environment already.`,
+        {
+          remedy: "Nothing has to run.",
+          data: { want },
+        },
+      );
+    }
+    const chosen = this.#choose(problem, want);
+    const assigned = assignSteps(problem, chosen.origins, rest);
+    const reasons = reasonsOf(assigned, want);
+    const updated = rest.merge(stepsOf(assigned, reasons), want, options.name);
+    return { ...outcome(chosen, problem, want, reasons), workflow: validated(updated, environment) };
+  }
+
+  /**
+   * Another task that can do a failed step's work now: it gives the same keys, what it needs is there, and
+   * it is not among those that failed. The cheapest one; undefined when there is none.
+   */
+  recover(request: RecoveryRequest): Recovery | undefined {
+    return findAlternative(request, request.capabilities ?? this.#capabilities());
+  }
+
+  #choose(problem: PlanningProblem, want: readonly string[]): Choice {
     const budget = new SearchBudget(this.#nodeLimit, this.#workLimit);
     const pruned = prune(problem.graph);
     const found = pruned === undefined ? undefined : cheapestPlan(pruned, budget);
     if (found === undefined) throw noPlan(problem, want);
-    const origins = shortestOfEqualCost(problem.graph, found.origins);
-    const assigned = assignSteps(problem, origins);
-    const reasons = Object.fromEntries(
-      assigned.steps.map((step) => [step.id, reasonFor(step, assigned, want)]),
-    );
     return {
-      workflow: documentOf(assigned, problem, want, reasons, name),
-      cost: assigned.steps.reduce((sum, step) => sum + step.task.cost, 0),
+      origins: shortestOfEqualCost(problem.graph, found.origins),
       optimal: !budget.cutShort,
       explored: budget.nodes,
-      reasons,
-      rejected: [...problem.rejected],
-      want: [...want],
     };
   }
 }
 
-function documentOf(
-  plan: AssignedPlan,
+interface Choice {
+  readonly origins: readonly number[];
+  readonly optimal: boolean;
+  readonly explored: number;
+}
+
+function outcome(
+  chosen: Choice,
   problem: PlanningProblem,
   want: readonly string[],
-  reasons: Readonly<Record<string, string>>,
-  name: string | undefined,
+  reasons: Record<string, string>,
+): Omit<Plan, "workflow"> {
+  return {
+    cost: chosen.origins.reduce((sum, origin) => sum + (problem.tasks[origin]?.cost ?? 0), 0),
+    optimal: chosen.optimal,
+    explored: chosen.explored,
+    reasons,
+    rejected: [...problem.rejected],
+    want: [...want],
+  };
+}
+
+function reasonsOf(plan: AssignedPlan, want: readonly string[]): Record<string, string> {
+  return Object.fromEntries(plan.steps.map((step) => [step.id, reasonFor(step, plan, want)]));
+}
+
+/** A plan that the runtime would refuse is a defect here; it must never get as far as a run. */
+function validated(
+  workflow: WorkflowDocument,
+  environment: Readonly<Record<string, unknown>>,
 ): WorkflowDocument {
-  return {
-    ...(name === undefined ? {} : { name }),
-    steps: plan.steps.map((step) => stepDocument(step, reasons[step.id] ?? "")),
-    outputs: record(want.map((key) => [key, reference(problem.holds(key) ?? "env", key)])),
-  };
+  WorkflowGraph.fromDocument(workflow, { environmentKeys: Object.keys(environment) });
+  return workflow;
 }
 
-function stepDocument(step: Assignment, reason: string): WorkflowStepDocument {
-  const { task } = step;
-  return {
-    id: step.id,
-    agent: task.role,
-    task: task.capability.name,
-    description: reason,
-    ...(step.takes.length > 0 && {
-      inputs: record(step.takes.map(({ key, from }) => [key, reference(from, key)])),
-    }),
-    ...(step.writes.length > 0 && { outputs: [...step.writes] }),
-    ...(step.dependsOn.length > 0 && { dependsOn: [...step.dependsOn] }),
-    ...(task.guard !== undefined && { when: task.guard }),
-  };
+function exclusion({ ruledOut }: MatchedGoals): Pick<ProblemRequest, "exclude"> {
+  return { exclude: (role, capability) => ruledOut.get(`${role}.${capability.name}`) };
 }
 
-/** A key with a dash is no CEL name. */
-function reference(from: "env" | "inputs", key: string): string {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(key) ? `\${${from}.${key}}` : `\${${from}["${key}"]}`;
+/**
+ * A goal's further clauses often name a step on the way ("profile it and write a report"). A key that every
+ * plan for the other keys brings about anyway is left out; keys that were asked for by name stay.
+ */
+function withoutImplied(request: ProblemRequest, byName: readonly string[]): readonly string[] {
+  let want = request.want;
+  for (const key of request.want) {
+    if (want.length === 1 || byName.includes(key)) continue;
+    const others = want.filter((other) => other !== key);
+    const withoutGivers = groundProblem({
+      ...request,
+      want: others,
+      exclude: (role, capability) =>
+        capability.gives.includes(key) ? "it gives the key in question" : request.exclude?.(role, capability),
+    });
+    const without = withoutGivers.goals.length > 0 && prune(withoutGivers.graph) === undefined;
+    if (without && prune(groundProblem({ ...request, want: others }).graph) !== undefined) want = others;
+  }
+  return want;
 }
 
-/** `Object.fromEntries` defines properties: a key named `__proto__` is only a key. */
-function record(entries: readonly (readonly [string, unknown])[]): Record<string, unknown> {
-  return Object.fromEntries(entries);
+function textsOf(goals: string | readonly string[] | undefined): string[] {
+  const texts = goals === undefined ? [] : typeof goals === "string" ? [goals] : [...goals];
+  return texts.map((text) => text.trim()).filter((text) => text !== "");
 }
 
 function checkWant(want: readonly string[]): readonly string[] {

@@ -50,6 +50,8 @@ export interface ProblemRequest {
   readonly environment: Readonly<Record<string, unknown>>;
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly capabilities: readonly RoleCard[];
+  /** Keys that steps in flight will write: they count as there, but nothing can be said of their values. */
+  readonly coming?: ReadonlySet<string>;
   /** Says why a task must not be used, or undefined. */
   readonly exclude?: (role: string, capability: Capability) => string | undefined;
 }
@@ -57,9 +59,10 @@ export interface ProblemRequest {
 export function groundProblem(request: ProblemRequest): PlanningProblem {
   const { environment, inputs, want } = request;
   const candidates = inCanonicalOrder(request.capabilities);
-  const obtainable = new Set(candidates.flatMap(({ capability }) => capability.gives));
+  const coming = request.coming ?? new Set<string>();
+  const obtainable = new Set([...candidates.flatMap(({ capability }) => capability.gives), ...coming]);
   const holds = (key: string): "env" | "inputs" | undefined => {
-    if (isThere(environment, key)) return "env";
+    if (isThere(environment, key) || coming.has(key)) return "env";
     // An input that shares its name with a result is a parameter, not that result.
     return isThere(inputs, key) && !obtainable.has(key) ? "inputs" : undefined;
   };
