@@ -6,7 +6,8 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect } from "nats";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "nats";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readBrokerFile } from "../../src/daemon/broker/broker-file.ts";
@@ -54,6 +55,10 @@ const event = <K extends BrokerEvent["kind"]>(from: ManagedBroker, kind: K) =>
 const canConnect = async (to: { url: string; token: string }) => {
   const connection = await connect({ servers: to.url, token: to.token, reconnect: false });
   await connection.close();
+};
+
+const reconnected = async (connection: NatsConnection): Promise<void> => {
+  for await (const { type } of connection.status()) if (type === "reconnect") return;
 };
 
 const startDaemon = () => startNode(["--import", "tsx", PROGRAM, store]);
@@ -195,6 +200,51 @@ describe("the managed broker", () => {
       natsServer: version,
       datahammer: "0.0.0",
     });
+  });
+
+  it("refuses to promise that acknowledged means on disk where the server cannot do it", async () => {
+    const binary = join(store, "old-nats-server");
+    await writeFile(binary, "#!/bin/sh\necho nats-server: v2.9.25\n");
+    await chmod(binary, 0o755);
+    await expect(start({ binary, fsync: "always" })).rejects.toMatchObject({
+      code: "E_FSYNC",
+      message: expect.stringContaining("2.9.25"),
+    });
+  });
+
+  it("gives its start up when told so, without waiting for a fetch, and lets go of the store", async () => {
+    const giveUp = new AbortController();
+    const fetching = start({
+      env: { PATH: "", HOME: store },
+      fetch: () => {
+        giveUp.abort(new Error("interrupted"));
+        return new Promise(() => undefined);
+      },
+      signal: giveUp.signal,
+    });
+    await expect(fetching).rejects.toThrow("interrupted");
+    await start();
+  });
+
+  it("keeps what it acknowledged when the server is killed at once", async () => {
+    const first = await start();
+    const connection = await connect({
+      servers: first.url,
+      token: first.token,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 50,
+    });
+    try {
+      const manager = await jetstreamManager(connection);
+      await manager.streams.add({ name: "kept", subjects: ["kept"] });
+      const { seq } = await manager.jetstream().publish("kept", "worth keeping");
+      const back = reconnected(connection);
+      process.kill(first.pid, "SIGKILL");
+      await back; // The same client, by itself: address and secret are the same.
+      expect((await manager.streams.getMessage("kept", { seq }))?.string()).toBe("worth keeping");
+    } finally {
+      await connection.close();
+    }
   });
 
   it("says that a store which is no folder cannot be used", async () => {

@@ -125,11 +125,14 @@ class ManagedServer implements ManagedBroker {
     release: () => Promise<void>,
   ): Promise<ManagedServer> {
     const { log } = options;
-    const { path: binary, version } = await locateServer({
-      env: options.binary ? { ...options.env, DATAHAMMER_NATS_SERVER: options.binary } : options.env,
-      fetch: options.fetch ?? defaultFetcher(options.env),
-      notice: options.notice ?? ((line) => log.info(line)),
-    });
+    const { path: binary, version } = await unlessAborted(
+      locateServer({
+        env: options.binary ? { ...options.env, DATAHAMMER_NATS_SERVER: options.binary } : options.env,
+        fetch: options.fetch ?? defaultFetcher(options.env),
+        notice: options.notice ?? ((line) => log.info(line)),
+      }),
+      options.signal,
+    );
     const fsync = options.fsync ?? "interval";
     if (fsync === "always" && !isAtLeast(version, 2, 10)) {
       throw new InvalidInputError(
@@ -314,6 +317,22 @@ async function endLeftServers(config: string, log: Logger): Promise<void> {
       }
       await ended(pid, mark);
     }
+  }
+}
+
+/** A fetch may take minutes; whoever gives it up need not wait for it. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  signal.throwIfAborted();
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 

@@ -12,11 +12,12 @@
  *    sorts first stays and looks again; the others withdraw. So one of them gets it.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
+import { writeWhole } from "./private-file.ts";
 import { isAlive, processMark } from "./process-identity.ts";
 
 const ownerSchema = z.object({
@@ -82,9 +83,8 @@ async function writeOwner(folder: string): Promise<string> {
   };
   const mark = await processMark(process.pid);
   const name = `${process.pid}-${randomUUID()}.owner`;
-  const draft = join(folder, `${name}.new`);
-  await writeFile(draft, JSON.stringify(mark === undefined ? owner : { ...owner, mark }), { mode: 0o600 });
-  await rename(draft, join(folder, name)); // Complete from the first moment that it can be seen.
+  // Whole from the first moment that it can be seen, also after a power failure.
+  await writeWhole(join(folder, name), JSON.stringify(mark === undefined ? owner : { ...owner, mark }));
   return name;
 }
 

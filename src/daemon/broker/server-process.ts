@@ -43,6 +43,8 @@ export interface ServerSettings {
   /** `always`: every write is on disk before it is acknowledged. Default `interval`. */
   fsync?: "always" | "interval";
   startTimeoutMs?: number;
+  /** From asking it to stop until it is killed. Default `STOP_TIMEOUT_MS`. */
+  stopTimeoutMs?: number;
   /** Gives the start up. */
   signal?: AbortSignal;
   /** Lines that are added to the configuration as they are. */
@@ -113,9 +115,9 @@ export async function launchServer(settings: ServerSettings): Promise<ServerProc
     trySignal(pid, child, first);
     // A stopped (SIGSTOP) or stuck server does not answer; SIGKILL works on both.
     const bound = new AbortController();
-    const overdue = delay(STOP_TIMEOUT_MS, "overdue" as const, { signal: bound.signal }).catch(
-      () => undefined,
-    );
+    const overdue = delay(settings.stopTimeoutMs ?? STOP_TIMEOUT_MS, "overdue" as const, {
+      signal: bound.signal,
+    }).catch(() => undefined);
     if ((await Promise.race([exited, overdue])) === "overdue") trySignal(pid, child, "SIGKILL");
     const exit = await exited;
     bound.abort();
