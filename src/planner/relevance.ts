@@ -8,7 +8,14 @@
  *   cannot shorten the critical path either);
  * - force: the only giver of a goal is in every plan, so it is paid for and its needs become goals.
  */
-import { type Hypergraph, incidenceOf, levelsOf, type Operator, relevantOperators } from "./hypergraph.ts";
+import {
+  type Hypergraph,
+  type Incidence,
+  incidenceOf,
+  levelsOf,
+  type Operator,
+  relevantOperators,
+} from "./hypergraph.ts";
 
 export interface Reduction {
   /** Problems that share no fact; each has at least one goal. Solve them one by one. */
@@ -34,7 +41,7 @@ export function reduce(graph: Hypergraph): Reduction | undefined {
     taken.push(...forced.taken);
     cost += forced.cost;
     current = forced.graph;
-    if (forced.taken.length === 0) return { parts: split(current), taken, cost };
+    if (!forced.changed) return { parts: split(current), taken, cost };
   }
 }
 
@@ -74,43 +81,67 @@ function runFree(graph: Hypergraph): { graph: Hypergraph; ran: number[] } {
 }
 
 /**
- * Takes the only giver of each goal, and the only givers of what those need, and so on. A fact that a taken
- * operator gives is no goal any more: that operator's needs are goals, so it will run.
+ * Takes the only giver of each goal, and the only givers of what those need, and so on; their needs become
+ * goals.
  */
-function force(graph: Hypergraph): { graph: Hypergraph; taken: number[]; cost: number } {
-  const { givers } = incidenceOf(graph);
+function force(graph: Hypergraph): { graph: Hypergraph; taken: number[]; cost: number; changed: boolean } {
+  const incidence = incidenceOf(graph);
   const forced = new Uint8Array(graph.operators.length);
-  const settled = new Uint8Array(graph.factCount);
   const goals = new Set(graph.goals);
   const pending = [...graph.goals];
   const taken: number[] = [];
   let cost = 0;
   for (let goal = pending.pop(); goal !== undefined; goal = pending.pop()) {
-    const [only, another] = givers[goal] as readonly number[];
+    const [only, another] = incidence.givers[goal] as readonly number[];
     if (only === undefined || another !== undefined || forced[only] === 1) continue;
     const operator = graph.operators[only] as Operator;
     forced[only] = 1;
     taken.push(operator.origin);
     cost += operator.cost;
-    for (const fact of operator.gives) settled[fact] = 1;
     for (const need of operator.needs) {
       if (goals.has(need)) continue;
       goals.add(need);
       pending.push(need);
     }
   }
-  if (taken.length === 0) return { graph, taken, cost };
-  return {
-    graph: {
-      factCount: graph.factCount,
-      operators: graph.operators.map((operator, index) =>
-        forced[index] === 1 ? { ...operator, cost: 0 } : operator,
-      ),
-      goals: [...goals].filter((goal) => settled[goal] === 0),
-    },
-    taken,
-    cost,
-  };
+  const operators = graph.operators.map((operator, index) =>
+    forced[index] === 1 ? { ...operator, cost: 0 } : operator,
+  );
+  const left = withoutEnds(graph, incidence, forced, goals);
+  const changed = cost > 0 || left.size !== graph.goals.length || graph.goals.some((goal) => !left.has(goal));
+  return { graph: { factCount: graph.factCount, operators, goals: [...left] }, taken, cost, changed };
+}
+
+/**
+ * Goals that a forced operator gives and nobody else needs: since what that operator needs is a goal, they
+ * are reached anyway. Only such ends may go, and those before them once these are gone: a goal that another
+ * operator needs may be the one that a circle of forced operators has to be entered by.
+ */
+function withoutEnds(
+  graph: Hypergraph,
+  incidence: Incidence,
+  forced: Uint8Array,
+  goals: ReadonlySet<number>,
+): Set<number> {
+  const left = new Set(goals);
+  const needers = incidence.needers.map((list) => list.length);
+  const retired = new Uint8Array(graph.operators.length);
+  const pending = [...goals];
+  for (let goal = pending.pop(); goal !== undefined; goal = pending.pop()) {
+    if (needers[goal] !== 0) continue;
+    for (const giver of incidence.givers[goal] as readonly number[]) {
+      if (forced[giver] !== 1) continue;
+      left.delete(goal);
+      const operator = graph.operators[giver] as Operator;
+      if (retired[giver] === 1 || operator.gives.some((fact) => needers[fact] !== 0)) continue;
+      retired[giver] = 1;
+      for (const need of operator.needs) {
+        needers[need] = (needers[need] as number) - 1;
+        if (needers[need] === 0) pending.push(need);
+      }
+    }
+  }
+  return left;
 }
 
 /** Pairs compared before dominance is given up: it only saves work, it is not needed to be right. */
