@@ -95,6 +95,17 @@ describe("looking for a nats-server", () => {
     });
     expect(told).toHaveLength(2);
   });
+
+  it("says where it wanted to put one when it may not", async () => {
+    await writeFile(join(home, "file"), "");
+    const env = { XDG_CACHE_HOME: join(home, "file"), PATH: "" };
+    const failure = locateServer({ env, fetch: (cache, notice) => fetchServer(cache, notice, []) });
+    await expect(failure).rejects.toMatchObject({
+      code: "E_NO_NATS_SERVER",
+      message: expect.stringContaining(join(home, "file")),
+      remedy: expect.stringContaining("XDG_CACHE_HOME"),
+    });
+  });
 });
 
 describe("fetching a nats-server", () => {

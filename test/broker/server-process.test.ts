@@ -1,5 +1,5 @@
 /** Catches a nats-server that is started wrong, that cannot be told apart from an older one, or that stays behind. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "nats";
@@ -83,6 +83,13 @@ describe("a nats-server process", () => {
       code: "E_BROKER_START",
       message: expect.stringContaining("cannot be run"),
     });
+  });
+
+  it("finds only as many full logs as are kept", async () => {
+    for (const day of [1, 2, 3, 4, 5]) await writeFile(join(folder, `server.log.2026.01.0${day}`), "");
+    await (await launchServer(await settings())).kill();
+    const kept = (await readdir(folder)).filter((name) => name.startsWith("server.log."));
+    expect(kept.sort()).toEqual(["server.log.2026.01.03", "server.log.2026.01.04", "server.log.2026.01.05"]);
   });
 
   it("is told how often to write to disk in words that its version knows", async () => {

@@ -51,7 +51,8 @@ export async function fetchServer(
     await removeDrafts(cache);
     const failures: string[] = [];
     for (const source of sources) {
-      notice(`No nats-server found: fetching ${source.description} into ${cache}.`);
+      const why = failures.length === 0 ? "No nats-server found" : "Not to be had there";
+      notice(`${why}: fetching ${source.description} into ${cache}.`);
       try {
         return await fetchFrom(source, cache);
       } catch (error) {
@@ -94,7 +95,17 @@ async function fetchFrom(source: ServerSource, cache: string): Promise<string> {
 async function lockCache(cache: string, notice: (line: string) => void): Promise<ProcessLock> {
   const bound = performance.now() + WAIT_FOR_OTHER_MS;
   for (let told = false; ; told = true) {
-    const outcome = await tryLock(join(cache, ".lock"));
+    const outcome = await tryLock(join(cache, ".lock")).catch((cause: Error) => {
+      throw new UnreachableError(
+        "E_NO_NATS_SERVER",
+        `There is no nats-server on PATH, and none can be fetched into ${cache}: ${cause.message}`,
+        {
+          remedy:
+            "Install nats-server, set DATAHAMMER_NATS_SERVER to one, or XDG_CACHE_HOME to a folder that you may write.",
+          cause,
+        },
+      );
+    });
     if (outcome.held) return outcome.lock;
     const { pid, host } = outcome.owner;
     if (performance.now() > bound) {

@@ -170,7 +170,7 @@ class ManagedServer implements ManagedBroker {
       await server.kill();
       throw error;
     }
-    log.info({ url: server.url, pid: server.pid, version: version.text, binary }, "broker started");
+    log.info({ url: server.url, serverPid: server.pid, version: version.text, binary }, "broker started");
     return new ManagedServer(options, folder, server, version, identity.token, release, (signal) =>
       launch(server.port, signal),
     );
@@ -233,7 +233,7 @@ class ManagedServer implements ManagedBroker {
     for (;;) {
       const exit = await Promise.race([this.#server.exited, asked]);
       if (exit === "asked") return;
-      this.#log.warn({ pid: this.pid, ...exit }, "the broker ended unasked");
+      this.#log.warn({ serverPid: this.pid, ...exit }, "the broker ended unasked");
       this.#tell({ kind: "exited", exit });
       const failure = await this.#restart(describeExit(exit), signal);
       if (failure) {
@@ -242,7 +242,7 @@ class ManagedServer implements ManagedBroker {
         return;
       }
       if (signal.aborted) return;
-      this.#log.info({ pid: this.pid, url: this.url }, "broker restarted");
+      this.#log.info({ serverPid: this.pid, url: this.url }, "broker restarted");
       this.#tell({ kind: "restarted", pid: this.pid });
     }
   }
@@ -304,7 +304,7 @@ async function endLeftServers(config: string, log: Logger): Promise<void> {
     const mark = await processMark(pid);
     for (const signal of ["SIGINT", "SIGKILL"] as const) {
       if (!(await isAlive(pid, mark))) break;
-      log.warn({ pid, signal }, "ending a broker that an earlier daemon left behind");
+      log.warn({ serverPid: pid, signal }, "ending a broker that an earlier daemon left behind");
       try {
         process.kill(pid, signal);
       } catch (cause) {

@@ -27,7 +27,9 @@ export const START_TIMEOUT_MS = 120_000;
 /** From asking a server to stop until it is killed. */
 export const STOP_TIMEOUT_MS = 15_000;
 const POLL_MS = 10;
+/** Bounds of the server's log: size of a file, and how many full ones are kept (L8). */
 const LOG_BYTES = 16 * 1024 * 1024;
+const LOG_FILES = 3;
 
 export interface ServerSettings {
   binary: string;
@@ -83,7 +85,7 @@ export async function launchServer(settings: ServerSettings): Promise<ServerProc
   const { folder } = settings;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await mkdir(settings.storeDir, { recursive: true, mode: 0o700 });
-  await removePortsFiles(folder);
+  await removeLeftFiles(folder);
   const config = configPath(folder);
   await writeWhole(config, configText(settings)); // S1
 
@@ -159,9 +161,10 @@ export function configText(settings: ServerSettings): string {
     `max_payload: ${MAX_PAYLOAD_BYTES}`,
     `log_file: ${quoted(join(settings.folder, "server.log"))}`,
     `logfile_size_limit: ${LOG_BYTES}`,
+    // 2.9 refuses to start with an option that it does not know.
+    ...(isAtLeast(settings.version, 2, 10) ? [`logfile_max_num: ${LOG_FILES}`] : []),
     "jetstream {",
     `  store_dir: ${quoted(settings.storeDir)}`,
-    // 2.9 refuses to start with an option that it does not know.
     ...(isAtLeast(settings.version, 2, 10) ? [`  sync_interval: ${sync}`] : []),
     "}",
     ...(settings.extraConfig ? [settings.extraConfig] : []),
@@ -220,10 +223,13 @@ async function readPort(folder: string, pid: number): Promise<number | undefined
   }
 }
 
-async function removePortsFiles(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (name.endsWith(".ports")) await rm(join(folder, name), { force: true });
-  }
+/** What earlier servers left: ports files, and more full logs than are kept (2.9 keeps all). */
+async function removeLeftFiles(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  const ports = names.filter((name) => name.endsWith(".ports"));
+  const fullLogs = names.filter((name) => name.startsWith("server.log.")).sort(); // Named by their time.
+  for (const name of [...ports, ...fullLogs.slice(0, -LOG_FILES)])
+    await rm(join(folder, name), { force: true });
 }
 
 /** The fatal lines of this process in its log, and what it wrote before it had one. */
