@@ -52,6 +52,8 @@ export interface CompiledExpression {
 /** Compiled expressions that are kept; the least recently used is dropped first. */
 export const EXPRESSION_CACHE_SIZE = 4_096;
 
+const OVERLOAD_REMEDY =
+  "Convert with string(…), int(…) or double(…), or guard with … != null where a value may be missing.";
 const MAP = "map<string, dyn>";
 const dialect = defineDialect();
 const cache = new Map<string, CompiledExpression>();
@@ -122,6 +124,7 @@ function compile(source: string): CompiledExpression {
   }
   const checked = program.check();
   if (!checked.valid) throw rejection(source, checked.error);
+  const isPath = isPathInto(program.ast);
   return {
     source,
     type: checked.type ?? "dyn",
@@ -133,9 +136,19 @@ function compile(source: string): CompiledExpression {
       } catch (error) {
         throw failure(source, error, scope);
       }
-      return toPlain(result, source);
+      return isPath ? result : toPlain(result, source);
     },
   };
+}
+
+/**
+ * Whether the expression only walks into the scope. What it finds there is plain already: a large data set
+ * is passed on by reference, without looking through it.
+ */
+function isPathInto(node: ASTNode): boolean {
+  if (node.op !== "." && node.op !== "[]") return false;
+  const [container] = node.args;
+  return container.op === "id" || isPathInto(container);
 }
 
 /** The parts of a CEL error that messages are made of. */
@@ -148,7 +161,9 @@ interface CelProblem {
 function celProblem(error: unknown): CelProblem {
   const problem = error as { code?: unknown; summary?: unknown; node?: ASTNode };
   if (error instanceof Error && typeof problem.code === "string" && typeof problem.summary === "string") {
-    return { code: problem.code, summary: problem.summary, node: problem.node };
+    // `dyn<double>` is CEL's way to say that the type was only known from the data.
+    const summary = problem.summary.replace(/dyn<([^<>]+)>/g, "$1");
+    return { code: problem.code, summary, node: problem.node };
   }
   return {
     code: "internal",
@@ -174,7 +189,7 @@ function failure(source: string, error: unknown, scope: ExpressionScope): Expres
   const { code, summary, node } = celProblem(error);
   const missing = code === "no_such_key" && node ? describeMissing(node, scope) : undefined;
   return new ExpressionError(`\`${source}\` failed: ${missing?.what ?? `${summary}.`}`, {
-    ...(missing && { remedy: missing.remedy }),
+    ...((missing || code === "no_such_overload") && { remedy: missing?.remedy ?? OVERLOAD_REMEDY }),
     data: { source },
     cause: error,
   });
@@ -190,7 +205,7 @@ function describeMissing(
   const [container, key] = node.args;
   const path = text(node);
   const guard = node.op === "." ? `has(${path})` : `${text(key as ASTNode)} in ${text(container)}`;
-  if (container.op === "id") {
+  if (container.op === "id" && ["inputs", "env", "steps"].includes(container.args)) {
     const name = typeof key === "string" ? key : String(key.op === "value" ? key.args : text(key));
     const there = Object.keys((scope as unknown as Record<string, object>)[container.args] ?? {});
     const listed = there.length === 0 ? "nothing" : there.slice(0, 10).join(", ");

@@ -22,8 +22,15 @@ export function evaluateExpression(source: string, scope: ExpressionScope): unkn
 export function evaluateCondition(source: string, scope: ExpressionScope): boolean {
   const result = evaluateExpression(source, scope);
   if (typeof result === "boolean") return result;
-  throw new ExpressionError(
-    `The condition \`${source}\` gives ${JSON.stringify(result)?.slice(0, 100)}, not true or false.`,
-    { remedy: "Compare with something, for example `… != null` or `size(…) > 0`.", data: { source } },
-  );
+  throw new ExpressionError(`The condition \`${source}\` gives ${describe(result)}, not true or false.`, {
+    remedy: "Compare with something, for example `… != null` or `size(…) > 0`.",
+    data: { source },
+  });
+}
+
+function describe(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  return typeof value === "string" ? "text" : String(value);
 }

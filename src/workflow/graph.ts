@@ -210,9 +210,9 @@ function resolveDependencies(
   issues: IssueList,
 ): number[] {
   const resolved: number[] = [];
-  for (const dependency of dependsOn) {
+  for (const [dependency, item] of dependsOn) {
     const position = positions.get(dependency);
-    const path = ["steps", index, "dependsOn"];
+    const path = ["steps", index, "dependsOn", item];
     if (dependency === id) {
       issues.add(
         "E_SELF_DEPENDENCY",
@@ -257,7 +257,7 @@ function buildSteps(
       description: step.description,
       inputs: step.inputs ?? {},
       outputs: sketches[index]?.outputs ?? [],
-      dependsOn: sketches[index]?.dependsOn ?? [],
+      dependsOn: [...(sketches[index]?.dependsOn.keys() ?? [])],
       when: step.when,
       joinCount: joinCounts[index] ?? 0,
       onFailure: step.onFailure ?? "fail",

@@ -26,8 +26,11 @@ export interface OrderedGraph {
 
 const BITS = 32;
 
-interface PlacedQuestion extends OrderQuestion {
+interface PlacedQuestion {
   readonly number: number;
+  /** Places in dependency order. */
+  readonly sources: readonly number[];
+  readonly targets: readonly number[];
   readonly first: number;
   readonly last: number;
 }
@@ -41,81 +44,125 @@ export function findUnordered(
   questions: readonly OrderQuestion[],
   certain: boolean,
 ): number[][] {
-  const place = new Int32Array(graph.dependencies.length);
-  for (const [index, members] of graph.components.entries()) for (const node of members) place[node] = index;
-
-  const placed = questions.map((question, number): PlacedQuestion => {
-    let first = Number.POSITIVE_INFINITY;
-    let last = -1;
-    for (const source of question.sources) first = Math.min(first, place[source] ?? 0);
-    for (const target of question.targets) last = Math.max(last, place[target] ?? 0);
-    return { ...question, number, first, last };
+  if (questions.length === 0) return [];
+  const sweep = new Sweep(graph, certain);
+  const placed = questions.map(({ sources, targets }, number): PlacedQuestion => {
+    const sourcePlaces = sources.map((source) => sweep.place(source));
+    const targetPlaces = targets.map((target) => sweep.place(target));
+    return {
+      number,
+      sources: sourcePlaces,
+      targets: targetPlaces,
+      first: sourcePlaces.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
+      last: targetPlaces.reduce((a, b) => Math.max(a, b), -1),
+    };
   });
   placed.sort((a, b) => a.first - b.first || a.last - b.last);
 
-  const sweep = new Sweep(graph, place, certain);
   const unordered: number[][] = questions.map(() => []);
   for (let from = 0; from < placed.length; from += BITS) {
     const batch = placed.slice(from, from + BITS);
     sweep.run(batch);
-    for (const [bit, question] of batch.entries()) {
-      unordered[question.number] = question.targets.filter((target) => !sweep.isAfter(target, bit));
+    for (const [bit, { number, targets }] of batch.entries()) {
+      const asked = questions[number]?.targets ?? [];
+      unordered[number] = asked.filter((_, index) => !sweep.isAfter(targets[index] ?? 0, bit));
     }
   }
   return unordered;
 }
 
+/**
+ * The graph, renumbered by place in dependency order and flattened, so that a sweep reads memory in order.
+ * The members of a cycle have neighbouring places.
+ */
 class Sweep {
-  readonly #graph: OrderedGraph;
-  readonly #place: Int32Array;
-  readonly #certain: boolean;
-  /** Per step, the questions of which it is a source. */
+  readonly #placeOf: Int32Array;
+  /** The edges of the step at place p are `#edges[#edgesFrom[p]]` up to `#edges[#edgesFrom[p + 1]]`. */
+  readonly #edgesFrom: Int32Array;
+  readonly #edges: Int32Array;
+  /** Of how many of its dependencies a step is sure to need at least one: 1 unless a join lets it skip some. */
+  readonly #needed: Int32Array;
+  /** The first place after the cycle to which a place belongs; 0: it belongs to none. */
+  readonly #cycleEnd: Int32Array;
+  /** Per place, the questions of which it is a source. */
   readonly #own: Int32Array;
-  /** Per step, the questions of which a source comes before it. */
+  /** Per place, the questions of which a source comes before it. */
   readonly #after: Int32Array;
   #batch: readonly PlacedQuestion[] = [];
   #first = 0;
 
-  constructor(graph: OrderedGraph, place: Int32Array, certain: boolean) {
-    this.#graph = graph;
-    this.#place = place;
-    this.#certain = certain;
-    this.#own = new Int32Array(place.length);
-    this.#after = new Int32Array(place.length);
+  constructor({ dependencies, components, joinCounts }: OrderedGraph, certain: boolean) {
+    const size = dependencies.length;
+    this.#placeOf = new Int32Array(size);
+    this.#cycleEnd = new Int32Array(size);
+    const order = components.flat();
+    for (const [place, node] of order.entries()) this.#placeOf[node] = place;
+    let end = 0;
+    for (const members of components) {
+      end += members.length;
+      if (members.length > 1) this.#cycleEnd.fill(end, end - members.length, end);
+    }
+
+    this.#edgesFrom = new Int32Array(size + 1);
+    this.#edges = new Int32Array(dependencies.reduce((sum, edges) => sum + edges.length, 0));
+    this.#needed = new Int32Array(size).fill(1);
+    let next = 0;
+    for (const [place, node] of order.entries()) {
+      const before = dependencies[node] ?? [];
+      for (const dependency of before) this.#edges[next++] = this.place(dependency);
+      this.#edgesFrom[place + 1] = next;
+      if (certain) this.#needed[place] = before.length - (joinCounts[node] ?? 0) + 1;
+    }
+    this.#own = new Int32Array(size);
+    this.#after = new Int32Array(size);
+  }
+
+  place(node: number): number {
+    return this.#placeOf[node] ?? 0;
   }
 
   run(batch: readonly PlacedQuestion[]): void {
     for (const { sources } of this.#batch) for (const source of sources) this.#own[source] = 0;
     this.#batch = batch;
-    this.#first = Math.min(...batch.map((question) => question.first));
-    const last = Math.max(...batch.map((question) => question.last));
+    this.#first = batch.reduce((first, question) => Math.min(first, question.first), this.#own.length);
+    const last = batch.reduce((end, question) => Math.max(end, question.last), -1);
     for (const [bit, { sources }] of batch.entries()) {
-      for (const source of sources) this.#own[source] = (this.#own[source] ?? 0) | (1 << bit);
+      for (const source of sources) this.#own[source] = (this.#own[source] as number) | (1 << bit);
     }
-    for (let index = this.#first; index <= last; index++) {
-      const members = this.#graph.components[index] ?? [];
-      // Steps of a cycle are before each other; the cycle itself is reported elsewhere.
-      const isCycle = members.length > 1;
-      let union = 0;
-      for (const node of members) union |= this.#incoming(node) | (isCycle ? (this.#own[node] ?? 0) : 0);
-      for (const node of members) this.#after[node] = union;
+    // A cycle is entered as a whole.
+    while (this.#first > 0 && this.#isSameCycle(this.#first - 1, this.#first)) this.#first--;
+    for (let place = this.#first; place <= last; ) {
+      const cycleEnd = this.#cycleEnd[place] as number;
+      if (cycleEnd === 0) this.#after[place] = this.#incoming(place++);
+      else place = this.#sweepCycle(place, cycleEnd);
     }
   }
 
-  isAfter(node: number, bit: number): boolean {
-    return this.#inWindow(node) && ((this.#after[node] ?? 0) & (1 << bit)) !== 0;
+  isAfter(place: number, bit: number): boolean {
+    return place >= this.#first && ((this.#after[place] as number) & (1 << bit)) !== 0;
   }
 
-  #inWindow(node: number): boolean {
-    return (this.#place[node] ?? 0) >= this.#first;
+  #isSameCycle(a: number, b: number): boolean {
+    return this.#cycleEnd[a] !== 0 && this.#cycleEnd[a] === this.#cycleEnd[b];
   }
 
-  #incoming(node: number): number {
-    const dependencies = this.#graph.dependencies[node] ?? [];
-    const needed = this.#certain ? dependencies.length - (this.#graph.joinCounts[node] ?? 0) + 1 : 1;
-    if (needed > 1) return this.#incomingOfJoin(dependencies, needed);
+  /** Steps of a cycle are before each other; the cycle itself is reported elsewhere. */
+  #sweepCycle(start: number, end: number): number {
+    this.#after.fill(0, start, end);
+    let union = 0;
+    for (let place = start; place < end; place++)
+      union |= this.#incoming(place) | (this.#own[place] as number);
+    this.#after.fill(union, start, end);
+    return end;
+  }
+
+  #incoming(place: number): number {
+    const from = this.#edgesFrom[place] as number;
+    const to = this.#edgesFrom[place + 1] as number;
+    const needed = this.#needed[place] as number;
+    if (needed > 1) return this.#incomingOfJoin(from, to, needed);
     let mask = 0;
-    for (const dependency of dependencies) mask |= this.#outgoing(dependency);
+    for (let edge = from; edge < to; edge++) mask |= this.#outgoing(this.#edges[edge] as number);
     return mask;
   }
 
@@ -123,19 +170,20 @@ class Sweep {
    * A step that waits for k of n dependencies is sure to be after something only if that is at or before
    * at least n − k + 1 of them: then any k include one of those.
    */
-  #incomingOfJoin(dependencies: readonly number[], needed: number): number {
+  #incomingOfJoin(from: number, to: number, needed: number): number {
     const counts = new Int32Array(BITS);
-    for (const dependency of dependencies) {
-      const mask = this.#outgoing(dependency);
-      for (let bit = 0; bit < BITS; bit++) counts[bit] = (counts[bit] ?? 0) + ((mask >>> bit) & 1);
+    for (let edge = from; edge < to; edge++) {
+      const mask = this.#outgoing(this.#edges[edge] as number);
+      for (let bit = 0; bit < BITS; bit++) counts[bit] = (counts[bit] as number) + ((mask >>> bit) & 1);
     }
     let mask = 0;
     for (const [bit, count] of counts.entries()) if (count >= needed) mask |= 1 << bit;
     return mask;
   }
 
-  #outgoing(node: number): number {
-    // What is outside the window may hold the bits of an earlier batch.
-    return this.#inWindow(node) ? (this.#after[node] ?? 0) | (this.#own[node] ?? 0) : 0;
+  #outgoing(place: number): number {
+    // Before the window, places may hold the bits of an earlier batch.
+    if (place < this.#first) return 0;
+    return (this.#after[place] as number) | (this.#own[place] as number);
   }
 }

@@ -22,7 +22,8 @@ export interface SketchedStep {
   readonly index: number;
   /** Undefined when it has none that is valid. */
   readonly id: string | undefined;
-  readonly dependsOn: readonly string[];
+  /** Distinct ids, each with its position in the list as written. */
+  readonly dependsOn: ReadonlyMap<string, number>;
   readonly outputs: readonly string[];
   readonly when: string | undefined;
   readonly inputs: unknown;
@@ -75,14 +76,14 @@ function sketchStep(input: unknown, index: number, issues: IssueList): SketchedS
   if (parsed.success) checkStepBounds(parsed.data, index, issues);
   else reportSchemaIssues(parsed.error, input, ["steps", index], id, issues);
 
-  const dependsOn = [...new Set(validItems(raw.dependsOn, idSchema))];
+  const dependsOn = validItems(raw.dependsOn, idSchema);
   const join = stepSchema.shape.join.safeParse(raw.join).data;
   const joinCount = join === "any" ? 1 : typeof join === "number" ? join : undefined;
-  if (joinCount !== undefined && joinCount > dependsOn.length && typeof join === "number") {
+  if (joinCount !== undefined && joinCount > dependsOn.size && typeof join === "number") {
     issues.add(
       "E_SCHEMA",
       ["steps", index, "join"],
-      `join is ${join}, but the step has only ${count(dependsOn.length, "dependency", "dependencies")}.`,
+      `join is ${join}, but the step has only ${count(dependsOn.size, "dependency", "dependencies")}.`,
       id,
     );
   }
@@ -90,17 +91,23 @@ function sketchStep(input: unknown, index: number, issues: IssueList): SketchedS
     index,
     id,
     dependsOn,
-    outputs: [...new Set(validItems(raw.outputs, envKeySchema))],
+    outputs: [...validItems(raw.outputs, envKeySchema).keys()],
     when: typeof raw.when === "string" ? raw.when : undefined,
     inputs: isRecord(raw.inputs) ? raw.inputs : undefined,
-    join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.length),
+    join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.size),
     document: parsed.data,
   };
 }
 
-function validItems(value: unknown, schema: z.ZodType<string>): string[] {
-  if (!Array.isArray(value)) return [];
-  return value.filter((item): item is string => schema.safeParse(item).success);
+/** The distinct items that are valid, each with where it is first. */
+function validItems(value: unknown, schema: z.ZodType<string>): Map<string, number> {
+  const items = new Map<string, number>();
+  if (!Array.isArray(value)) return items;
+  for (const [position, item] of value.entries()) {
+    const { data } = schema.safeParse(item);
+    if (data !== undefined && !items.has(data)) items.set(data, position);
+  }
+  return items;
 }
 
 function checkHeaderBounds(document: Omit<WorkflowDocument, "steps">, issues: IssueList): void {

@@ -63,13 +63,15 @@ function closingBrace(text: string, start: number): number {
   );
 }
 
-/** Index of the last character of the quoted text that begins at `start`; the end when it is not closed. */
+/**
+ * Index of the last character of the quoted text that begins at `start`; the end when it is not closed.
+ * A backslash keeps the next quote from closing the text, in raw texts too, as in the CEL parser.
+ */
 function closingQuote(text: string, start: number): number {
   const quote = text.charAt(start);
-  const raw = /[rR]/.test(text.charAt(start - 1)) && !/\w/.test(text.charAt(start - 2));
   const delimiter = text.startsWith(quote.repeat(3), start) ? quote.repeat(3) : quote;
   for (let position = start + delimiter.length; position < text.length; position++) {
-    if (text[position] === "\\" && !raw) position++;
+    if (text[position] === "\\") position++;
     else if (text.startsWith(delimiter, position)) return position + delimiter.length - 1;
   }
   return text.length;
