@@ -66,3 +66,9 @@ export function pValue(p: number): string {
 export function sentenceCase(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
+
+/** A correlation with a true minus sign. */
+export function signed(r: number): string {
+  const text = Math.abs(r) > 0.995 && Math.abs(r) < 1 ? Math.abs(r).toFixed(3) : Math.abs(r).toFixed(2);
+  return r < 0 ? `−${text}` : text;
+}
