@@ -87,25 +87,24 @@ export class OrchestratorAgent {
     const receipt = this.#held.get(run)?.delivery ?? delivery;
     this.#held.delete(run);
     this.#puller?.wake();
-    if (outcome === "finished") await this.#remove(receipt);
+    if (outcome === "finished") await this.#remove(receipt, hold.fold.lastSeq);
     else receipt.nak(this.#stopping ? 0 : REOFFER_MS);
   }
 
-  /** The run has ended: its task goes, unless a control arrived while it went. */
-  async #remove(delivery: RunDelivery): Promise<void> {
+  /** The run has ended: its task goes, unless something arrived while it went and may have opened it again. */
+  async #remove(delivery: RunDelivery, foldedSeq: number): Promise<void> {
     const { bus, log } = this.#options;
     try {
       await delivery.ack();
-      if (await this.#isUnfinished(delivery.run)) await bus.runs.push(delivery.run);
+      for await (const record of bus.log.read(delivery.run, { from: foldedSeq + 1 })) {
+        if (record.kind !== "control") continue;
+        await bus.runs.push(delivery.run);
+        return;
+      }
     } catch (error) {
       // Unacked, the task comes again, and the next hold finds the run ended.
       log.debug({ run: delivery.run, err: error }, "the task of an ended run stays for now");
     }
-  }
-
-  async #isUnfinished(run: string): Promise<boolean> {
-    const fold = await this.#replay(run);
-    return fold.submission !== undefined && !fold.ended;
   }
 
   async #replay(run: string): Promise<RunFold> {

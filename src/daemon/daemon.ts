@@ -77,7 +77,9 @@ async function assemble(
   stopAll: () => Promise<void>,
 ): Promise<Daemon> {
   const { swarm, log } = options;
-  const id = `daemon-${hostname().replace(/[^A-Za-z0-9_-]/g, "-").slice(0, 24)}-${process.pid}-${randomId().slice(0, 6)}`;
+  const id = `daemon-${hostname()
+    .replace(/[^A-Za-z0-9_-]/g, "-")
+    .slice(0, 24)}-${process.pid}-${randomId().slice(0, 6)}`;
   let broker: ManagedBroker | undefined;
   if (!options.nats) {
     broker = await startManagedBroker(options);

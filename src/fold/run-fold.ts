@@ -1,10 +1,10 @@
 /**
  * The fold: a run's whole state as a pure function of its log (L1).
  *
- * It owns the run machine, the step machines (through a StepHost), the environment, the graph's frontier,
- * the current epoch, and which dispatches are known to be out. It owns no connection, no timer and no
- * clock: times come from the records. `apply` returns what the record makes necessary as effects; the
- * orchestrator performs them, a replay for a trace ignores them, and after a failover they are derived
+ * It owns judging records: which result closes a dispatch, which decision counts, which update applies, and
+ * what the run's status is. What follows for the steps is the step flow's. It has no connection, no timer
+ * and no clock: times come from the records. `apply` returns what the record makes necessary as effects;
+ * the orchestrator performs them, a replay for a trace ignores them, and after a failover they are derived
  * again from the state (L2).
  *
  *  - F1 A record is judged only by what was folded before it; so every reader of the log agrees.
@@ -23,38 +23,20 @@ import type {
   RunError,
   SubmitMessage,
   TaskMessage,
-  WireError,
 } from "../bus/messages.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
-import type { StepContext, StepEvent } from "../machines/step.ts";
-import type { WorkflowStep } from "../workflow/document.ts";
-import { Environment, type EnvironmentWriter } from "../workflow/environment.ts";
-import { DataHammerError, InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
-import { type ExpressionScope, evaluateCondition, resolveTemplate } from "../workflow/expressions.ts";
-import { type GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
+import type { Environment } from "../workflow/environment.ts";
+import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
+import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
 import type { Effect } from "./effect.ts";
-import { retryDelayMs } from "./retry-delay.ts";
+import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
+import { FoldFrame } from "./fold-frame.ts";
 import { RunStatusHost } from "./run-status-host.ts";
+import { type OpenDispatch, StepFlow } from "./step-flow.ts";
 import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts";
-import { type StepCounts, StepLedger } from "./step-ledger.ts";
-import type { FoldObserver, VoidRecord } from "./transition-record.ts";
-
-/** Verdicts on environment updates that are kept for agents that ask (L8). */
-const KEPT_VERDICTS = 10_000;
-
-/** A dispatch that the log says is out: given to a role, perhaps started. */
-export interface OpenDispatch {
-  readonly ref: DispatchRef;
-  /** Epoch ms of the push, by the pushing orchestrator's reckoning. */
-  readonly dispatchedAt: number;
-  /** Epoch ms, once an agent said so. */
-  readonly startedAt: number | undefined;
-}
-
-export type EnvVerdictRecord =
-  | { applied: true; revision: number }
-  | { applied: false; conflict?: { revision: number; writer: string }; error?: string };
+import type { StepCounts } from "./step-ledger.ts";
+import type { FoldObserver } from "./transition-record.ts";
 
 /** What the planner said when it made this run's workflow. */
 export interface PlanRecord {
@@ -64,37 +46,36 @@ export interface PlanRecord {
   reasons: Record<string, string>;
 }
 
-const NO_STEPS: StepCounts = { total: 0, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
-const NONE_READY: ReadonlySet<string> = new Set();
+/** An end that is due, to be written as a decision. */
+export interface RunEnd {
+  status: "done" | "failed" | "cancelled";
+  outputs?: Record<string, unknown>;
+  error?: RunError;
+}
 
 export interface RunFoldOptions {
+  /** Where step machines live. Default: snapshots. */
   steps?: StepHost;
   observer?: FoldObserver;
 }
 
+const NO_STEPS: StepCounts = { total: 0, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
+const NONE_READY: ReadonlySet<string> = new Set();
+const NONE_OUT: ReadonlyMap<string, OpenDispatch> = new Map();
+
 export class RunFold {
   readonly run: string;
-  readonly environment = new Environment();
   readonly #host: StepHost;
+  readonly #frame: FoldFrame;
   readonly #status = new RunStatusHost();
-  readonly #observer: FoldObserver;
-  readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
-  readonly #stepInputs = new Map<string, Record<string, unknown>>();
-  readonly #dispatches = new Map<string, OpenDispatch>();
-  readonly #notBefore = new Map<string, number>();
-  readonly #recovering = new Set<string>();
-  readonly #verdicts = new Map<number, EnvVerdictRecord>();
-  #steps: StepLedger | undefined;
-  #effects: Effect[] = [];
-  #record: { seq: number; ts: number } = { seq: 0, ts: 0 };
-  #submit: SubmitMessage | undefined;
-  #inputs: Record<string, unknown> = {};
-  #graph: WorkflowGraph | undefined;
-  #execution: GraphExecution | undefined;
+  readonly #verdicts = new EnvVerdicts();
+  #submission: SubmitMessage | undefined;
+  #flow: StepFlow | undefined;
   #plan: PlanRecord | undefined;
   #epoch = 0;
   #holder: string | undefined;
   #lastDecisionSeq = 0;
+  /** Why there is no workflow, or why the run as a whole fails. */
   #failure: RunError | undefined;
   #cancelRequested: { by: string; reason: string } | undefined;
   #outputs: Record<string, unknown> = {};
@@ -105,7 +86,7 @@ export class RunFold {
   constructor(run: string, options: RunFoldOptions = {}) {
     this.run = run;
     this.#host = options.steps ?? new SnapshotStepHost();
-    this.#observer = options.observer ?? {};
+    this.#frame = new FoldFrame(run, options.observer ?? {});
   }
 
   get status(): RunState {
@@ -114,15 +95,18 @@ export class RunFold {
   get ended(): boolean {
     return hasEnded(this.status);
   }
+  get environment(): Environment {
+    return this.#frame.environment;
+  }
   /** Undefined until there is a valid workflow. */
   get graph(): WorkflowGraph | undefined {
-    return this.#graph;
+    return this.#flow?.graph;
   }
   get submission(): SubmitMessage | undefined {
-    return this.#submit;
+    return this.#submission;
   }
   get inputs(): Record<string, unknown> {
-    return this.#inputs;
+    return this.#flow?.inputs ?? this.#submission?.inputs ?? {};
   }
   get plan(): PlanRecord | undefined {
     return this.#plan;
@@ -139,7 +123,7 @@ export class RunFold {
     return this.#lastDecisionSeq;
   }
   get lastSeq(): number {
-    return this.#record.seq;
+    return this.#frame.seq;
   }
   /** Epoch ms of the submission. */
   get startedAt(): number | undefined {
@@ -147,6 +131,10 @@ export class RunFold {
   }
   get endedAt(): number | undefined {
     return this.#endedAt;
+  }
+  /** The run's own time-out in ms: the submission's, or the workflow's. */
+  get timeoutMs(): number | undefined {
+    return parseDuration(this.#submission?.timeout ?? "") ?? this.graph?.timeoutMs;
   }
   /** The workflow's outputs, once the run is done. */
   get outputs(): Record<string, unknown> {
@@ -157,33 +145,33 @@ export class RunFold {
   }
   /** Steps that may be given out now or after their back-off, in the order in which they became ready. */
   get ready(): ReadonlySet<string> {
-    return this.#steps?.ready ?? NONE_READY;
+    return this.#flow?.ready ?? NONE_READY;
   }
   /** What the log knows to be out. */
   get dispatches(): ReadonlyMap<string, OpenDispatch> {
-    return this.#dispatches;
+    return this.#flow?.dispatches ?? NONE_OUT;
   }
   /** Steps that failed and wait for a recovery. */
   get recovering(): ReadonlySet<string> {
-    return this.#recovering;
+    return this.#flow?.recovering ?? NONE_READY;
   }
   get counts(): Readonly<StepCounts> {
-    return this.#steps?.counts ?? NO_STEPS;
+    return this.#flow?.counts ?? NO_STEPS;
   }
 
   /** Where a step stands. @throws NotFoundError when the run has no such step. */
   step(id: string): StepStatus {
-    return this.#ledger.read(id);
+    return this.#steps.read(id);
   }
 
   /** Epoch ms before which a ready step waits for its back-off; 0: it does not. */
   notBefore(step: string): number {
-    return this.#notBefore.get(step) ?? 0;
+    return this.#flow?.notBefore(step) ?? 0;
   }
 
   /** What a step's result held, declared keys and others; null values for a skipped step. */
   outputsOf(step: string): Record<string, unknown> | undefined {
-    return this.#stepOutputs[step]?.outputs ?? undefined;
+    return this.#flow?.outputsOf(step);
   }
 
   /** What became of the environment update at this log sequence; undefined when it is not folded yet. */
@@ -193,64 +181,32 @@ export class RunFold {
 
   /** Whether a dispatch may still be closed by a result. */
   isOpen(ref: DispatchRef): boolean {
-    if (this.ended || !this.#graph?.has(ref.step)) return false;
-    const { state, context } = this.step(ref.step);
-    return (state === "ready" || state === "running") && context.n === ref.n && context.role === ref.role;
+    return !this.ended && this.#flow !== undefined && this.#flow.isOpen(ref);
   }
 
-  /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
-  taskOf(id: string, deadline?: number): TaskMessage {
-    const step = this.#stepOf(id);
-    const { context } = this.step(id);
-    const hops = context.hops.length;
-    return {
-      v: 1,
-      run: this.run,
-      step: id,
-      n: context.n,
-      role: context.role,
-      task: context.task,
-      inputs: context.inputs ?? this.#stepInputs.get(id) ?? {},
-      attempt: context.attempt,
-      idempotencyKey: hops === 0 ? `${this.run}:${id}` : `${this.run}:${id}:h${hops}`,
-      outputs: [...step.outputs],
-      handoff: this.#handoffOf(step, context),
-      ...(deadline === undefined ? {} : { deadline }),
-    };
-  }
-
-  #handoffOf(step: WorkflowStep, context: StepContext): NonNullable<TaskMessage["handoff"]> {
-    if (context.hops.length > 0) {
-      return {
-        from: context.hops.map((hop) => ({ step: step.id, role: hop.role })),
-        reason: context.handoffReason ?? "",
-      };
-    }
-    const from = step.dependsOn.map((id) => ({ step: id, role: this.step(id).context.role }));
-    return { from };
+  /** The message that gives a ready step out. @param deadline epoch ms */
+  taskOf(step: string, deadline?: number): TaskMessage {
+    return this.#steps.taskOf(step, deadline);
   }
 
   /** Puts the run's values into the expressions of a template. @throws ExpressionError */
   resolve(template: Record<string, unknown>): Record<string, unknown> {
-    return resolveTemplate(template, this.#scope()) as Record<string, unknown>;
+    return this.#steps.resolve(template);
   }
 
   /** The end that the state calls for, to be proposed as a decision (L3). */
-  dueEnd():
-    | { status: "done" | "failed" | "cancelled"; outputs?: Record<string, unknown>; error?: RunError }
-    | undefined {
-    if (this.ended || !this.#submit) return undefined;
+  dueEnd(): RunEnd | undefined {
+    if (this.ended || !this.#submission) return undefined;
     if (this.#cancelRequested) {
       const { by, reason } = this.#cancelRequested;
-      return {
-        status: "cancelled",
-        error: { code: "E_CANCELLED", message: `cancelled by ${by}${reason && `: ${reason}`}` },
-      };
+      const message = reason === "" ? `cancelled by ${by}` : `cancelled by ${by}: ${reason}`;
+      return { status: "cancelled", error: { code: "E_CANCELLED", message } };
     }
-    if (this.#failure) return { status: "failed", error: this.#failure };
-    if (!this.#graph || !this.#execution || this.#execution.closedCount < this.#graph.size) return undefined;
+    const failure = this.#failure ?? this.#flow?.failure;
+    if (failure) return { status: "failed", error: failure };
+    if (!this.#flow?.complete) return undefined;
     try {
-      return { status: "done", outputs: this.resolve(this.#graph.document.outputs ?? {}) };
+      return { status: "done", outputs: this.#flow.resolve(this.#flow.graph.document.outputs ?? {}) };
     } catch (cause) {
       return {
         status: "failed",
@@ -261,8 +217,7 @@ export class RunFold {
 
   /** Folds one record. Returns what it makes necessary; empty for a record that changes nothing. */
   apply(record: LogRecord): readonly Effect[] {
-    this.#record = { seq: record.seq, ts: record.ts };
-    this.#effects = [];
+    this.#frame.begin(record);
     switch (record.kind) {
       case "submit":
         this.#onSubmit(record.body);
@@ -283,480 +238,258 @@ export class RunFold {
         this.#onDecision(record.body);
         break;
       case "unreadable":
-        this.#void("unreadable", null, record.problem);
+        this.#frame.void("unreadable", null, record.problem);
         break;
     }
-    return this.#effects;
+    return this.#frame.effects;
   }
 
-  // ── submission and plan ──────────────────────────────────────────────────────────────────────────
+  // ── submission ───────────────────────────────────────────────────────────────────────────────────
 
-  #onSubmit(submit: SubmitMessage): void {
-    if (this.#submit) return this.#void("refused", null, "the run was submitted before");
-    this.#submit = submit;
-    this.#startedAt = this.#record.ts;
-    this.#inputs = submit.inputs;
-    for (const [key, value] of Object.entries(submit.environment ?? {})) this.#setEnv(key, value, {});
-    if (submit.workflow !== undefined) this.#adopt(submit.workflow, "submitted");
-    else if (submit.goals !== undefined || submit.want !== undefined) this.#effect({ type: "plan" });
-    else this.#failure = { code: "E_SCHEMA", message: "the submission has neither a workflow nor goals" };
+  #onSubmit(submission: SubmitMessage): void {
+    if (this.#submission) {
+      this.#frame.void("refused", null, "the run was submitted before");
+      return;
+    }
+    this.#submission = submission;
+    this.#startedAt = this.#frame.ts;
+    for (const [key, value] of Object.entries(submission.environment ?? {}))
+      this.#frame.setEnv(key, value, {});
+    if (submission.workflow !== undefined) this.#adopt(submission.workflow, "submitted");
+    else if (submission.goals !== undefined || submission.want !== undefined) {
+      this.#frame.effects.push({ type: "plan" });
+    } else this.#failure = { code: "E_SCHEMA", message: "the submission has neither a workflow nor goals" };
   }
 
   /** Makes a document this run's workflow; one that is invalid ends the run (F4: it does not throw). */
   #adopt(document: unknown, cause: string): void {
+    const environmentKeys = Object.keys(this.environment.values);
+    let graph: WorkflowGraph;
     try {
-      this.#graph = WorkflowGraph.fromDocument(document, {
-        environmentKeys: Object.keys(this.environment.values),
-      });
+      graph = WorkflowGraph.fromDocument(document, { environmentKeys });
     } catch (error) {
       if (!(error instanceof InvalidWorkflowError)) throw error;
       this.#failure = { code: error.code, message: error.message };
       return;
     }
-    this.#inputs = { ...this.#graph.document.inputs, ...this.#submit?.inputs };
-    this.#execution = this.#graph.execution();
-    this.#steps = new StepLedger(this.#graph, this.#host, this.#observer);
+    this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame);
     this.#moveRun({ type: "planned" }, cause);
-    this.#release(this.#execution.start(), "needs nothing before it");
+    this.#flow.begin();
   }
 
   // ── results ──────────────────────────────────────────────────────────────────────────────────────
 
   #onResult(role: string, result: ResultMessage): void {
-    const judged = this.#judge(role, result);
-    if (!judged) return;
-    const { step, status } = judged;
-    const from = `by ${result.agent}`;
-    if (status.state === "ready") {
-      this.#move(
-        step,
-        { type: "start", agent: result.agent },
-        `a result ${from} implies the start (dispatch ${result.n})`,
-      );
+    const flow = this.#flow;
+    if (!flow?.graph.has(result.step)) {
+      const what = `result of dispatch ${result.n} by ${result.agent}`;
+      this.#frame.void("foreign", result.step, `${what}: the run has no such step`);
+      return;
     }
-    this.#dispatches.delete(step.id);
-    if (result.status === "done") this.#complete(step, result, from);
-    else if (result.status === "handoff" && result.handoff) {
-      const { role: to, task, inputs, reason } = result.handoff;
-      const cause = `handed off ${from} to ${to}: ${reason}`;
-      const after = this.#move(step, { type: "hand off", role: to, task, inputs, reason }, cause);
-      this.#continueOrFail(step, after);
-    } else {
+    if (!this.#mayClose(flow.read(result.step), role, result)) return;
+    const { agent, step } = result;
+    if (flow.read(step).state === "ready") {
+      // The note of the start was lost, or is still on its way: the result implies it (L6).
+      const startedAt = Math.min(result.startedAt ?? this.#frame.ts, this.#frame.ts);
+      flow.start(step, agent, `dispatch ${result.n} was run by ${agent}`, startedAt);
+    }
+    flow.dispatches.delete(step);
+    if (result.status === "done") flow.finish(step, result);
+    else if (result.status === "handoff" && result.handoff) flow.handOff(step, result, result.handoff);
+    else {
       const error = result.error ?? { name: "Error", message: "the agent gave no reason", retryable: true };
-      this.#fail(step, error, `failed ${from}: ${error.message}`);
+      flow.fail(step, error, `failed by ${agent}: ${error.message}`);
     }
   }
 
   /** F3: whether this result closes its dispatch; if not, it is noted as what it is. */
-  #judge(role: string, result: ResultMessage): { step: WorkflowStep; status: StepStatus } | undefined {
+  #mayClose({ state, context }: StepStatus, role: string, result: ResultMessage): boolean {
+    const isOpen = !this.ended && (state === "ready" || state === "running");
+    if (isOpen && result.n === context.n && role === context.role) return true;
     const what = `result of dispatch ${result.n} by ${result.agent}`;
-    if (!this.#graph?.has(result.step)) {
-      this.#void("foreign", result.step, `${what}: the run has no such step`);
-      return undefined;
-    }
-    const status = this.step(result.step);
-    const { state, context } = status;
-    const open = !this.ended && (state === "ready" || state === "running");
-    if (open && result.n === context.n && role === context.role)
-      return { step: this.#stepOf(result.step), status };
     if (result.n > context.n || (result.n === context.n && role !== context.role)) {
-      this.#void(
-        "foreign",
-        result.step,
-        `${what} for role ${role}: dispatch ${context.n} is with ${context.role}`,
-      );
+      const owner = `dispatch ${context.n} is with ${context.role}`;
+      this.#frame.void("foreign", result.step, `${what} for role ${role}: ${owner}`);
     } else {
-      this.#void("late", result.step, `${what}: the step is ${state}, its last dispatch is ${context.n}`);
+      const standing = this.ended ? `the run is ${this.status}` : `the step is ${state}`;
+      this.#frame.void("late", result.step, `${what}: ${standing}, its last dispatch is ${context.n}`);
     }
-    return undefined;
+    return false;
   }
 
-  #complete(step: WorkflowStep, result: ResultMessage, from: string): void {
-    const outputs = result.outputs ?? {};
-    const missing = step.outputs.filter(
-      (key) => !Object.hasOwn(outputs, key) && this.#writerOf(key) !== step.id,
-    );
-    if (missing.length > 0) {
-      const message = `the result lacks the declared output ${missing.join(", ")}; it has ${Object.keys(outputs).join(", ") || "nothing"}`;
-      const error = { name: "OutputMissingError", code: "E_OUTPUT_MISSING", message, retryable: false };
-      this.#fail(step, error, message);
-      return;
-    }
-    for (const key of step.outputs) {
-      if (Object.hasOwn(outputs, key))
-        this.#setEnv(key, outputs[key], { step: step.id, agent: result.agent });
-    }
-    this.#stepOutputs[step.id] = { outputs };
-    this.#move(step, { type: "complete" }, `result ${from}`);
-    this.#close(step);
-  }
-
-  #fail(step: WorkflowStep, error: WireError, cause: string): void {
-    this.#continueOrFail(step, this.#move(step, { type: "fail", error }, cause));
-  }
-
-  /** After a dispatch ended without completing: the step is ready again, or failed for good. */
-  #continueOrFail(step: WorkflowStep, after: StepStatus): void {
-    if (after.state === "ready") {
-      const failed = after.context.failures.at(-1);
-      const retried = failed?.n === after.context.n - 1 && failed.attempt === after.context.attempt - 1;
-      this.#offer(step.id, retried ? this.#record.ts + this.#backOff(step, after.context) : 0);
-      return;
-    }
-    const last = after.context.failures.at(-1)?.error;
-    const error = {
-      code: last?.code ?? last?.name ?? "E_FAILED",
-      message: last?.message ?? "failed",
-      step: step.id,
-    };
-    if (step.onFailure === "continue") {
-      this.#giveNulls(step);
-      this.#close(step);
-    } else if (step.onFailure === "recover" && last) {
-      this.#recovering.add(step.id);
-      this.#effect({ type: "recover", step: step.id });
-    } else {
-      this.#failure ??= error;
-    }
-  }
-
-  #backOff(step: WorkflowStep, context: StepContext): number {
-    return retryDelayMs(step.retry, context.attempt, `${this.run}:${step.id}:${context.attempt}`);
-  }
-
-  // ── the frontier ─────────────────────────────────────────────────────────────────────────────────
-
-  /** Steps whose dependencies allow them now: skipped, refused, or ready with their inputs fixed. */
-  #release(ids: readonly string[], cause: string): void {
-    const waiting = [...ids];
-    for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
-      const step = this.#stepOf(id);
-      try {
-        if (step.when !== undefined && !evaluateCondition(step.when, this.#scope())) {
-          this.#giveNulls(step);
-          this.#move(step, { type: "skip" }, `its condition is false: ${step.when}`);
-          waiting.push(...(this.#execution?.close(id) ?? []));
-          continue;
-        }
-        this.#stepInputs.set(id, this.resolve(step.inputs));
-      } catch (thrown) {
-        const error = expressionError(thrown);
-        this.#continueOrFail(step, this.#move(step, { type: "refuse", error }, error.message));
-        continue;
-      }
-      this.#move(step, { type: "dependencies met" }, cause);
-      this.#offer(id, 0);
-    }
-  }
-
-  #close(step: WorkflowStep): void {
-    this.#stepInputs.delete(step.id);
-    this.#release(this.#execution?.close(step.id) ?? [], `${step.id} is done`);
-  }
-
-  #offer(id: string, notBefore: number): void {
-    if (notBefore > 0) this.#notBefore.set(id, notBefore);
-    else this.#notBefore.delete(id);
-    this.#effect({ type: "offer", step: id });
-  }
-
-  /** A step that ended without a result leaves null where nothing was, so that dependents can read on. */
-  #giveNulls(step: WorkflowStep): void {
-    const outputs: Record<string, unknown> = {};
-    for (const key of step.outputs) {
-      outputs[key] = null;
-      if (!this.environment.has(key)) this.#setEnv(key, null, { step: step.id });
-    }
-    this.#stepOutputs[step.id] = { outputs };
-  }
-
-  // ── environment ──────────────────────────────────────────────────────────────────────────────────
+  // ── environment updates ──────────────────────────────────────────────────────────────────────────
 
   #onEnvUpdate(update: EnvUpdateMessage): void {
     const problem = this.#envProblem(update);
-    if (problem) {
-      this.#keepVerdict({ applied: false, error: problem });
-      this.#void(
-        "refused",
-        update.step ?? null,
-        `environment update of ${update.key} by ${update.by}: ${problem}`,
-      );
-      return;
-    }
+    if (problem !== undefined) return this.#refuseUpdate(update, problem, { applied: false, error: problem });
     const writer = update.step === undefined ? { agent: update.by } : { step: update.step, agent: update.by };
-    const outcome = this.#setEnv(update.key, update.value, writer, update.ifRevision);
-    if (outcome.applied) {
-      this.#keepVerdict({ applied: true, revision: outcome.revision });
-      return;
-    }
-    const { revision, writer: stands } = outcome.conflict;
-    const other = stands.step ?? stands.agent ?? "the submission";
-    this.#keepVerdict({ applied: false, conflict: { revision, writer: other } });
-    const expected = `expected revision ${update.ifRevision}, ${other} wrote revision ${revision}`;
-    this.#void(
-      "refused",
-      update.step ?? null,
-      `environment update of ${update.key} by ${update.by}: ${expected}`,
-    );
+    const outcome = this.#frame.setEnv(update.key, update.value, writer, update.ifRevision);
+    if (outcome.applied) return this.#verdicts.keep(this.#frame.seq, outcome);
+    const { revision, writer: other } = outcome.conflict;
+    const conflict = { revision, writer: other.step ?? other.agent ?? "the submission" };
+    const reason = `expected revision ${update.ifRevision}, but ${conflict.writer} wrote revision ${revision}`;
+    this.#refuseUpdate(update, reason, { applied: false, conflict });
   }
 
-  #envProblem(update: EnvUpdateMessage): string | undefined {
+  #refuseUpdate(update: EnvUpdateMessage, reason: string, verdict: EnvVerdictRecord): void {
+    this.#verdicts.keep(this.#frame.seq, verdict);
+    this.#frame.void("refused", update.step ?? null, `update of ${update.key} by ${update.by}: ${reason}`);
+  }
+
+  #envProblem({ step, n, key }: EnvUpdateMessage): string | undefined {
     if (this.ended) return "the run has ended";
-    if (!this.#graph) return "the run has no workflow yet";
-    if (update.step === undefined) return undefined;
-    if (!this.#graph.has(update.step)) return `the run has no step ${update.step}`;
-    const { state, context } = this.step(update.step);
-    if ((state !== "running" && state !== "ready") || update.n !== context.n) return "its dispatch is closed";
-    if (!this.#stepOf(update.step).outputs.includes(update.key))
-      return "the step does not declare this output";
+    if (!this.#flow) return "the run has no workflow yet";
+    if (step === undefined) return undefined;
+    if (!this.#flow.graph.has(step)) return `the run has no step ${step}`;
+    const { state, context } = this.#flow.read(step);
+    if ((state !== "running" && state !== "ready") || n !== context.n) return "its dispatch is closed";
+    if (!this.#flow.graph.step(step).outputs.includes(key)) return "the step does not declare this output";
     return undefined;
   }
 
-  #keepVerdict(verdict: EnvVerdictRecord): void {
-    this.#verdicts.set(this.#record.seq, verdict);
-    if (this.#verdicts.size > KEPT_VERDICTS) {
-      const [oldest] = this.#verdicts.keys();
-      if (oldest !== undefined) this.#verdicts.delete(oldest);
-    }
-  }
-
-  #setEnv(key: string, value: unknown, writer: EnvironmentWriter, ifRevision?: number) {
-    const revision = this.#record.seq;
-    const outcome = this.environment.apply({
-      key,
-      value,
-      revision,
-      writer,
-      ...(ifRevision === undefined ? {} : { ifRevision }),
-    });
-    if (outcome.applied)
-      this.#effect({ type: "env", change: { run: this.run, key, value, revision, writer } });
-    return outcome;
-  }
-
-  #writerOf(key: string): string | undefined {
-    return this.environment.entry(key)?.writer.step;
-  }
-
-  // ── controls, observations, decisions ────────────────────────────────────────────────────────────
+  // ── controls and observations ────────────────────────────────────────────────────────────────────
 
   #onControl(control: ControlMessage): void {
     const cause = `${control.verb} by ${control.by}`;
-    const refuse = (reason: string) => this.#void("refused", control.step ?? null, `${cause}: ${reason}`);
+    const problem = this.#control(control, cause);
+    if (problem !== undefined) this.#frame.void("refused", control.step ?? null, `${cause}: ${problem}`);
+  }
+
+  /** Returns why the control does not apply, or undefined when it does. */
+  #control(control: ControlMessage, cause: string): string | undefined {
+    const standing = `the run is ${this.status}`;
     switch (control.verb) {
-      case "cancel":
-        if (this.ended) return refuse(`the run is ${this.status}`);
-        this.#cancelRequested ??= {
-          by: control.by,
-          reason: typeof control.value === "string" ? control.value : "",
-        };
-        return;
+      case "cancel": {
+        if (this.ended) return standing;
+        const reason = typeof control.value === "string" ? control.value : "";
+        this.#cancelRequested ??= { by: control.by, reason };
+        return undefined;
+      }
       case "pause":
-        if (this.status !== "running") return refuse(`the run is ${this.status}`);
-        return this.#moveRun({ type: "pause" }, cause);
+        if (this.status !== "running") return standing;
+        this.#moveRun({ type: "pause" }, cause);
+        return undefined;
       case "resume":
-        if (this.status !== "paused") return refuse(`the run is ${this.status}`);
-        return this.#moveRun({ type: "resume" }, cause);
+        if (this.status !== "paused") return standing;
+        this.#moveRun({ type: "resume" }, cause);
+        return undefined;
       case "retry":
-        return this.#retry(control, cause, refuse);
+        return this.status === "failed" && this.#flow ? this.#retry(this.#flow, control, cause) : standing;
       default:
-        return refuse("no step of this run waits for it");
+        return "no step of this run waits for it";
     }
   }
 
   /** Gives failed steps of a failed run a new chance; what is done stays done. */
-  #retry(control: ControlMessage, cause: string, refuse: (reason: string) => void): void {
-    if (this.status !== "failed" || !this.#graph) return refuse(`the run is ${this.status}, not failed`);
-    const chosen =
-      control.step === undefined ? [...this.#graph.steps()].map((step) => step.id) : [control.step];
-    const failed = chosen.filter(
-      (id) => this.#graph?.has(id) && this.step(id).state === "failed" && !this.#execution?.isClosed(id),
-    );
-    if (failed.length === 0) return refuse("no such failed step");
+  #retry(flow: StepFlow, control: ControlMessage, cause: string): string | undefined {
+    if (!flow.retry(control.step, cause)) return "no such failed step";
     this.#failure = undefined;
     this.#error = undefined;
     this.#endedAt = undefined;
     this.#moveRun({ type: "reopen" }, cause);
-    for (const id of failed) this.#reopen(this.#stepOf(id), {}, cause);
-    for (const step of this.#graph.steps()) {
-      if (this.step(step.id).state === "failed" && this.step(step.id).context.outcome !== "cancelled") {
-        if (!this.#execution?.isClosed(step.id)) this.#failure ??= errorOf(this.step(step.id).context);
-      } else if (this.step(step.id).state === "failed" && !this.#execution?.isClosed(step.id)) {
-        this.#reopen(step, {}, cause);
-      }
-    }
-  }
-
-  #reopen(
-    step: WorkflowStep,
-    changes: { role?: string; task?: string; inputs?: Record<string, unknown> },
-    cause: string,
-  ): void {
-    if (!this.#stepInputs.has(step.id)) {
-      try {
-        this.#stepInputs.set(step.id, this.resolve(step.inputs));
-      } catch (thrown) {
-        this.#failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: step.id };
-        return;
-      }
-    }
-    this.#move(step, { type: "reopen", ...changes }, cause);
-    this.#offer(step.id, 0);
-  }
-
-  #onObserved(observed: ObservedMessage): void {
-    for (const item of observed.dispatched) {
-      const ref = { run: this.run, step: item.step, n: item.n, role: item.role };
-      if (!this.isOpen(ref) || this.#dispatches.get(item.step)?.ref.n === item.n) continue;
-      this.#dispatches.set(item.step, { ref, dispatchedAt: item.at, startedAt: undefined });
-    }
-    for (const item of observed.started) {
-      if (!this.#graph?.has(item.step) || this.ended) continue;
-      const { state, context } = this.step(item.step);
-      if (context.n !== item.n || state !== "ready") continue;
-      const out = this.#dispatches.get(item.step);
-      const ref = out?.ref ?? { run: this.run, step: item.step, n: item.n, role: context.role };
-      this.#dispatches.set(item.step, {
-        ref,
-        dispatchedAt: out?.dispatchedAt ?? item.at,
-        startedAt: item.at,
-      });
-      this.#move(
-        this.#stepOf(item.step),
-        { type: "start", agent: item.agent },
-        `started by ${item.agent}`,
-        item.at,
-      );
-    }
-  }
-
-  #onDecision(decision: DecisionMessage): void {
-    this.#lastDecisionSeq = this.#record.seq;
-    if (decision.type === "claim") {
-      if (decision.epoch <= this.#epoch) return this.#voidDecision(decision, `epoch ${this.#epoch} is taken`);
-      this.#epoch = decision.epoch;
-      this.#holder = decision.holder;
-      return;
-    }
-    // F2: a holder that was replaced may still write; nothing of it counts.
-    if (decision.epoch !== this.#epoch) return this.#voidDecision(decision, `the epoch is ${this.#epoch}`);
-    if (this.ended) return this.#voidDecision(decision, `the run is ${this.status}`);
-    switch (decision.type) {
-      case "plan":
-        return this.#onPlan(decision);
-      case "timed-out":
-        return this.#onTimeOut(decision);
-      case "lost":
-        return this.#onLost(decision);
-      case "recover":
-        return this.#onRecover(decision);
-      case "run-timed-out":
-        this.#failure ??= {
-          code: "E_RUN_TIMEOUT",
-          message: `the run did not end within ${decision.afterMs} ms`,
-        };
-        return;
-      case "end":
-        return this.#onEnd(decision);
-    }
-  }
-
-  #onPlan(decision: DecisionMessage & { type: "plan" }): void {
-    if (this.#graph || this.#failure) return this.#voidDecision(decision, "the run has a workflow");
-    const { cost, optimal, explored, reasons } = decision;
-    this.#plan = { cost, optimal, explored, reasons };
-    this.#adopt(decision.workflow, `planned: cost ${cost}${optimal ? ", proven least" : ""}`);
-  }
-
-  #onTimeOut(decision: DecisionMessage & { type: "timed-out" }): void {
-    const step = this.#openStep(decision);
-    if (!step) return;
-    const message = `dispatch ${decision.n} had no result after ${decision.afterMs} ms`;
-    const error = { name: "TimeoutError", code: decision.code, message, retryable: true };
-    this.#withdraw(step.id, message);
-    this.#continueOrFail(step, this.#move(step, { type: "time out", error }, message));
-  }
-
-  #onLost(decision: DecisionMessage & { type: "lost" }): void {
-    const step = this.#openStep(decision);
-    if (!step) return;
-    this.#dispatches.delete(step.id);
-    this.#move(
-      step,
-      { type: "lose" },
-      `dispatch ${decision.n} was lost: its task is gone and there is no result`,
-    );
-    this.#offer(step.id, 0);
-  }
-
-  #onRecover(decision: DecisionMessage & { type: "recover" }): void {
-    const { step: id, role, task, inputs, reason } = decision;
-    if (!this.#recovering.delete(id))
-      return this.#voidDecision(decision, "the step does not wait for a recovery");
-    const step = this.#stepOf(id);
-    if (role === undefined || task === undefined) {
-      this.#failure ??= errorOf(this.step(id).context);
-      return;
-    }
-    this.#reopen(step, { role, task, ...(inputs === undefined ? {} : { inputs }) }, `recovered: ${reason}`);
-  }
-
-  #onEnd(decision: DecisionMessage & { type: "end" }): void {
-    const graph = this.#graph;
-    const cause = decision.error ? decision.error.message : "every step is done";
-    this.#moveRun({ type: "end", status: decision.status }, cause);
-    this.#endedAt = decision.at;
-    this.#outputs = decision.outputs ?? {};
-    this.#error = decision.error;
-    if (decision.status === "done" || !graph) return void this.#effect({ type: "ended" });
-    // A failed run keeps what never became ready as pending: a retry may still reach it.
-    const cancelPending = decision.status === "cancelled";
-    for (const step of graph.steps()) {
-      const { state } = this.step(step.id);
-      if (state === "ready" || state === "running") {
-        this.#withdraw(step.id, cause);
-        this.#move(step, { type: "cancel" }, cause);
-      } else if (state === "pending" && cancelPending) this.#move(step, { type: "cancel" }, cause);
-    }
-    this.#effect({ type: "ended" });
-  }
-
-  /** The step of a decision about a dispatch, if that dispatch is open (L3). */
-  #openStep(decision: DecisionMessage & { step: string; n: number }): WorkflowStep | undefined {
-    if (!this.#graph?.has(decision.step)) {
-      this.#voidDecision(decision, "the run has no such step");
-      return undefined;
-    }
-    const { state, context } = this.step(decision.step);
-    if ((state === "ready" || state === "running") && context.n === decision.n)
-      return this.#stepOf(decision.step);
-    this.#voidDecision(decision, `dispatch ${decision.n} is closed`);
     return undefined;
   }
 
-  /** The dispatch is over without its holder's word: take the task back and tell the agent. */
-  #withdraw(id: string, reason: string): void {
-    const { context } = this.step(id);
-    this.#dispatches.delete(id);
-    this.#effect({
-      type: "withdraw",
-      ref: { run: this.run, step: id, n: context.n, role: context.role },
-      reason,
-    });
+  #onObserved(observed: ObservedMessage): void {
+    const flow = this.#flow;
+    if (!flow || this.ended) return;
+    for (const { step, n, role, at } of observed.dispatched) {
+      const ref = { run: this.run, step, n, role };
+      if (!flow.isOpen(ref) || flow.dispatches.get(step)?.ref.n === n) continue;
+      flow.dispatches.set(step, { ref, dispatchedAt: at, startedAt: undefined });
+    }
+    for (const { step, n, agent, at } of observed.started) {
+      if (!flow.graph.has(step)) continue;
+      const { state, context } = flow.read(step);
+      if (context.n !== n || state !== "ready") continue;
+      const ref = { run: this.run, step, n, role: context.role };
+      const dispatchedAt = flow.dispatches.get(step)?.dispatchedAt ?? at;
+      flow.dispatches.set(step, { ref, dispatchedAt, startedAt: at });
+      flow.start(step, agent, `started by ${agent}`, at);
+    }
   }
 
-  // ── moving machines ──────────────────────────────────────────────────────────────────────────────
+  // ── decisions ────────────────────────────────────────────────────────────────────────────────────
 
-  #move(step: WorkflowStep, event: StepEvent, text: string, ts = this.#record.ts): StepStatus {
-    return this.#ledger.move(step.id, event, { seq: this.#record.seq, ts, text });
+  #onDecision(decision: DecisionMessage): void {
+    this.#lastDecisionSeq = this.#frame.seq;
+    const problem = this.#decide(decision);
+    if (problem === undefined) return;
+    const step = "step" in decision ? decision.step : null;
+    this.#frame.void("void", step, `decision ${decision.type} of epoch ${decision.epoch}: ${problem}`);
+  }
+
+  /** F2. Returns why the decision is void, or undefined when it counts. */
+  #decide(decision: DecisionMessage): string | undefined {
+    if (decision.type === "claim") {
+      if (decision.epoch <= this.#epoch) return `epoch ${this.#epoch} is taken`;
+      this.#epoch = decision.epoch;
+      this.#holder = decision.holder;
+      return undefined;
+    }
+    // A holder that was replaced may still write; nothing of it counts.
+    if (decision.epoch !== this.#epoch) return `the epoch is ${this.#epoch}`;
+    if (this.ended) return `the run is ${this.status}`;
+    if (decision.type === "end") return this.#end(decision);
+    if (decision.type === "plan") return this.#adoptPlan(decision);
+    if (decision.type === "run-timed-out") {
+      const message = `the run did not end within ${decision.afterMs} ms`;
+      this.#failure ??= { code: "E_RUN_TIMEOUT", message };
+      return undefined;
+    }
+    const flow = this.#flow;
+    if (!flow?.graph.has(decision.step)) return "the run has no such step";
+    if (decision.type === "recover") return this.#recover(flow, decision);
+    const { state, context } = flow.read(decision.step);
+    const isOpen = (state === "ready" || state === "running") && context.n === decision.n;
+    if (!isOpen) return `dispatch ${decision.n} is closed`;
+    if (decision.type === "lost") {
+      flow.lose(decision.step, `dispatch ${decision.n} was lost: its task is gone and there is no result`);
+      return undefined;
+    }
+    const message = `dispatch ${decision.n} had no result after ${decision.afterMs} ms`;
+    flow.timeOut(decision.step, { name: "TimeoutError", code: decision.code, message, retryable: true });
+    return undefined;
+  }
+
+  #adoptPlan(decision: DecisionMessage & { type: "plan" }): string | undefined {
+    if (this.#flow || this.#failure) return "the run has a workflow";
+    const { cost, optimal, explored, reasons } = decision;
+    this.#plan = { cost, optimal, explored, reasons };
+    this.#adopt(decision.workflow, `planned: cost ${cost}${optimal ? ", proven least" : ""}`);
+    return undefined;
+  }
+
+  #recover(flow: StepFlow, decision: DecisionMessage & { type: "recover" }): string | undefined {
+    const { step, role, task, inputs, reason } = decision;
+    if (!flow.recovering.delete(step)) return "the step does not wait for a recovery";
+    if (role === undefined || task === undefined) flow.giveUpRecovery(step);
+    else
+      flow.reopen(
+        step,
+        inputs === undefined ? { role, task } : { role, task, inputs },
+        `recovered: ${reason}`,
+      );
+    return undefined;
+  }
+
+  #end(decision: DecisionMessage & { type: "end" }): undefined {
+    const cause = decision.error?.message ?? "every step is done";
+    this.#endedAt = decision.at;
+    this.#outputs = decision.outputs ?? {};
+    this.#error = decision.error;
+    // A failed run keeps what never became ready as pending: a retry may still reach it.
+    if (decision.status !== "done") this.#flow?.cancelOpen(cause, decision.status === "cancelled");
+    this.#moveRun({ type: "end", status: decision.status }, cause);
+    this.#frame.effects.push({ type: "ended" });
   }
 
   #moveRun(event: RunEvent, cause: string): void {
     const from = this.status;
     const to = this.#status.send(event);
     if (to === from) return;
-    const { seq, ts } = this.#record;
-    this.#observer.onTransition?.({
+    const { seq, ts } = this.#frame;
+    this.#frame.observer.onTransition?.({
       seq,
       ts,
       actor: "run",
@@ -769,52 +502,11 @@ export class RunFold {
       agent: this.#holder ?? null,
       cause,
     });
-    this.#effect({ type: "status", status: to });
+    this.#frame.effects.push({ type: "status", status: to });
   }
 
-  get #ledger(): StepLedger {
-    if (!this.#steps) throw new NotFoundError("E_NO_WORKFLOW", `run ${this.run} has no workflow yet`);
-    return this.#steps;
+  get #steps(): StepFlow {
+    if (!this.#flow) throw new NotFoundError("E_NO_WORKFLOW", `run ${this.run} has no workflow yet`);
+    return this.#flow;
   }
-
-  #stepOf(id: string): WorkflowStep {
-    if (!this.#graph) throw new NotFoundError("E_NO_WORKFLOW", `run ${this.run} has no workflow yet`);
-    return this.#graph.step(id);
-  }
-
-  #scope(): ExpressionScope {
-    return { inputs: this.#inputs, env: this.environment.values, steps: this.#stepOutputs };
-  }
-
-  #effect(effect: Effect): void {
-    this.#effects.push(effect);
-  }
-
-  #void(verdict: VoidRecord["verdict"], step: string | null, reason: string): void {
-    this.#observer.onVoid?.({ ...this.#record, verdict, step, reason });
-  }
-
-  #voidDecision(decision: DecisionMessage, reason: string): void {
-    const step = "step" in decision ? decision.step : null;
-    this.#void("void", step, `decision ${decision.type} of epoch ${decision.epoch}: ${reason}`);
-  }
-
-  /** The run's own time-out in ms: the submission's, or the workflow's. */
-  get timeoutMs(): number | undefined {
-    return parseDuration(this.#submit?.timeout ?? "") ?? this.#graph?.timeoutMs;
-  }
-}
-
-function errorOf(context: StepContext): RunError {
-  const last = context.failures.at(-1)?.error;
-  return {
-    code: last?.code ?? last?.name ?? "E_FAILED",
-    message: last?.message ?? "failed",
-    step: context.id,
-  };
-}
-
-function expressionError(thrown: unknown): WireError {
-  if (!(thrown instanceof DataHammerError)) throw thrown;
-  return { name: thrown.name, code: thrown.code, message: thrown.message, retryable: false };
 }

@@ -1,0 +1,23 @@
+/** What became of environment updates, kept for the agents that ask. */
+
+/** Older verdicts are forgotten (L8). */
+const KEPT_VERDICTS = 10_000;
+
+export type EnvVerdictRecord =
+  | { applied: true; revision: number }
+  | { applied: false; conflict?: { revision: number; writer: string }; error?: string };
+
+export class EnvVerdicts {
+  readonly #bySeq = new Map<number, EnvVerdictRecord>();
+
+  get(seq: number): EnvVerdictRecord | undefined {
+    return this.#bySeq.get(seq);
+  }
+
+  keep(seq: number, verdict: EnvVerdictRecord): void {
+    this.#bySeq.set(seq, verdict);
+    if (this.#bySeq.size <= KEPT_VERDICTS) return;
+    const [oldest] = this.#bySeq.keys();
+    if (oldest !== undefined) this.#bySeq.delete(oldest);
+  }
+}

@@ -1,0 +1,42 @@
+/** What the parts of a fold share: the record that is being folded, and the effects that follow from it. */
+import { Environment, type EnvironmentVerdict, type EnvironmentWriter } from "../workflow/environment.ts";
+import type { Effect } from "./effect.ts";
+import type { FoldObserver, VoidRecord } from "./transition-record.ts";
+
+export class FoldFrame {
+  readonly run: string;
+  readonly environment = new Environment();
+  readonly observer: FoldObserver;
+  /** Log sequence of the record. */
+  seq = 0;
+  /** Epoch ms of the record. */
+  ts = 0;
+  effects: Effect[] = [];
+
+  constructor(run: string, observer: FoldObserver) {
+    this.run = run;
+    this.observer = observer;
+  }
+
+  /** Begins the next record. */
+  begin(record: { seq: number; ts: number }): void {
+    this.seq = record.seq;
+    this.ts = record.ts;
+    this.effects = [];
+  }
+
+  /** Writes a key at the record's sequence; watchers are told when it applied. */
+  setEnv(key: string, value: unknown, writer: EnvironmentWriter, ifRevision?: number): EnvironmentVerdict {
+    const update = { key, value, revision: this.seq, writer };
+    const verdict = this.environment.apply(ifRevision === undefined ? update : { ...update, ifRevision });
+    if (verdict.applied) {
+      this.effects.push({ type: "env", change: { run: this.run, key, value, revision: this.seq, writer } });
+    }
+    return verdict;
+  }
+
+  /** Notes that the record changes nothing, and why (F4). */
+  void(verdict: VoidRecord["verdict"], step: string | null, reason: string): void {
+    this.observer.onVoid?.({ seq: this.seq, ts: this.ts, verdict, step, reason });
+  }
+}

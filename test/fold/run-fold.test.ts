@@ -1,0 +1,420 @@
+/**
+ * The fold of a run's log.
+ * Catches: a record that counts although it must not (late, foreign, of an old epoch), one that should count
+ * and does not, a replay that disagrees with the first folding, and an environment that depends on timing.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { RunFold } from "../../src/fold/run-fold.ts";
+import { LogWriter } from "./log-writer.ts";
+
+const chain = {
+  name: "chain",
+  steps: [
+    { id: "load", agent: "loader", task: "load", outputs: ["dataset"] },
+    {
+      id: "clean",
+      agent: "cleaner",
+      task: "clean",
+      dependsOn: ["load"],
+      when: "env.dataset.nulls > 0",
+      inputs: { dataset: "${env.dataset}" },
+      outputs: ["clean"],
+    },
+    { id: "report", agent: "reporter", task: "report", dependsOn: ["clean"], outputs: ["report"] },
+  ],
+  outputs: { report: "${env.report}" },
+};
+
+const failure = (retryable: boolean) => ({
+  status: "failed" as const,
+  error: { name: "Error", message: "crashed", retryable },
+});
+
+describe("the usual way", () => {
+  it("steps become ready as their dependencies are done, and their results become environment keys", () => {
+    const log = new LogWriter().submit(chain);
+    expect(log.states()).toEqual({ load: "ready", clean: "pending", report: "pending" });
+    log.started("load");
+    expect(log.states().load).toBe("running");
+    log.result("load", { outputs: { dataset: { nulls: 4 } } });
+    expect(log.states()).toEqual({ load: "done", clean: "ready", report: "pending" });
+    expect(log.fold.taskOf("clean").inputs).toEqual({ dataset: { nulls: 4 } });
+    expect(log.fold.environment.entry("dataset")).toMatchObject({
+      writer: { step: "load", agent: "agent-1" },
+    });
+    log.result("clean", { outputs: { clean: "c" } });
+    log.result("report", { outputs: { report: "file.html" } });
+    expect(log.fold.dueEnd()).toEqual({ status: "done", outputs: { report: "file.html" } });
+    log.decide({ type: "end", status: "done", outputs: { report: "file.html" } });
+    expect(log.fold.status).toBe("done");
+  });
+
+  it("a step passes through every state, also when only its result is in the log", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    const path = log.transitions
+      .filter(({ actor }) => actor === "load")
+      .map(({ from, to }) => `${from}>${to}`);
+    expect(path).toEqual(["pending>ready", "ready>running", "running>done"]);
+  });
+
+  it("a false condition skips the step, its outputs are null, and dependents go on", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    expect(log.fold.step("clean").context.outcome).toBe("skipped");
+    expect(log.fold.environment.values.clean).toBeNull();
+    expect(log.states().report).toBe("ready");
+  });
+
+  it("keys that were not declared stay with the step and out of the environment", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { nulls: 0 }, rows: 7 } });
+    expect(log.fold.environment.has("rows")).toBe(false);
+    expect(log.fold.outputsOf("load")).toEqual({ dataset: { nulls: 0 }, rows: 7 });
+  });
+
+  it("inputs are fixed when a step becomes ready: a later update does not change its retry", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { nulls: 4 } } });
+    log.add({ kind: "env", body: { v: 1, key: "dataset", value: { nulls: 9 }, by: "ada" } });
+    log.result("clean", failure(true));
+    expect(log.fold.taskOf("clean").inputs).toEqual({ dataset: { nulls: 4 } });
+  });
+});
+
+describe("results that must not count", () => {
+  it("the second result of a dispatch is late", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { nulls: 1 } } });
+    const effects = log.result("load", { n: 1, agent: "zombie", outputs: { dataset: { nulls: 99 } } });
+    expect(effects).toEqual([]);
+    expect(log.fold.environment.values.dataset).toEqual({ nulls: 1 });
+    expect(log.voids).toMatchObject([{ verdict: "late", step: "load" }]);
+  });
+
+  it("a result that arrives after its time-out changes nothing", () => {
+    const log = new LogWriter().submit(chain);
+    log.started("load");
+    log.decide({ type: "timed-out", step: "load", n: 1, code: "E_TIMEOUT", afterMs: 50 });
+    expect(log.fold.step("load")).toMatchObject({ state: "ready", context: { n: 2, attempt: 2 } });
+    log.result("load", { n: 1, outputs: { dataset: { nulls: 1 } } });
+    expect(log.states().load).toBe("ready");
+    expect(log.voids.at(-1)?.verdict).toBe("late");
+  });
+
+  it("a result for a role that does not hold the dispatch is foreign", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: 1 } }, "cleaner");
+    expect(log.states().load).toBe("ready");
+    expect(log.voids.at(-1)?.verdict).toBe("foreign");
+  });
+
+  it("results for a later dispatch, or for a step that does not exist, are foreign", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { n: 2 });
+    log.add({
+      kind: "result",
+      role: "loader",
+      body: { v: 1, run: "r1", step: "x", n: 1, agent: "a", status: "done" },
+    });
+    expect(log.voids.map(({ verdict }) => verdict)).toEqual(["foreign", "foreign"]);
+  });
+
+  it("a result for an ended run is late", () => {
+    const log = new LogWriter().submit(chain);
+    log.control("cancel");
+    log.decide({ type: "end", status: "cancelled" });
+    log.result("load", { n: 1, outputs: { dataset: 1 } });
+    expect(log.voids.at(-1)?.verdict).toBe("late");
+    expect(log.fold.environment.has("dataset")).toBe(false);
+  });
+});
+
+describe("failures", () => {
+  it("a declared output that the result lacks fails the step for good", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { rows: 3 } });
+    expect(log.fold.step("load").state).toBe("failed");
+    expect(log.fold.dueEnd()).toMatchObject({
+      status: "failed",
+      error: { code: "E_OUTPUT_MISSING", step: "load" },
+    });
+  });
+
+  it("a retry waits for its back-off, the same at every replay", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", failure(true));
+    const wait = log.fold.notBefore("load") - (log.records.at(-1)?.ts ?? 0);
+    expect(wait).toBeGreaterThanOrEqual(800);
+    expect(wait).toBeLessThanOrEqual(1_200);
+    const replayed = new RunFold("r1");
+    for (const record of log.records) replayed.apply(record);
+    expect(replayed.notBefore("load")).toBe(log.fold.notBefore("load"));
+  });
+
+  it("a step that may fail leaves nulls and lets its dependents run", () => {
+    const steps = chain.steps.map((step) => (step.id === "load" ? { ...step, onFailure: "continue" } : step));
+    const log = new LogWriter().submit({ ...chain, steps: steps.map(({ when: _, ...step }) => step) });
+    log.result("load", failure(false));
+    expect(log.states()).toMatchObject({ load: "failed", clean: "ready" });
+    expect(log.fold.dueEnd()).toBeUndefined();
+    expect(log.fold.taskOf("clean").inputs).toEqual({ dataset: null });
+  });
+
+  it("a failed run leaves what never became ready pending, and a retry opens what failed", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", failure(false));
+    const due = log.fold.dueEnd();
+    if (due) log.decide({ type: "end", ...due });
+    expect(log.states()).toEqual({ load: "failed", clean: "pending", report: "pending" });
+    log.control("retry");
+    expect(log.fold.status).toBe("running");
+    expect(log.states().load).toBe("ready");
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    expect(log.states()).toMatchObject({ load: "done", report: "ready" });
+  });
+
+  it("a condition that cannot be evaluated fails its step and names the expression's trouble", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { other: 1 } } });
+    expect(log.fold.step("clean").state).toBe("failed");
+    expect(log.fold.dueEnd()?.error).toMatchObject({ code: "E_EXPRESSION", step: "clean" });
+  });
+
+  it("a step that wants recovery waits for the decision and goes on with another role", () => {
+    const steps = chain.steps.map((step) => (step.id === "load" ? { ...step, onFailure: "recover" } : step));
+    const log = new LogWriter().submit({ ...chain, steps });
+    const effects = log.result("load", failure(false));
+    expect(effects).toContainEqual({ type: "recover", step: "load" });
+    expect(log.fold.dueEnd()).toBeUndefined();
+    log.decide({
+      type: "recover",
+      step: "load",
+      n: 1,
+      role: "reader",
+      task: "read",
+      inputs: {},
+      reason: "gives dataset too",
+    });
+    expect(log.fold.taskOf("load")).toMatchObject({ role: "reader", task: "read", n: 2, attempt: 1 });
+  });
+
+  it("an invalid workflow ends the run with its issues instead of throwing", () => {
+    const log = new LogWriter().submit({ steps: [{ id: "a", agent: "x", task: "y", dependsOn: ["a"] }] });
+    expect(log.fold.dueEnd()).toMatchObject({ status: "failed", error: { code: "E_SELF_DEPENDENCY" } });
+  });
+});
+
+describe("handoffs", () => {
+  it("the next role gets the new inputs, the chain and the reason, under another idempotency key", () => {
+    const log = new LogWriter().submit(chain);
+    const handoff = { role: "expert", task: "dig", inputs: { hint: 1 }, reason: "unknown format" };
+    log.result("load", { status: "handoff", handoff });
+    expect(log.fold.taskOf("load")).toMatchObject({
+      role: "expert",
+      task: "dig",
+      n: 2,
+      attempt: 1,
+      inputs: { hint: 1 },
+      idempotencyKey: "r1:load:h1",
+      handoff: { from: [{ step: "load", role: "loader" }], reason: "unknown format" },
+    });
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    expect(log.states().load).toBe("done");
+  });
+});
+
+describe("epochs", () => {
+  it("a decision of a holder that was replaced is void", () => {
+    const log = new LogWriter().submit(chain);
+    log.claim(2);
+    log.decide({ type: "end", status: "failed" }, 1);
+    expect(log.fold.status).toBe("running");
+    expect(log.voids).toMatchObject([{ verdict: "void" }]);
+    expect(log.fold.lastDecisionSeq).toBe(log.records.at(-1)?.seq);
+  });
+
+  it("a claim of an epoch that is taken does not change the holder", () => {
+    const log = new LogWriter().submit(chain);
+    log.claim(2);
+    log.decide({ type: "claim", holder: "late" }, 2);
+    expect(log.fold.holder).toBe("daemon-2");
+  });
+
+  it("a time-out of a closed dispatch is void", () => {
+    const log = new LogWriter().submit(chain);
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    log.decide({ type: "timed-out", step: "load", n: 1, code: "E_TIMEOUT", afterMs: 1 });
+    expect(log.states().load).toBe("done");
+    expect(log.voids.at(-1)?.verdict).toBe("void");
+  });
+
+  it("nothing is decided after the end", () => {
+    const log = new LogWriter().submit(chain);
+    log.decide({ type: "end", status: "failed" });
+    log.decide({ type: "end", status: "done" });
+    expect(log.fold.status).toBe("failed");
+  });
+});
+
+describe("environment updates", () => {
+  const update = { v: 1 as const, key: "dataset", value: 5, by: "agent-1", step: "load", n: 1 };
+
+  it("a declared key may be set in mid-step, and satisfies the step's outputs", () => {
+    const log = new LogWriter().submit(chain);
+    log.started("load");
+    log.add({ kind: "env", body: { ...update, value: { nulls: 0 } } });
+    expect(log.fold.verdict(log.fold.lastSeq)).toEqual({ applied: true, revision: log.fold.lastSeq });
+    log.result("load", { outputs: {} });
+    expect(log.states().load).toBe("done");
+  });
+
+  it("an update against an old revision is refused and names the writer that stands", () => {
+    const log = new LogWriter().submit(chain, { dataset: 1 });
+    log.started("load");
+    log.add({ kind: "env", body: update });
+    const first = log.fold.lastSeq;
+    log.add({ kind: "env", body: { ...update, value: 6, ifRevision: 1 } });
+    expect(log.fold.verdict(log.fold.lastSeq)).toEqual({
+      applied: false,
+      conflict: { revision: first, writer: "load" },
+    });
+    expect(log.fold.environment.values.dataset).toBe(5);
+  });
+
+  it("updates of undeclared keys, closed dispatches and ended runs are refused", () => {
+    const log = new LogWriter().submit(chain);
+    log.add({ kind: "env", body: { ...update, key: "other" } });
+    log.add({ kind: "env", body: { ...update, n: 7 } });
+    log.decide({ type: "end", status: "cancelled" });
+    log.add({ kind: "env", body: update });
+    expect(log.voids.map(({ verdict }) => verdict)).toEqual(["refused", "refused", "refused"]);
+    expect(log.fold.environment.size).toBe(0);
+  });
+});
+
+describe("controls", () => {
+  it("pause keeps what is out and resume goes on; each is refused where it does not apply", () => {
+    const log = new LogWriter().submit(chain);
+    log.control("resume");
+    log.control("pause");
+    expect(log.fold.status).toBe("paused");
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    expect(log.states().report).toBe("ready");
+    log.control("resume");
+    expect(log.fold.status).toBe("running");
+    expect(log.voids.map(({ verdict }) => verdict)).toEqual(["refused"]);
+  });
+
+  it("a cancelled run closes every step and names who cancelled it", () => {
+    const log = new LogWriter().submit(chain);
+    log.started("load");
+    log.control("cancel", { value: "wrong file" });
+    const due = log.fold.dueEnd();
+    expect(due).toMatchObject({ status: "cancelled", error: { message: "cancelled by ada: wrong file" } });
+    const effects = due ? log.decide({ type: "end", ...due }) : [];
+    expect(effects).toContainEqual(expect.objectContaining({ type: "withdraw" }));
+    expect(log.states()).toEqual({ load: "failed", clean: "failed", report: "failed" });
+    expect(log.fold.step("report").context.outcome).toBe("cancelled");
+  });
+});
+
+/** A log of arbitrary records over a small diamond: results, starts, time-outs, updates, controls, claims. */
+const arbitraryRecord = fc.record({
+  kind: fc.constantFrom("result", "started", "timed-out", "lost", "env", "control", "claim", "end"),
+  step: fc.constantFrom("a", "b", "c", "d", "nowhere"),
+  n: fc.integer({ min: 1, max: 4 }),
+  status: fc.constantFrom("done", "failed", "handoff"),
+  epoch: fc.integer({ min: 1, max: 3 }),
+  value: fc.integer(),
+});
+
+const diamond = {
+  steps: ["a", "b", "c", "d"].map((id, index) => ({
+    id,
+    agent: "worker",
+    task: "work",
+    outputs: [`${id}_out`],
+    dependsOn: index === 0 ? [] : index === 3 ? ["b", "c"] : ["a"],
+  })),
+};
+
+function folded(records: readonly Record<string, unknown>[]): LogWriter {
+  const log = new LogWriter().submit(diamond);
+  for (const one of records) {
+    const { kind, step, n, status, epoch, value } = one as {
+      kind: string;
+      step: string;
+      n: number;
+      status: "done";
+      epoch: number;
+      value: number;
+    };
+    if (kind === "result") {
+      const outputs = { [`${step}_out`]: value };
+      const handoff = { role: "worker", task: "work", inputs: {}, reason: "" };
+      log.add({
+        kind,
+        role: "worker",
+        body: { v: 1, run: "r1", step, n, agent: "w", status, outputs, handoff },
+      });
+    } else if (kind === "started") {
+      const body = { v: 1 as const, epoch, dispatched: [], started: [{ step, n, agent: "w", at: 1 }] };
+      log.add({ kind: "observed", body });
+    } else if (kind === "timed-out")
+      log.decide({ type: "timed-out", step, n, code: "E_TIMEOUT", afterMs: 1 }, epoch);
+    else if (kind === "lost") log.decide({ type: "lost", step, n }, epoch);
+    else if (kind === "env") log.add({ kind, body: { v: 1, key: `${step}_out`, value, by: "w", step, n } });
+    else if (kind === "control") log.control(value % 2 ? "pause" : "retry", { step });
+    else if (kind === "claim") log.claim(epoch);
+    else if (value % 5 === 0) log.decide({ type: "end", status: "failed" }, epoch);
+  }
+  return log;
+}
+
+describe("any log", () => {
+  it("never throws, moves steps only along the machine, and is replayed to the same state", () => {
+    const legal = new Set([
+      "pending>ready",
+      "pending>done",
+      "pending>failed",
+      "ready>running",
+      "ready>failed",
+    ]);
+    for (const pair of ["running>ready", "running>done", "running>failed", "failed>ready"]) legal.add(pair);
+    fc.assert(
+      fc.property(fc.array(arbitraryRecord, { maxLength: 60 }), (records) => {
+        const log = folded(records);
+        const moves = log.transitions.filter(({ kind }) => kind === "step");
+        for (const { from, to } of moves) expect(legal).toContain(`${from}>${to}`);
+        const done = moves.filter(({ to }) => to === "done").map(({ actor }) => actor);
+        expect(new Set(done).size).toBe(done.length);
+        const replayed = new RunFold("r1");
+        for (const record of log.records) replayed.apply(record);
+        expect(replayed.counts).toEqual(log.fold.counts);
+        expect(replayed.environment.snapshot()).toEqual(log.fold.environment.snapshot());
+        expect([replayed.status, replayed.epoch]).toEqual([log.fold.status, log.fold.epoch]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("no step is done before its dependencies are", () => {
+    fc.assert(
+      fc.property(fc.array(arbitraryRecord, { maxLength: 80 }), (records) => {
+        const order = folded(records)
+          .transitions.filter(({ to, kind }) => kind === "step" && to === "done")
+          .map(({ actor }) => actor);
+        for (const [index, step] of diamond.steps.entries()) {
+          const at = order.indexOf(step.id);
+          if (at < 0) continue;
+          for (const before of diamond.steps[index]?.dependsOn ?? []) {
+            expect(order.slice(0, at)).toContain(before);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
