@@ -5,7 +5,7 @@
  */
 import pc from "picocolors";
 import type { Colors } from "../trace/palette.ts";
-import { fit, textWidth } from "../trace/text-width.ts";
+import { fill, textWidth } from "../trace/text-width.ts";
 import { DataHammerError, InvalidWorkflowError } from "../workflow/errors.ts";
 import { type Shell, usesColor } from "./shell.ts";
 
@@ -69,7 +69,12 @@ export class Output {
 }
 
 /** An error as `{code, message, remedy}`; what was not raised on purpose is `E_INTERNAL`. */
-export function errorView(error: unknown): { code: string; message: string; remedy?: string; issues?: unknown } {
+export function errorView(error: unknown): {
+  code: string;
+  message: string;
+  remedy?: string;
+  issues?: unknown;
+} {
   if (error instanceof DataHammerError) {
     return {
       code: error.code,
@@ -82,7 +87,8 @@ export function errorView(error: unknown): { code: string; message: string; reme
   return {
     code: "E_INTERNAL",
     message,
-    remedy: "This is a fault of datahammer: please report it with what you did (--log-level debug shows where).",
+    remedy:
+      "This is a fault of datahammer: please report it with what you did (--log-level debug shows where).",
   };
 }
 
@@ -99,11 +105,14 @@ export function table(
   const line = (cells: readonly string[], painted: (cell: string, column: number) => string): string =>
     cells
       .map((cell, column) => {
-        const filled = column === cells.length - 1 ? cell : fit(cell, widths[column] ?? 0);
+        const filled = column === cells.length - 1 ? cell : fill(cell, widths[column] ?? 0);
         return painted(filled, column);
       })
       .join("  ")
       .trimEnd();
-  const lines = [line(head, (cell) => colors.dim(cell)), ...rows.map((row) => line(row, (cell, column) => paint(cell, column, row)))];
+  const lines = [
+    line(head, (cell) => colors.dim(cell)),
+    ...rows.map((row) => line(row, (cell, column) => paint(cell, column, row))),
+  ];
   return `${lines.join("\n")}\n`;
 }

@@ -28,7 +28,7 @@ export interface Shell {
 
 /** Whether to colour, by the rules of NO_COLOR and FORCE_COLOR. */
 export function usesColor(shell: Shell, sink: Sink): boolean {
-  if (shell.env["NO_COLOR"]) return false;
-  if (shell.env["FORCE_COLOR"] && shell.env["FORCE_COLOR"] !== "0") return true;
-  return sink.isTTY && shell.env["TERM"] !== "dumb";
+  if (shell.env.NO_COLOR) return false;
+  if (shell.env.FORCE_COLOR && shell.env.FORCE_COLOR !== "0") return true;
+  return sink.isTTY && shell.env.TERM !== "dumb";
 }

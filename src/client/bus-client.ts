@@ -16,13 +16,15 @@ import type {
   SubmitMessage,
 } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
-import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import type { FoldObserver, TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { type RunView, viewOf } from "../trace/view.ts";
 import { readPath } from "../workflow/environment.ts";
 import { InvalidInputError, NotFoundError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { makeRunId } from "./run-id.ts";
 import type {
+  ControlRequest,
+  ControlVerdict,
   EnvironmentVerdictView,
   EnvironmentView,
   SubmitRequest,
@@ -96,16 +98,26 @@ export class BusSwarmClient implements SwarmClient {
     };
   }
 
-  async watch(run: string, listener: (event: WatchEvent) => void, options: WatchOptions = {}): Promise<RunView> {
+  async watch(
+    run: string,
+    listener: (event: WatchEvent) => void,
+    options: WatchOptions = {},
+  ): Promise<RunView> {
     await this.#assertRun(run);
     const watch = new Watch(this.#ports, run, listener, options);
     return watch.whole();
   }
 
-  async control(run: string, control: Omit<ControlMessage, "v" | "by"> & { by?: string }): Promise<void> {
+  async control(run: string, control: ControlRequest): Promise<ControlVerdict> {
     await this.#assertRun(run);
     const body: ControlMessage = { by: this.#ports.by, ...control, v: 1 };
-    await this.#ports.bus.log.append(run, { kind: "control", body });
+    const outcome = await this.#ports.bus.log.append(run, { kind: "control", body });
+    if (!outcome.ok) throw notStored(run, control.verb);
+    // The log up to the control decides whether it applies, and everybody who folds it agrees (L1).
+    const refusals: VoidRecord[] = [];
+    await this.#folded(run, outcome.seq, { onVoid: (record) => refusals.push(record) });
+    const refusal = refusals.find((record) => record.seq === outcome.seq);
+    return refusal === undefined ? { applied: true } : { applied: false, reason: refusal.reason };
   }
 
   async show(run: string): Promise<RunView> {
@@ -157,12 +169,12 @@ export class BusSwarmClient implements SwarmClient {
     }
     const body = { v: 1 as const, key, value, by: this.#ports.by, ...options };
     const outcome = await this.#ports.bus.log.append(run, { kind: "env", body });
-    if (!outcome.ok) throw new UnreachableError("E_APPEND", `the update of "${key}" was not stored`);
-    // The log up to the update decides, and everybody who folds it comes to the same verdict (L1).
+    if (!outcome.ok) throw notStored(run, `update of ${key}`);
     const verdict = (await this.#folded(run, outcome.seq)).verdict(outcome.seq);
     if (verdict?.applied) return verdict;
     const conflict = verdict?.conflict;
-    if (conflict === undefined) return { applied: false, reason: verdict?.error ?? "the run does not take it" };
+    if (conflict === undefined)
+      return { applied: false, reason: verdict?.error ?? "the run does not take it" };
     const reason = `${conflict.writer} wrote it at revision ${conflict.revision}`;
     return { applied: false, reason, conflict };
   }
@@ -181,16 +193,18 @@ export class BusSwarmClient implements SwarmClient {
 
   async hasDaemon(timeoutMs = DEFAULT_HELLO_MS): Promise<boolean> {
     // An announcement of no roles changes nothing, and any daemon answers it.
-    return (await this.#ports.bus.live.hello({ v: 1, id: this.#ports.by, roles: [] }, timeoutMs)) !== undefined;
+    return (
+      (await this.#ports.bus.live.hello({ v: 1, id: this.#ports.by, roles: [] }, timeoutMs)) !== undefined
+    );
   }
 
   async close(): Promise<void> {
     if (this.#ports.ownsBus) await this.#ports.bus.close();
   }
 
-  async #folded(run: string, to?: number): Promise<RunFold> {
+  async #folded(run: string, to?: number, observer: FoldObserver = {}): Promise<RunFold> {
     assertRunId(run);
-    const fold = new RunFold(run);
+    const fold = new RunFold(run, { observer });
     let empty = true;
     for await (const record of this.#ports.bus.log.read(run, to === undefined ? {} : { to })) {
       empty = false;
@@ -304,7 +318,12 @@ class Watch {
 }
 
 function nameOfRequest({ workflow, goals, want }: SubmitRequest): string {
-  if (typeof workflow === "object" && workflow !== null && "name" in workflow && typeof workflow.name === "string") {
+  if (
+    typeof workflow === "object" &&
+    workflow !== null &&
+    "name" in workflow &&
+    typeof workflow.name === "string"
+  ) {
     return workflow.name;
   }
   const [goal] = typeof goals === "string" ? [goals] : (goals ?? want ?? []);
@@ -329,6 +348,13 @@ function runExists(run: string): InvalidInputError {
 function runNotFound(run: string): NotFoundError {
   return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
     remedy: "List the runs with `datahammer runs`.",
+    data: { run },
+  });
+}
+
+function notStored(run: string, what: string): UnreachableError {
+  return new UnreachableError("E_APPEND", `the ${what} of run "${run}" was not stored`, {
+    remedy: "Try again.",
     data: { run },
   });
 }

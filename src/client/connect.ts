@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { userInfo } from "node:os";
 import type { Bus, Clock } from "../bus/bus.ts";
+import { systemClock } from "../bus/system-clock.ts";
 import { BusSwarmClient } from "./bus-client.ts";
 import type { SwarmClient } from "./swarm.ts";
 
@@ -38,7 +39,7 @@ export async function connectSwarm(options: ConnectOptions): Promise<SwarmClient
   const { by = userName(), clock = systemClock, random = systemRandom } = options;
   if ("bus" in options) return new BusSwarmClient({ bus: options.bus, clock, random, by, ownsBus: false });
   // Only who has no bus yet needs the NATS adapter, and loading it takes a tenth of a second.
-  const { connectNatsBus } = await import("../bus/nats/connect.ts");
+  const { connectNatsBus } = await import("../bus/nats/bus.ts");
   const { url, token, creds, swarm = DEFAULT_SWARM, name = "client" } = options;
   const bus = await connectNatsBus({
     url,
@@ -49,13 +50,6 @@ export async function connectSwarm(options: ConnectOptions): Promise<SwarmClient
   });
   return new BusSwarmClient({ bus, clock, random, by, ownsBus: true });
 }
-
-const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
 
 const RANDOM_STEPS = 2 ** 32;
 const systemRandom = (): number => randomInt(RANDOM_STEPS) / RANDOM_STEPS;

@@ -10,9 +10,11 @@ const LETTERS = "abcdefghjkmnpqrstuvwxyz23456789";
  * @param random a number in [0, 1)
  */
 export function makeRunId(name: string, now: number, random: () => number): string {
-  const [, month, day, hour, minute, second] = /^\d+-(\d+)-(\d+)T(\d+):(\d+):(\d+)/.exec(new Date(now).toISOString()) ?? [];
+  const [, month, day, hour, minute, second] =
+    /^\d+-(\d+)-(\d+)T(\d+):(\d+):(\d+)/.exec(new Date(now).toISOString()) ?? [];
   let suffix = "";
-  for (let index = 0; index < SUFFIX_LETTERS; index++) suffix += LETTERS[Math.floor(random() * LETTERS.length)];
+  for (let index = 0; index < SUFFIX_LETTERS; index++)
+    suffix += LETTERS[Math.floor(random() * LETTERS.length)];
   return `${slug(name)}-${month}${day}-${hour}${minute}${second}-${suffix}`;
 }
 

@@ -60,6 +60,9 @@ export type EnvironmentVerdictView =
   | { applied: true; revision: number }
   | { applied: false; reason: string; conflict?: { revision: number; writer: string } };
 
+export type ControlRequest = Omit<ControlMessage, "v" | "by"> & { by?: string };
+export type ControlVerdict = { applied: true } | { applied: false; reason: string };
+
 export interface SwarmClient {
   readonly swarm: string;
   /**
@@ -74,10 +77,11 @@ export interface SwarmClient {
    */
   watch(run: string, listener: (event: WatchEvent) => void, options?: WatchOptions): Promise<RunView>;
   /**
-   * Durable once it resolves; the orchestrator acts on it soon after.
+   * Durable once it resolves; the orchestrator acts on it soon after. The verdict is the log's: a control that
+   * does not apply (a cancel of a run that has ended) stays in the log and changes nothing.
    * @throws NotFoundError for a run that has no log
    */
-  control(run: string, control: Omit<ControlMessage, "v" | "by"> & { by?: string }): Promise<void>;
+  control(run: string, control: ControlRequest): Promise<ControlVerdict>;
   /** @throws NotFoundError for a run that has no log */
   show(run: string): Promise<RunView>;
   /** What is in the run's log now, in order. */

@@ -9,7 +9,8 @@ type Renderer = (trace: Trace, options: TextOptions) => string;
 const RENDERERS = {
   text: renderText,
   json: (trace) => `${JSON.stringify(trace.transitions.map(traceTransition))}\n`,
-  mermaid: (trace, { step }) => (step === undefined ? renderFlowchart(trace) : renderStateDiagram(trace, step)),
+  mermaid: (trace, { step }) =>
+    step === undefined ? renderFlowchart(trace) : renderStateDiagram(trace, step),
 } satisfies Record<string, Renderer>;
 
 export type TraceFormat = keyof typeof RENDERERS;

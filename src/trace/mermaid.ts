@@ -33,7 +33,8 @@ export function renderFlowchart({ fold }: Trace): string {
     lines.push(`  ${node}["${step.id}<br/>${agent}: ${context.task}<br/>${how}"]:::${CLASS_OF[how] ?? how}`);
   }
   for (const step of fold.graph?.steps() ?? []) {
-    for (const dependency of step.dependsOn) lines.push(`  ${nodes.get(dependency)} --> ${nodes.get(step.id)}`);
+    for (const dependency of step.dependsOn)
+      lines.push(`  ${nodes.get(dependency)} --> ${nodes.get(step.id)}`);
   }
   return `${[...lines, ...CLASSES.map((line) => `  ${line}`)].join("\n")}\n`;
 }
@@ -44,7 +45,8 @@ export function renderStateDiagram({ transitions, fold }: Trace, step: string): 
   const from = fold.startedAt ?? transitions[0]?.ts ?? 0;
   for (const [index, transition] of transitions.entries()) {
     const when = formatDuration(transition.ts - from);
-    const by = transition.to === "running" && transition.agent !== null ? ` by ${label(transition.agent)}` : "";
+    const by =
+      transition.to === "running" && transition.agent !== null ? ` by ${label(transition.agent)}` : "";
     lines.push(
       `  ${transition.from} --> ${transition.to}: ${index + 1}. ${label(transition.event)}${by} (after ${when})`,
     );

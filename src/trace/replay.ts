@@ -79,10 +79,14 @@ export async function replay(
     });
   }
   if (at < firstSeq) {
-    throw new InvalidInputError("E_SEQUENCE", `run "${run}" begins at sequence ${firstSeq}, not before ${at}`, {
-      remedy: `Give a sequence of ${firstSeq} or more.`,
-      data: { run, firstSeq },
-    });
+    throw new InvalidInputError(
+      "E_SEQUENCE",
+      `run "${run}" begins at sequence ${firstSeq}, not before ${at}`,
+      {
+        remedy: `Give a sequence of ${firstSeq} or more.`,
+        data: { run, firstSeq },
+      },
+    );
   }
   if (step !== undefined) assertStep(fold, step);
   return { fold, transitions, voids };

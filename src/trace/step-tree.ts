@@ -29,7 +29,8 @@ export function stepTree(steps: Iterable<TreeStep>): TreeLine[] {
   for (const step of inDependencyOrder([...steps])) {
     let parent: string | undefined;
     for (const dependency of step.dependsOn) {
-      if (parent === undefined || (depths.get(dependency) ?? 0) >= (depths.get(parent) ?? 0)) parent = dependency;
+      if (parent === undefined || (depths.get(dependency) ?? 0) >= (depths.get(parent) ?? 0))
+        parent = dependency;
     }
     depths.set(step.id, parent === undefined ? 0 : (depths.get(parent) ?? 0) + 1);
     if (parent === undefined) roots.push(step.id);

@@ -4,8 +4,8 @@ const COMBINING = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
 /** East Asian wide and emoji blocks; ambiguous ones count as one column, as terminals do. */
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1faff}\u{20000}-\u{3fffd}]$/u;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal.
-const ESCAPES = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[\u0000-\u001f\u007f-\u009f]/g;
+/** Escape sequences (CSI, OSC) and lone control characters. */
+const ESCAPES = /\p{Cc}\[[0-9;?]*[ -/]*[@-~]|\p{Cc}\][^\p{Cc}]*\p{Cc}\\?|\p{Cc}/gu;
 
 function widthOf(character: string): number {
   if (COMBINING.test(character)) return 0;
@@ -33,15 +33,12 @@ export function cut(text: string, width: number): string {
 }
 
 /** Exactly `width` columns: cut, or filled with blanks. */
-export function fit(text: string, width: number): string {
+export function fill(text: string, width: number): string {
   const short = cut(text, width);
   return short + " ".repeat(Math.max(0, width - textWidth(short)));
 }
 
 /** Free text from agents on one line, without anything that could steer the terminal. */
 export function oneLine(text: string): string {
-  return text
-    .replaceAll(/\s+/g, " ")
-    .replaceAll(ESCAPES, "")
-    .trim();
+  return text.replaceAll(/\s+/g, " ").replaceAll(ESCAPES, "").trim();
 }

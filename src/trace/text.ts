@@ -8,7 +8,7 @@ import { formatDuration } from "./duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "./palette.ts";
 import type { Trace } from "./replay.ts";
 import { stepTree } from "./step-tree.ts";
-import { fit, oneLine } from "./text-width.ts";
+import { fill, oneLine } from "./text-width.ts";
 import { runningMs, type Span, timelinesOf } from "./timeline.ts";
 import { isoTime, nameOf } from "./view.ts";
 
@@ -51,7 +51,10 @@ function headline({ fold }: Trace, now: number, colors: Colors): string[] {
   const name = nameOf(fold) === fold.run ? "" : ` (${nameOf(fold)})`;
   const head = `${colors.bold(fold.run)}${name}  ${paintState(fold.status, colors)}  ${took}`;
   const steps = `${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""}`;
-  return [`${head}  ${colors.dim(steps)}`, colors.dim(`started ${isoTime(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`)];
+  return [
+    `${head}  ${colors.dim(steps)}`,
+    colors.dim(`started ${isoTime(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`),
+  ];
 }
 
 // ── the chart ────────────────────────────────────────────────────────────────────────────────────────
@@ -63,8 +66,14 @@ function chart(trace: Trace, width: number, now: number, colors: Colors): string
   const timelines = timelinesOf(trace.transitions);
   const from = fold.startedAt ?? trace.transitions[0]?.ts ?? now;
   const spanMs = Math.max(1, now - from);
-  const labelWidth = Math.min(LABEL_MAX, Math.max(...tree.map((line) => line.prefix.length + line.id.length + 2)));
-  const agentWidth = Math.min(AGENT_MAX, Math.max(5, ...tree.map(({ id }) => fold.step(id).context.agent?.length ?? 0)));
+  const labelWidth = Math.min(
+    LABEL_MAX,
+    Math.max(...tree.map((line) => line.prefix.length + line.id.length + 2)),
+  );
+  const agentWidth = Math.min(
+    AGENT_MAX,
+    Math.max(5, ...tree.map(({ id }) => fold.step(id).context.agent?.length ?? 0)),
+  );
   const barWidth = Math.max(10, width - labelWidth - agentWidth - DURATION_WIDTH - 3 * GAP.length);
   const left = " ".repeat(labelWidth + agentWidth + DURATION_WIDTH + 3 * GAP.length);
   const lines = [colors.dim(`${left}${axis(spanMs, barWidth)}`.trimEnd())];
@@ -72,11 +81,11 @@ function chart(trace: Trace, width: number, now: number, colors: Colors): string
     const { state, context } = fold.step(id);
     const spans = timelines.of(id);
     const glyph = GLYPHS[context.outcome ?? state] ?? " ";
-    const label = fit(`${prefix}${glyph} ${id}`, labelWidth);
+    const label = fill(`${prefix}${glyph} ${id}`, labelWidth);
     const ran = spans.length === 0 ? "" : formatDuration(runningMs(spans, now));
     const cells = [
       paintOutcome(label, context.outcome ?? state, colors),
-      colors.dim(fit(context.agent ?? (context.outcome === "skipped" ? "skipped" : ""), agentWidth)),
+      colors.dim(fill(context.agent ?? (context.outcome === "skipped" ? "skipped" : ""), agentWidth)),
       ran.padStart(DURATION_WIDTH),
       bar(spans, { from, spanMs, now, width: barWidth, failed: state === "failed" }, colors),
     ];
@@ -174,4 +183,3 @@ function voidLines(voids: readonly VoidRecord[], colors: Colors): string[] {
   });
   return ["", colors.dim("Records that changed nothing:"), ...lines];
 }
-

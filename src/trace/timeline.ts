@@ -24,7 +24,8 @@ export class Timelines {
       this.#spans.set(actor, spans);
     }
     const last = spans.at(-1);
-    if (last !== undefined && last.to === undefined) spans[spans.length - 1] = { ...last, to: Math.max(last.from, ts) };
+    if (last !== undefined && last.to === undefined)
+      spans[spans.length - 1] = { ...last, to: Math.max(last.from, ts) };
     if (to === "ready" || to === "running") spans.push({ state: to, from: ts, to: undefined, agent });
   }
 

@@ -1,0 +1,103 @@
+/** `agent FILE…`: serves the agents that files export, as this process. */
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import { serveAgent } from "../../agent/host.ts";
+import { loadAgentFiles } from "../../agent/load.ts";
+import { UnreachableError } from "../../workflow/errors.ts";
+import type { AgentProcessMessage } from "../agent-processes.ts";
+import { connectBus, endpointOf } from "../connection.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { integerFlag } from "../given-file.ts";
+import type { Command, Invocation } from "../invocation.ts";
+import { errorView } from "../output.ts";
+import { productVersion } from "../product-version.ts";
+
+export const MAX_CONCURRENCY = 10_000;
+/** Without a daemon nobody makes the roles' queues; the person is told after this long. */
+const PATIENCE_MS = 5_000;
+
+export interface AgentFlags {
+  files: string[];
+  concurrency?: string;
+}
+
+export const agent: Command<AgentFlags> = async (call, flags) => {
+  try {
+    return await serve(call, flags);
+  } catch (error) {
+    // The parent tells the person; the same error twice would only confuse.
+    if (!tellParent({ event: "error", error: errorView(error) })) throw error;
+    return EXIT.failed;
+  }
+};
+
+async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
+  const { shell, output, settings } = call;
+  const concurrency =
+    flags.concurrency === undefined
+      ? undefined
+      : integerFlag("--concurrency", flags.concurrency, 1, MAX_CONCURRENCY);
+  // Before connecting: a file that cannot be loaded is the commoner mistake, and needs no broker to be told.
+  const definitions = await loadAgentFiles(flags.files.map((file) => resolve(shell.cwd, file)));
+  const roles = definitions.map(({ role }) => role);
+  const id = agentId(roles[0] ?? "agent", shell.random);
+  const bus = await connectBus(call, await endpointOf(settings), id, `_INBOX_${id}`);
+  try {
+    const running = await serveAgent(definitions, {
+      bus,
+      clock: shell.clock,
+      log: call.log("info"),
+      id,
+      about: { pid: process.pid, host: hostname(), version: productVersion() },
+      ...(concurrency === undefined ? {} : { concurrency }),
+    });
+    const interrupted = new Promise<"interrupted">((resolveInterrupt) => {
+      const interrupt = () => resolveInterrupt("interrupted");
+      shell.interrupted.addEventListener("abort", interrupt, { once: true });
+      if (shell.interrupted.aborted) interrupt();
+    });
+    const ended = running.ended.then(() => "ended" as const);
+    const patience = shell.clock.setTimeout(() => {
+      output.notice(`waiting for a daemon of swarm ${settings.swarm} (start one with \`datahammer up\`)`);
+    }, PATIENCE_MS);
+    const first = await Promise.race([running.joined.then(() => "joined" as const), interrupted, ended]);
+    shell.clock.clearTimeout(patience);
+    if (first === "joined") announce(call, roles, id);
+    const last = await Promise.race([interrupted, ended]);
+    if (last === "ended") throw connectionClosed();
+    await running.drain();
+  } finally {
+    await bus.close();
+  }
+  return shell.interrupted.reason === "SIGTERM" ? EXIT.done : EXIT.interrupted;
+}
+
+function announce({ output }: Invocation, roles: readonly string[], id: string): void {
+  const agents = roles.map((role) => ({ role, id }));
+  if (tellParent({ event: "ready", agents, pid: process.pid })) return;
+  output.line({ event: "ready", agents, pid: process.pid }, () => {
+    return `agent ${id} serves ${roles.join(", ")} (process ${process.pid}); Ctrl-C ends it`;
+  });
+}
+
+/** False when this process was started by hand. */
+function tellParent(message: AgentProcessMessage): boolean {
+  if (process.send === undefined) return false;
+  process.send(message);
+  return true;
+}
+
+const LETTERS = "abcdefghjkmnpqrstuvwxyz23456789";
+
+/** `<role>-<pid>-<four letters>`: readable, and not met again when a process number is used again. */
+function agentId(role: string, random: () => number): string {
+  let suffix = "";
+  for (let index = 0; index < 4; index++) suffix += LETTERS[Math.floor(random() * LETTERS.length)];
+  return `${role}-${process.pid}-${suffix}`;
+}
+
+function connectionClosed(): UnreachableError {
+  return new UnreachableError("E_CLOSED", "the connection to the broker was closed", {
+    remedy: "Start the agent again when the broker is back.",
+  });
+}

@@ -1,0 +1,74 @@
+/** `env RUN [KEY]` and `env RUN set KEY JSON`: a run's environment, read and written. */
+import { DataHammerError, InvalidInputError } from "../../workflow/errors.ts";
+import { withClient } from "../connection.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { integerFlag, parseJsonArgument } from "../given-file.ts";
+import type { Command, Invocation } from "../invocation.ts";
+import { shownValue, valueLines } from "../run-report.ts";
+
+export interface EnvFlags {
+  run: string;
+  words: string[];
+  ifRevision?: string;
+}
+
+export const env: Command<EnvFlags> = async (call, { run, words, ifRevision }) => {
+  const [first, key, json, ...rest] = words;
+  if (first === "set" && words.length > 1) {
+    if (key === undefined || json === undefined || rest.length > 0) throw usage("`env RUN set KEY JSON`");
+    const revision =
+      ifRevision === undefined
+        ? undefined
+        : integerFlag("--if-revision", ifRevision, 0, Number.MAX_SAFE_INTEGER);
+    return set(call, run, key, parseJsonArgument(json), revision);
+  }
+  if (words.length > 1) throw usage("`env RUN`, `env RUN KEY` or `env RUN set KEY JSON`");
+  if (ifRevision !== undefined) throw usage("--if-revision with `env RUN set KEY JSON` only");
+  return get(call, run, first);
+};
+
+async function get(call: Invocation, run: string, key: string | undefined): Promise<ExitCode> {
+  const { output } = call;
+  const view = await withClient(call, (client) => client.environment(run, key));
+  output.data(view, () => {
+    if (key !== undefined) {
+      const value = view.values[key];
+      return `${typeof value === "string" ? value : JSON.stringify(value, undefined, 2)}\n`;
+    }
+    const lines = valueLines(view.values, output.colors);
+    return `revision ${view.revision}\n${lines.map((line) => `${line}\n`).join("")}`;
+  });
+  return EXIT.done;
+}
+
+async function set(
+  call: Invocation,
+  run: string,
+  key: string,
+  value: unknown,
+  ifRevision: number | undefined,
+): Promise<ExitCode> {
+  const { output } = call;
+  const options = ifRevision === undefined ? {} : { ifRevision };
+  const verdict = await withClient(call, (client) => client.setEnvironment(run, key, value, options));
+  if (!verdict.applied) {
+    const conflict = verdict.conflict;
+    throw new DataHammerError("E_NOT_APPLIED", `"${key}" of run "${run}" was not set: ${verdict.reason}`, {
+      remedy:
+        conflict === undefined
+          ? `Look at the run with \`datahammer show ${run}\`.`
+          : `Read it again and give --if-revision ${conflict.revision}, or leave that out.`,
+      data: { run, key },
+    });
+  }
+  output.data({ revision: verdict.revision, values: { [key]: value } }, () => {
+    return `${key} = ${shownValue(value)} (revision ${verdict.revision})\n`;
+  });
+  return EXIT.done;
+}
+
+function usage(how: string): InvalidInputError {
+  return new InvalidInputError("E_USAGE", "these arguments make no sense together", {
+    remedy: `Use ${how}.`,
+  });
+}

@@ -1,0 +1,69 @@
+/** `runs` and `show RUN`: the list of runs, and one of them. */
+import { RUN_STATUSES, type RunStatus } from "../../bus/messages.ts";
+import { formatDuration } from "../../trace/duration.ts";
+import { GLYPHS, paintOutcome } from "../../trace/palette.ts";
+import type { RunView } from "../../trace/view.ts";
+import { InvalidInputError } from "../../workflow/errors.ts";
+import { withClient } from "../connection.ts";
+import { EXIT } from "../exit-code.ts";
+import { integerFlag } from "../given-file.ts";
+import type { Command } from "../invocation.ts";
+import { type Output, table } from "../output.ts";
+import { runText, valueLines } from "../run-report.ts";
+
+const MAX_LIMIT = 1_000_000;
+
+export const runs: Command<{ status?: string; limit?: string }> = async (call, { status, limit }) => {
+  const { output, shell } = call;
+  const filter = {
+    ...(status === undefined ? {} : { status: statusFlag(status) }),
+    ...(limit === undefined ? {} : { limit: integerFlag("--limit", limit, 1, MAX_LIMIT) }),
+  };
+  const list = await withClient(call, (client) => client.runs(filter));
+  output.data(list, () => {
+    if (list.length === 0) return "no runs\n";
+    const rows = list.map(({ run, status: state, startedAt, endedAt, steps }) => [
+      run,
+      state,
+      `${steps.done}/${steps.total}${steps.failed > 0 ? `, ${steps.failed} failed` : ""}`,
+      formatDuration((endedAt === null ? shell.clock.now() : Date.parse(endedAt)) - Date.parse(startedAt)),
+      startedAt,
+    ]);
+    const head = ["RUN", "STATUS", "STEPS", "TOOK", "STARTED"];
+    return table(head, rows, output.colors, (cell, column) =>
+      column === 1 ? paintOutcome(cell, cell.trim(), output.colors) : cell,
+    );
+  });
+  return EXIT.done;
+};
+
+function statusFlag(text: string): RunStatus {
+  const status = RUN_STATUSES.find((known) => known === text);
+  if (status !== undefined) return status;
+  throw new InvalidInputError("E_STATUS", `--status "${text}" is no status of a run`, {
+    remedy: `Use one of ${RUN_STATUSES.join(", ")}.`,
+  });
+}
+
+export const show: Command<{ run: string }> = async (call, { run }) => {
+  const view = await withClient(call, (client) => client.show(run));
+  call.output.data(view, () => showText(view, call.output));
+  return EXIT.done;
+};
+
+function showText(view: RunView, { colors }: Output): string {
+  const rows = Object.entries(view.steps).map(([id, { state, outcome, attempts, agent }]) => [
+    `${GLYPHS[outcome ?? state] ?? " "} ${id}`,
+    outcome ?? state,
+    attempts > 1 ? String(attempts) : "",
+    agent ?? "",
+  ]);
+  const steps = table(["STEP", "STATE", "ATTEMPTS", "AGENT"], rows, colors, (cell, column, row) =>
+    column < 2 ? paintOutcome(cell, row[1] ?? "", colors) : cell,
+  );
+  const environment =
+    Object.keys(view.environment).length === 0
+      ? ""
+      : `\nenvironment at ${view.seq}:\n${valueLines(view.environment, colors).join("\n")}\n`;
+  return `${runText(view, colors)}\n${rows.length === 0 ? "no steps yet\n" : steps}${environment}`;
+}

@@ -1,0 +1,92 @@
+/**
+ * A swarm for one command: the one that is there, or one that lives and dies with the command.
+ *
+ * Owns what it started (daemon, managed broker, agent processes) and ends it in the opposite order; what was
+ * there before it leaves alone.
+ */
+import type { Logger } from "pino";
+import type { Bus } from "../bus/bus.ts";
+import type { SwarmClient } from "../client/swarm.ts";
+import { type Daemon, startDaemon } from "../daemon/daemon.ts";
+import { AgentProcesses } from "./agent-processes.ts";
+import { clientOn, connectBus, type Endpoint, findEndpoint } from "./connection.ts";
+import type { Invocation } from "./invocation.ts";
+import { productVersion } from "./product-version.ts";
+import type { Settings } from "./settings.ts";
+
+export interface HostedSwarm {
+  readonly client: SwarmClient;
+  readonly endpoint: Endpoint;
+  /** The daemon, if this command started it. */
+  readonly daemon: Daemon | undefined;
+  readonly agents: AgentProcesses | undefined;
+  stop(): Promise<void>;
+}
+
+export interface HostOptions {
+  /** Agent files, each to be served by a process of its own. */
+  agents: readonly string[];
+  concurrency?: number | undefined;
+}
+
+/** The daemon of these settings, in this process. */
+export async function hostDaemon(
+  call: Invocation,
+  endpoint: Endpoint | undefined,
+  log: Logger,
+): Promise<Daemon> {
+  const { settings, shell, output } = call;
+  return startDaemon({
+    swarm: settings.swarm,
+    store: settings.store,
+    env: shell.env,
+    log,
+    product: productVersion(),
+    notice: (line) => output.notice(line),
+    signal: shell.interrupted,
+    ...(endpoint === undefined ? {} : { nats: endpoint }),
+    ...(settings.http === undefined ? {} : { http: settings.http }),
+  });
+}
+
+/** Joins the swarm of the settings, starting a daemon where none answers, and starts the agents. */
+export async function hostSwarm(call: Invocation, options: HostOptions): Promise<HostedSwarm> {
+  const undo: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const act of undo.splice(0).reverse()) await act();
+  };
+  try {
+    const { bus, endpoint, daemon } = await reachSwarm(call, undo);
+    const client = await clientOn(bus, call);
+    let agents: AgentProcesses | undefined;
+    if (options.agents.length > 0) {
+      const { concurrency } = options;
+      agents = await AgentProcesses.start(call, { files: options.agents, endpoint, concurrency });
+      undo.push(() => (agents as AgentProcesses).stop());
+    }
+    return { client, endpoint, daemon, agents, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function reachSwarm(
+  call: Invocation,
+  undo: (() => Promise<void>)[],
+): Promise<{ bus: Bus; endpoint: Endpoint; daemon: Daemon | undefined }> {
+  const found = await findEndpoint(call.settings);
+  if (found !== undefined) {
+    const bus = await connectBus(call, found, "datahammer-cli");
+    undo.push(() => bus.close());
+    // On a store the lock tells that its daemon lives; a named broker may have none yet.
+    if (isManaged(call.settings) || (await (await clientOn(bus, call)).hasDaemon())) {
+      return { bus, endpoint: found, daemon: undefined };
+    }
+  }
+  const daemon = await hostDaemon(call, found, call.log("warn"));
+  undo.push(() => daemon.stop());
+  return { bus: daemon.bus, endpoint: daemon.nats, daemon };
+}
+
+const isManaged = (settings: Settings): boolean => settings.nats === undefined;

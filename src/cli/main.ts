@@ -1,0 +1,81 @@
+#!/usr/bin/env node
+/**
+ * The process of the command `datahammer`: it alone touches the real streams, signals and exit code.
+ *
+ *  - The first Ctrl-C, SIGTERM or SIGHUP asks the command to stop in order; the second ends it at once.
+ *  - A reader of stdout that goes away (`| head`) is no error: the command stops in order.
+ *  - An agent process that a command started ends when that command dies, and leaves Ctrl-C to it.
+ */
+import { randomInt } from "node:crypto";
+import { systemClock } from "../bus/system-clock.ts";
+import { SUPERVISED } from "./agent-processes.ts";
+import { EXIT } from "./exit-code.ts";
+import { runProgram } from "./program.ts";
+import type { Shell, Sink } from "./shell.ts";
+
+const DEFAULT_COLUMNS = 100;
+const DEFAULT_ROWS = 24;
+const RANDOM_STEPS = 2 ** 32;
+
+const interruption = new AbortController();
+const lastActs = new Set<() => void>();
+const supervised = process.env[SUPERVISED] !== undefined && process.send !== undefined;
+
+function interrupt(reason: string): void {
+  if (!interruption.signal.aborted) {
+    interruption.abort(reason);
+    return;
+  }
+  if (reason === "EPIPE") return;
+  for (const act of lastActs) act();
+  process.exit(EXIT.interrupted);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  // The terminal sends Ctrl-C to the whole group: the parent decides when its agents stop.
+  process.on(signal, () => {
+    if (!(supervised && signal === "SIGINT")) interrupt(signal === "SIGHUP" ? "SIGTERM" : signal);
+  });
+}
+if (supervised) {
+  process.once("disconnect", () => interrupt("SIGTERM"));
+  process.channel?.unref();
+}
+
+function sinkOf(stream: NodeJS.WriteStream, onGone: () => void): Sink {
+  let gone = false;
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    gone = true;
+    if (error.code === "EPIPE") onGone();
+  });
+  return {
+    write: (text) => {
+      if (!gone) stream.write(text);
+    },
+    get isTTY() {
+      return stream.isTTY === true;
+    },
+    get columns() {
+      return stream.columns || DEFAULT_COLUMNS;
+    },
+    get rows() {
+      return stream.rows || DEFAULT_ROWS;
+    },
+  };
+}
+
+const shell: Shell = {
+  env: process.env,
+  cwd: process.cwd(),
+  stdout: sinkOf(process.stdout, () => interrupt("EPIPE")),
+  stderr: sinkOf(process.stderr, () => {}),
+  clock: systemClock,
+  random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
+  interrupted: interruption.signal,
+  lastActs,
+  self: [process.execPath, ...process.execArgv, process.argv[1] ?? ""],
+};
+
+const exitCode = await runProgram(process.argv.slice(2), shell);
+// A handle that somebody forgot must not keep the command alive; what was written is flushed first.
+process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCode)));

@@ -1,0 +1,281 @@
+/**
+ * The command tree: names, arguments and flags, and which function each one calls.
+ *
+ * No logic: what a command does is in `commands/`, loaded when it is called, so that `datahammer --help`
+ * does not wait for a database driver.
+ */
+import { Command as Commander, CommanderError, type Help } from "commander";
+import { InvalidInputError } from "../workflow/errors.ts";
+import type { ControlName } from "./commands/control.ts";
+import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
+import { type Command, invocation } from "./invocation.ts";
+import { Output } from "./output.ts";
+import { productVersion } from "./product-version.ts";
+import type { GlobalFlags } from "./settings.ts";
+import type { Shell } from "./shell.ts";
+
+/** Runs one command line. Never rejects: what goes wrong is told on stderr and by the exit code. */
+export async function runProgram(argv: readonly string[], shell: Shell): Promise<ExitCode> {
+  let exit: ExitCode = EXIT.done;
+  const program = buildProgram(shell, (code) => {
+    exit = code;
+  });
+  try {
+    if (argv.length === 0) program.outputHelp();
+    else await program.parseAsync([...argv], { from: "user" });
+    return exit;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done; // --help, --version
+    const told = error instanceof CommanderError ? usageError(error) : error;
+    new Output(shell, argv.includes("--json")).error(told);
+    if (shell.interrupted.aborted) return EXIT.interrupted;
+    return exitCodeOf(told);
+  }
+}
+
+/** Commander's words in our form: `error: …` and `remedy: …`. */
+function usageError(error: CommanderError): InvalidInputError {
+  const [first = "", ...rest] = error.message.replace(/^error: /, "").split("\n");
+  const hint = rest
+    .join(" ")
+    .trim()
+    .replace(/^\((.*)\)$/, "$1");
+  return new InvalidInputError("E_USAGE", first, {
+    remedy:
+      hint === "" ? "`datahammer --help` lists the commands, `datahammer COMMAND --help` its flags." : hint,
+    cause: error,
+  });
+}
+
+function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander {
+  const program = new Commander("datahammer")
+    .description(
+      "Actor-model agent swarm runtime: plans goals into graphs of steps and runs them over agents.",
+    )
+    .version(productVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [COMMAND]", "print the help of a command")
+    .option("--nats <url>", "broker to use instead of the daemon's own (DATAHAMMER_NATS)")
+    .option("--token <token>", "secret for the broker (DATAHAMMER_TOKEN)")
+    .option("--creds <file>", "NATS credentials file (DATAHAMMER_CREDS)")
+    .option("--swarm <name>", "swarm on the broker, default main (DATAHAMMER_SWARM)")
+    .option("--store <dir>", "folder of the daemon, default ./.datahammer (DATAHAMMER_STORE)")
+    .option("--json", "print JSON on stdout and nothing else there")
+    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent (DATAHAMMER_LOG_LEVEL)")
+    .showSuggestionAfterError(true)
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: true, subcommandTerm })
+    .configureOutput({
+      writeOut: (text) => shell.stdout.write(text),
+      writeErr: (text) => shell.stderr.write(text),
+      outputError: () => {}, // Told by `runProgram`, in one form for all errors.
+    })
+    .exitOverride();
+
+  /** Declares a command; `load` imports its function when it is called. */
+  const command = <Options>(
+    usage: string,
+    summary: string,
+    load: () => Promise<Command<Options>>,
+    shape: (declared: Commander) => Commander = (declared) => declared,
+    options: (args: (string | string[] | undefined)[], flags: Record<string, unknown>) => object = (
+      _,
+      flags,
+    ) => flags,
+    parent: Commander = program,
+  ): Commander => {
+    const declared = shape(parent.command(usage).description(summary));
+    // Commander calls back with each argument, then the flags, then the command.
+    declared.action(async (...given: unknown[]) => {
+      const flags = declared.opts();
+      const args = given.slice(0, -2) as (string | string[] | undefined)[];
+      const call = invocation(shell, program.opts<GlobalFlags>());
+      const http = (flags as GlobalFlags).http;
+      const chosen = http === undefined ? call : invocation(shell, { ...program.opts<GlobalFlags>(), http });
+      const run = await load();
+      onExit(await run(chosen, options(args, flags) as Options));
+    });
+    return declared;
+  };
+  const withRun = ([run]: (string | string[] | undefined)[], flags: Record<string, unknown>) => ({
+    ...flags,
+    run,
+  });
+
+  command(
+    "demo",
+    "the main job: a swarm of processes makes a report on a data set",
+    async () => (await import("./commands/demo.ts")).demo,
+    (declared) =>
+      declared
+        .option("--data <file>", "CSV, TSV, JSON or Parquet; default: a bundled table of movies")
+        .option("--goal <text>", "what you want to know, in words")
+        .option("--out <dir>", "folder for the report, default ./datahammer-report"),
+  );
+  command(
+    "up",
+    "start the daemon, with a broker of its own unless --nats names one",
+    async () => (await import("./commands/up.ts")).up,
+    (declared) =>
+      declared
+        .option("--http <host:port>", "serve health checks there (DATAHAMMER_HTTP)")
+        .option("--agents <files...>", "serve these agent files, each in a process of its own"),
+  );
+  command(
+    "agent <files...>",
+    "join the agents that files export, as this process",
+    async () => (await import("./commands/agent.ts")).agent,
+    (declared) => declared.option("--concurrency <n>", "tasks at once, over all roles; default 8"),
+    ([files], flags) => ({ ...flags, files }),
+  );
+  command(
+    "run [file]",
+    "submit a workflow, or goals, and watch it to its end",
+    async () => (await import("./commands/run.ts")).run,
+    (declared) =>
+      declared
+        .option("--goal <texts...>", "plan towards this instead of running a file")
+        .option("--want <keys...>", "environment keys that the plan has to reach")
+        .option("--have <file>", "JSON object: the environment to start from")
+        .option("--input <pairs...>", "KEY=VALUE; a value is JSON, or else text")
+        .option("--input-file <file>", "JSON or YAML object of inputs")
+        .option("--run <id>", "id of the run; default: made up")
+        .option("--agents <files...>", "serve these agent files while it runs, each in a process of its own")
+        .option("--concurrency <n>", "tasks at once in each of these processes; default 8")
+        .option("--detach", "submit and return")
+        .option("--timeout <duration>", "stop waiting after this long; the run goes on"),
+    ([file], flags) => (file === undefined ? flags : { ...flags, file }),
+  );
+  command(
+    "validate <file>",
+    "check a workflow without running it",
+    async () => (await import("./commands/validate.ts")).validate,
+    undefined,
+    ([file]) => ({ file }),
+  );
+  command(
+    "plan",
+    "print the workflow that goals would give, without running it",
+    async () => (await import("./commands/plan.ts")).plan,
+    (declared) =>
+      declared
+        .option("--goal <texts...>", "what is wanted, in words")
+        .option("--want <keys...>", "environment keys that are wanted")
+        .option("--have <file>", "JSON object: the environment to start from")
+        .option("--input <pairs...>", "KEY=VALUE; a value is JSON, or else text")
+        .option("--input-file <file>", "JSON or YAML object of inputs")
+        .option("--capabilities <file>", "plan offline with these; default: the agents that are present"),
+  );
+  command(
+    "runs",
+    "list the runs, newest first",
+    async () => (await import("./commands/runs.ts")).runs,
+    (declared) =>
+      declared
+        .option("--status <status>", "only runs of this status")
+        .option("--limit <n>", "at most so many"),
+  );
+  command(
+    "show <run>",
+    "print one run as it stands",
+    async () => (await import("./commands/runs.ts")).show,
+    undefined,
+    withRun,
+  );
+  command(
+    "watch <run>",
+    "follow a run live until it ends",
+    async () => (await import("./commands/watch.ts")).watch,
+    undefined,
+    withRun,
+  );
+  command(
+    "trace <run>",
+    "print every state transition, replayed from the log",
+    async () => (await import("./commands/trace.ts")).trace,
+    (declared) =>
+      declared
+        .option("--step <id>", "only this step, in detail")
+        .option("--format <format>", "text, json or mermaid")
+        .option("--at <seq>", "only what the log held up to this sequence"),
+    withRun,
+  );
+  command(
+    "env <run> [words...]",
+    "print the environment, or one KEY of it (dots go inside); `env RUN set KEY JSON` writes",
+    async () => (await import("./commands/env.ts")).env,
+    (declared) =>
+      declared
+        .usage("<run> [key]  |  <run> set <key> <json>")
+        .option("--if-revision <n>", "write only if the key still has this revision"),
+    ([run, words], flags) => ({ ...flags, run, words }),
+  );
+  command("agents", "list who is present", async () => (await import("./commands/members.ts")).agents);
+  const roles = command(
+    "roles",
+    "list the roles' queues",
+    async () => (await import("./commands/members.ts")).roles,
+  );
+  command(
+    "add <role>",
+    "create a role's queue, or change it",
+    async () => (await import("./commands/members.ts")).addRole,
+    (declared) =>
+      declared
+        .option("--encoding <encoding>", "json or msgpack")
+        .option("--in-flight <n>", "tasks of the role in progress at once, over all agents")
+        .option("--ack-wait <duration>", "a task whose holder is silent for so long is given to another"),
+    ([role], flags) => ({ ...flags, role }),
+    roles,
+  );
+  for (const [verb, summary] of CONTROL_SUMMARIES) {
+    command(
+      `${verb} <run>`,
+      summary,
+      async () => (await import("./commands/control.ts")).control,
+      (declared) =>
+        verb === "retry"
+          ? declared.option("--step <id>", "only this step; default: all that failed")
+          : declared,
+      ([run], flags) => ({ ...flags, verb, run }),
+    );
+  }
+  command(
+    "doctor",
+    "check Node, broker, rights, store and clock",
+    async () => (await import("./commands/doctor.ts")).doctor,
+  );
+  command(
+    "completion <shell>",
+    "print a completion script for bash, zsh or fish",
+    async () => (await import("./commands/completion.ts")).completion,
+    undefined,
+    ([name]) => ({ name, words: completionWords(program) }),
+  );
+  return program;
+}
+
+const CONTROL_SUMMARIES: readonly (readonly [ControlName, string])[] = [
+  ["cancel", "end a run; agents are told to stop what they do for it"],
+  ["pause", "give out no more steps of a run; what runs goes on"],
+  ["resume", "go on with a paused run"],
+  ["retry", "give the failed steps of a failed run a new chance"],
+];
+
+/** Commands by name with their flags, the global ones included. */
+function completionWords(program: Commander): Record<string, string[]> {
+  const flagsOf = (declared: Commander): string[] =>
+    declared.options.flatMap(({ long }) => (long === undefined || long === null ? [] : [long]));
+  const global = flagsOf(program);
+  return Object.fromEntries(
+    program.commands.map((declared) => [declared.name(), [...flagsOf(declared), ...global]]),
+  );
+}
+
+/** Arguments in capitals in the list of commands: `run [FILE]`. */
+function subcommandTerm(this: Help, declared: Commander): string {
+  const args = declared.registeredArguments.map((argument) => {
+    const name = `${argument.name().toUpperCase()}${argument.variadic ? "…" : ""}`;
+    return argument.required ? name : `[${name}]`;
+  });
+  return [declared.name(), ...args].join(" ");
+}
