@@ -60,7 +60,9 @@ export class Database {
   /** Runs SQL and logs it under a title. */
   async query(title: string, sql: string): Promise<Row[]> {
     const from = performance.now();
-    const rows = await this.rows(sql);
+    const rows = await this.rows(sql).catch((cause: unknown) => {
+      throw new Error(`the query "${title}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    });
     this.log.push({
       title,
       sql,

@@ -196,7 +196,7 @@ async function findCycles(
       const m = ident(measure.name);
       const rows = await db.query(
         `${measure.name} by ${of}`,
-        `SELECT ${sql} AS at, count(${m}) AS n, median(${m}) AS median, quantile_cont(${m}, 0.25) AS q25, quantile_cont(${m}, 0.75) AS q75,\n  avg(${m}) AS mean, var_samp(${m}) AS variance FROM "table"\nWHERE ${c} IS NOT NULL AND ${m} IS NOT NULL GROUP BY ALL HAVING count(${m}) >= 10 ORDER BY at`,
+        `SELECT ${sql} AS place, count(${m}) AS n, median(${m}) AS median, quantile_cont(${m}, 0.25) AS q25, quantile_cont(${m}, 0.75) AS q75,\n  avg(${m}) AS mean, var_samp(${m}) AS variance FROM "table"\nWHERE ${c} IS NOT NULL AND ${m} IS NOT NULL GROUP BY ALL HAVING count(${m}) >= 10 ORDER BY place`,
       );
       if (rows.length < 6) continue;
       const n = rows.reduce((sum, row) => sum + num(row.n), 0);
@@ -207,7 +207,7 @@ async function findCycles(
       cycles.push({
         measure: measure.name,
         of,
-        points: rows.map((row) => ({ at: num(row.at), median: num(row.median), q25: num(row.q25), q75: num(row.q75), n: num(row.n) })),
+        points: rows.map((row) => ({ at: num(row.place), median: num(row.median), q25: num(row.q25), q75: num(row.q75), n: num(row.n) })),
       });
     }
   }
