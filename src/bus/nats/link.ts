@@ -5,28 +5,19 @@
  * Owns the vendor's connection, its status and the table of open requests. A request that was under way
  * when the connection broke is rejected at once instead of waiting for its time-out: the answer is lost.
  */
-import { connect, credsAuthenticator, headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
+import { headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
 import type { BusStatus, Clock } from "../bus.ts";
 import { type Subjects, subjectsOf } from "../subjects.ts";
+import { type ConnectionSettings, connectTo } from "./connection.ts";
 import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm, timedOut } from "./failure.ts";
 
-export interface LinkOptions {
-  url: string | string[];
-  token?: string | undefined;
-  /** Content of a credentials file. */
-  creds?: string | undefined;
+export interface LinkOptions extends ConnectionSettings {
   swarm: string;
-  /** Shown in the server's connection list. */
-  name: string;
   clock: Clock;
-  /** Prefix of the subjects at which answers arrive, where rights are limited to it. */
-  inboxPrefix?: string | undefined;
 }
 
 /** How long a request waits for its answer when nothing else is said. */
 export const REQUEST_TIMEOUT_MS = 5_000;
-const CONNECT_TIMEOUT_MS = 5_000;
-const PING_INTERVAL_MS = 10_000;
 const NO_RESPONDERS = 503;
 
 interface OpenRequest {
@@ -48,6 +39,8 @@ export class NatsLink {
   readonly subjects: Subjects;
   readonly clock: Clock;
   readonly nc: NatsConnection;
+  /** For a second connection of the same party. */
+  readonly settings: ConnectionSettings;
   readonly #inboxPrefix: string;
   readonly #inbox: string;
   readonly #open = new Map<string, OpenRequest>();
@@ -61,6 +54,8 @@ export class NatsLink {
 
   private constructor(nc: NatsConnection, options: LinkOptions) {
     this.nc = nc;
+    const { url, token, creds, name, inboxPrefix } = options;
+    this.settings = { url, token, creds, name, inboxPrefix };
     this.clock = options.clock;
     this.subjects = subjectsOf(options.swarm);
     this.#inboxPrefix = options.inboxPrefix ?? "_INBOX";
@@ -72,26 +67,7 @@ export class NatsLink {
   static async open(options: LinkOptions): Promise<NatsLink> {
     subjectsOf(options.swarm);
     try {
-      const nc = await connect({
-        servers: options.url,
-        name: options.name,
-        ...(options.token === undefined ? {} : { token: options.token }),
-        ...(options.creds === undefined
-          ? {}
-          : { authenticator: credsAuthenticator(new TextEncoder().encode(options.creds)) }),
-        ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
-        // Stack traces per request cost a third of the throughput.
-        noAsyncTraces: true,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 250,
-        reconnectJitter: 100,
-        reconnectJitterTLS: 250,
-        pingInterval: PING_INTERVAL_MS,
-        timeout: CONNECT_TIMEOUT_MS,
-        // A managed broker that restarts refuses its own token for a moment; that is no reason to give up.
-        ignoreAuthErrorAbort: true,
-      });
-      return new NatsLink(nc, options);
+      return new NatsLink(await connectTo(options), options);
     } catch (error) {
       throw asBusError(
         error,

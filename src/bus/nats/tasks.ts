@@ -1,7 +1,8 @@
 /** The roles' work queues on the tasks stream: one subject per dispatch, at most one message on it (B3). */
-import type { Puller, PullOptions, RoleStatus, TaskDelivery, TaskQueue } from "../bus.ts";
+import type { KeepAlive, Puller, PullOptions, RoleStatus, TaskDelivery, TaskQueue } from "../bus.ts";
 import { assertFits, encodeBody, parseBody } from "../codec.ts";
 import { type DispatchRef, type RoleSettings, type TaskMessage, taskSchema } from "../messages.ts";
+import { startKeepAlive } from "./keep-alive.ts";
 import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom } from "./pull.ts";
@@ -45,6 +46,14 @@ export class NatsTasks implements TaskQueue {
       slots: options.slots,
       onMessage: (message) => this.#take(message, options),
     });
+  }
+
+  /** A thread with a connection of its own, which begins to connect at once. */
+  keepAlive(): KeepAlive {
+    this.#link.assertOpen();
+    const keepAlive = startKeepAlive(this.#link.settings, (receipt, word) => this.#link.send(receipt, word));
+    this.#link.onClose(() => keepAlive.close());
+    return keepAlive;
   }
 
   #take(message: PulledMessage, options: PullOptions<TaskDelivery>): void {

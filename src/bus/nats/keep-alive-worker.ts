@@ -1,0 +1,48 @@
+/**
+ * The keep-alive thread: says `in progress` for the tasks on the board, over its own connection, whatever
+ * the thread that runs them is doing. Started by `keep-alive.ts`; ends with its process.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type { NatsConnection } from "nats";
+import { type ConnectionSettings, connectTo } from "./connection.ts";
+import { KeepAliveRounds, monotonicMs } from "./keep-alive-board.ts";
+import { WORKING } from "./receipt.ts";
+
+export interface KeepAliveWorkerData {
+  settings: ConnectionSettings;
+  memory: SharedArrayBuffer[];
+}
+
+/** A third of the shortest ack-wait that a role may have: how soon a newly held task must be seen. */
+const LONGEST_PAUSE_MS = 300;
+/** Rounds while the connection is away; the first one after its return makes up for the missed ones. */
+const AWAY_PAUSE_MS = 100;
+
+const { settings, memory } = workerData as KeepAliveWorkerData;
+const rounds = new KeepAliveRounds();
+for (const piece of memory) rounds.add(piece);
+parentPort?.on("message", (piece: SharedArrayBuffer) => rounds.add(piece));
+
+// Tasks may be held before the broker can be reached; the thread waits for it as long as it takes.
+const connection = await connectTo(settings, { waitOnFirstConnect: true });
+let connected = true;
+void watchStatus(connection);
+goRound();
+
+function goRound(): void {
+  const now = monotonicMs();
+  // What was due while the connection was away stays due: nothing piles up in its buffer meanwhile.
+  const nextAt = connected
+    ? rounds.go(now, (receipt) => connection.publish(receipt, WORKING))
+    : now + AWAY_PAUSE_MS;
+  setTimeout(goRound, Math.max(1, Math.min(LONGEST_PAUSE_MS, nextAt - now)));
+}
+
+async function watchStatus(watched: NatsConnection): Promise<void> {
+  for await (const { type } of watched.status()) {
+    if (type === "disconnect") connected = false;
+    else if (type === "reconnect") connected = true;
+    // Closed for good (the server refused the credentials): the parent takes over by timer.
+    else if (type === "close") throw new Error("the keep-alive connection was closed");
+  }
+}

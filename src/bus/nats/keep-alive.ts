@@ -1,0 +1,79 @@
+/**
+ * Keeping held tasks in progress from a thread of its own, so that a task which blocks its event loop
+ * beyond the ack-wait is not given to another agent meanwhile (B4).
+ *
+ * Owns the thread and the board that both sides share. Should the thread fail, the same rounds are made
+ * by a timer on this event loop, and a process warning says so: tasks that block the loop are then no
+ * longer kept, all others are.
+ */
+import { Worker } from "node:worker_threads";
+import type { KeepAlive } from "../bus.ts";
+import type { ConnectionSettings } from "./connection.ts";
+import { KeepAliveBoard, KeepAliveRounds, monotonicMs } from "./keep-alive-board.ts";
+import type { KeepAliveWorkerData } from "./keep-alive-worker.ts";
+import { WORKING } from "./receipt.ts";
+
+const FALLBACK_PAUSE_MS = 250;
+/** The thread holds a connection and a few receipts; more memory than this would be a fault. */
+const MAX_HEAP_MB = 64;
+
+/** @param send says something to a receipt over the bus's own connection, should the thread fail */
+export function startKeepAlive(
+  settings: ConnectionSettings,
+  send: (receipt: string, word: string) => void,
+): KeepAlive {
+  const board = new KeepAliveBoard((memory) => worker.postMessage(memory));
+  const worker = startWorker({
+    settings: { ...settings, name: `${settings.name} keep-alive` },
+    memory: board.memory,
+  });
+  let closed = false;
+  let fallback: NodeJS.Timeout | undefined;
+
+  const fallBack = (reason: unknown) => {
+    if (closed || fallback !== undefined) return;
+    process.emitWarning(
+      `The keep-alive thread ended (${reason instanceof Error ? reason.message : String(reason)}); tasks that ` +
+        "block the event loop for longer than their ack-wait may now be given to another agent as well.",
+      { code: "DATAHAMMER_KEEP_ALIVE" },
+    );
+    const rounds = new KeepAliveRounds();
+    let known = 0;
+    fallback = setInterval(() => {
+      for (const piece of board.memory.slice(known)) rounds.add(piece);
+      known = board.memory.length;
+      rounds.go(monotonicMs(), (receipt) => send(receipt, WORKING));
+    }, FALLBACK_PAUSE_MS);
+    fallback.unref();
+  };
+  // Neither the thread nor its timer may keep a finished process alive.
+  worker.unref();
+  worker.on("error", fallBack);
+  worker.on("exit", (code) => fallBack(`exit code ${code}`));
+
+  return {
+    hold({ receipt }, { ackWaitMs, forMs }) {
+      const now = monotonicMs();
+      board.put(receipt, ackWaitMs / 3, forMs === undefined ? Number.POSITIVE_INFINITY : now + forMs, now);
+    },
+    release: ({ receipt }) => board.remove(receipt),
+    close() {
+      if (closed) return;
+      closed = true;
+      clearInterval(fallback);
+      void worker.terminate();
+    },
+  };
+}
+
+/** As built, the thread's file is JavaScript; run from the sources, it needs the same loader as this one. */
+function startWorker(workerData: KeepAliveWorkerData): Worker {
+  const options = { workerData, execArgv: [], resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB } };
+  if (!import.meta.url.endsWith(".ts")) {
+    return new Worker(new URL("./keep-alive-worker.js", import.meta.url), options);
+  }
+  const loader = import.meta.resolve("tsx/esm/api");
+  const file = new URL("./keep-alive-worker.ts", import.meta.url).href;
+  const start = `import(${JSON.stringify(loader)}).then(({ register }) => { register(); return import(${JSON.stringify(file)}); })`;
+  return new Worker(start, { ...options, eval: true });
+}
