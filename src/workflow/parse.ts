@@ -1,14 +1,12 @@
 /**
- * Workflow files: YAML or JSON text to a validated graph, every issue with its line.
- *
- * JSON is read as JSON, which is much faster for large files, and read again as YAML, of which it is a
- * subset, only to find lines when there is something to report. A property that is given twice is an error
- * in both.
+ * Workflow files: YAML or JSON text to a validated graph, every issue with its line. A property that is
+ * given twice is an error in both.
  */
-import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 import type { WorkflowIssue } from "./errors.ts";
 import { type Validation, validateWorkflow } from "./graph.ts";
 import type { LineLookup } from "./issues.ts";
+import { findPlaces } from "./json-text.ts";
 
 /** Characters of a workflow file (L8). */
 export const WORKFLOW_TEXT_LIMIT = 64 * 1024 * 1024;
@@ -46,91 +44,96 @@ export function parseWorkflow(text: string, options: ParseOptions = {}): Validat
   if (body.trim() === "") {
     return refused("E_PARSE", "The file is empty. A workflow needs at least a list of steps.", 1);
   }
-  const json = readJson(body);
-  if (json) {
-    const validation = validateWorkflow(json.value, options);
-    if (validation.graph) return validation;
-  }
-  const lines = new LineCounter();
-  const yaml = readYaml(body, lines);
-  if ("issues" in yaml) return { graph: undefined, issues: yaml.issues };
-  if (yaml.isEmpty)
-    return refused("E_PARSE", "The file holds only comments. A workflow needs at least a list of steps.", 1);
-  return validateWorkflow(yaml.value, { ...options, lineOf: lineLookup(yaml.document, lines) });
+  return parseJson(body, options) ?? parseYaml(body, options);
 }
 
 function refused(code: "E_PARSE" | "E_LIMIT", message: string, line?: number): Validation {
   return { graph: undefined, issues: [{ code, path: "", message, ...(line !== undefined && { line }) }] };
 }
 
-/** The value of a JSON text; undefined when it is none, or gives a property twice. */
-function readJson(text: string): { value: unknown } | undefined {
+/** Undefined: the text is not JSON, so it is for the YAML parser to read it, or to say what is wrong. */
+function parseJson(text: string, options: ParseOptions): Validation | undefined {
   if (!/^\s*\{/.test(text)) return undefined;
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    return hasRepeatedKey(text) ? undefined : { value };
+    value = JSON.parse(text);
   } catch {
-    // Not JSON, so it is for the YAML parser to read it, or to say what is wrong and where.
     return undefined;
   }
-}
-
-/** Whether an object of a valid JSON text has a key twice, of which `JSON.parse` says nothing. */
-function hasRepeatedKey(text: string): boolean {
-  const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}]/gs;
-  const objects: Set<string>[] = [];
-  for (let match = tokens.exec(text); match; match = tokens.exec(text)) {
-    const [token, colon] = match;
-    if (token === "{") objects.push(new Set());
-    else if (token === "}") objects.pop();
-    else if (colon !== undefined) {
-      const key: string = JSON.parse(token.slice(0, -colon.length));
-      const keys = objects.at(-1);
-      if (keys?.has(key)) return true;
-      keys?.add(key);
-    }
+  const places = findPlaces(text);
+  const lines = new LineCounter();
+  lines.addNewLine(0);
+  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", end + 1)) lines.addNewLine(end + 1);
+  const lineAt = (offset: number) => lines.linePos(offset).line;
+  if (places.repeated) {
+    return refused("E_PARSE", describeRepeated(places.repeated.key), lineAt(places.repeated.offset));
   }
-  return false;
+  return validateWorkflow(value, { ...options, lineOf: (path) => lineAt(places.offsetOf(path)) });
 }
 
-type YamlReading =
-  | { document: Document.Parsed; value: unknown; isEmpty: boolean }
-  | { issues: readonly WorkflowIssue[] };
-
-function readYaml(text: string, lineCounter: LineCounter): YamlReading {
+function parseYaml(text: string, options: ParseOptions): Validation {
+  const lines = new LineCounter();
   try {
     const document = parseDocument(text, {
-      lineCounter,
+      lineCounter: lines,
       prettyErrors: false,
-      uniqueKeys: true,
+      // Checked below: the parser compares every key of a map with every other.
+      uniqueKeys: false,
+      stringKeys: true,
+      merge: true,
       version: "1.2",
       schema: "core",
       logLevel: "error",
     });
-    if (document.errors.some(({ message }) => message.includes(STACK_OVERFLOW)))
-      return { issues: [TOO_DEEP] };
-    if (document.errors.length > 0) {
-      return {
-        issues: document.errors.slice(0, PARSE_ERRORS_SHOWN).map((error) => ({
-          code: "E_PARSE",
-          path: "",
-          message: describeYamlError(error.code, error.message, text.slice(error.pos[0], error.pos[0] + 80)),
-          line: lineCounter.linePos(error.pos[0]).line,
-        })),
-      };
+    const problems = [...syntaxErrors(document, text, lines), ...repeatedKeys(document, lines)];
+    if (problems.length > 0) return { graph: undefined, issues: problems.slice(0, PARSE_ERRORS_SHOWN) };
+    if (document.contents === null) {
+      return refused(
+        "E_PARSE",
+        "The file holds only comments. A workflow needs at least a list of steps.",
+        1,
+      );
     }
     const value: unknown = document.toJS({ maxAliasCount: YAML_ALIAS_LIMIT });
-    return { document, value, isEmpty: document.contents === null };
+    return validateWorkflow(value, { ...options, lineOf: lineLookup(document, lines) });
   } catch (error) {
-    return { issues: [describeYamlFailure(error)] };
+    return { graph: undefined, issues: [describeYamlFailure(error, text, lines)] };
   }
 }
 
-function describeYamlError(code: string, message: string, excerpt: string): string {
-  if (code === "DUPLICATE_KEY") {
-    const key = /^["']?([^:"'\s]+)/.exec(excerpt)?.[1];
-    return `${key ?? "A property"} is given twice. Remove one of the two.`;
-  }
+function syntaxErrors(document: Document.Parsed, text: string, lines: LineCounter): WorkflowIssue[] {
+  if (document.errors.some(({ message }) => message.includes(STACK_OVERFLOW))) return [TOO_DEEP];
+  return document.errors.map((error) => ({
+    code: "E_PARSE",
+    path: "",
+    message: describeYamlError(error.code, error.message),
+    line: lines.linePos(Math.min(error.pos[0], text.length)).line,
+  }));
+}
+
+function repeatedKeys(document: Document.Parsed, lines: LineCounter): WorkflowIssue[] {
+  const issues: WorkflowIssue[] = [];
+  visit(document, {
+    Map(_, map) {
+      const keys = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (keys.has(key.value)) {
+          const line = lines.linePos(startOf(key) ?? 0).line;
+          issues.push({ code: "E_PARSE", path: "", message: describeRepeated(String(key.value)), line });
+        }
+        keys.add(key.value);
+      }
+    },
+  });
+  return issues;
+}
+
+function describeRepeated(key: string): string {
+  return `The property ${key} is given twice. Remove one of the two.`;
+}
+
+function describeYamlError(code: string, message: string): string {
   if (code === "TAB_AS_INDENT") return "A tab is used to indent. Use spaces.";
   if (code === "MULTIPLE_DOCS")
     return "The file holds several documents. Put each workflow into its own file.";
@@ -138,7 +141,7 @@ function describeYamlError(code: string, message: string, excerpt: string): stri
 }
 
 /** What the parser throws, instead of noting it: nesting beyond the stack, aliases that do not resolve or explode. */
-function describeYamlFailure(error: unknown): WorkflowIssue {
+function describeYamlFailure(error: unknown, text: string, lines: LineCounter): WorkflowIssue {
   const message = error instanceof Error ? error.message : String(error);
   if (message.includes(STACK_OVERFLOW)) return TOO_DEEP;
   if (message.startsWith("Excessive alias count")) {
@@ -148,7 +151,9 @@ function describeYamlFailure(error: unknown): WorkflowIssue {
       message: `Aliases repeat parts of the file more than the ${YAML_ALIAS_LIMIT} times allowed. Write the parts out.`,
     };
   }
-  return { code: "E_PARSE", path: "", message };
+  const alias = /alias\): (\S+)$/.exec(message)?.[1];
+  const offset = alias === undefined ? -1 : text.indexOf(`*${alias}`);
+  return { code: "E_PARSE", path: "", message, ...(offset >= 0 && { line: lines.linePos(offset).line }) };
 }
 
 /** Finds the line where a path is, or where the nearest part of it that exists is. */
@@ -159,7 +164,7 @@ function lineLookup(document: Document.Parsed, lines: LineCounter): LineLookup {
     for (const part of path) {
       if (isMap(node)) {
         const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(part));
-        if (!isPair(pair)) break;
+        if (!pair) break;
         offset = startOf(pair.key) ?? offset;
         node = pair.value;
       } else if (isSeq(node) && typeof part === "number") {

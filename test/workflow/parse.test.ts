@@ -69,6 +69,17 @@ describe("a workflow file", () => {
   });
 });
 
+describe("a file that says things once", () => {
+  it("merges a step into another, which may differ in some properties", () => {
+    const { graph, issues } = parseWorkflow(`steps:
+  - &first { id: a, agent: r, task: t, timeout: 30s }
+  - { <<: *first, id: b, dependsOn: [a] }
+`);
+    expect(issues).toEqual([]);
+    expect(graph?.step("b")).toMatchObject({ agent: "r", timeoutMs: 30_000, dependsOn: ["a"] });
+  });
+});
+
 describe("lines", () => {
   const WRONG = `name: x
 stepz: []
@@ -116,6 +127,25 @@ outputs:
 }`;
     expect(only(text)).toMatchObject({ code: "E_UNKNOWN_DEPENDENCY", line: 4 });
   });
+
+  it("lines are the same for JSON that is read as JSON and JSON that is read as YAML", () => {
+    const text = JSON.stringify(
+      {
+        inputs: { 'a "quoted": {key}': ["}", { deep: null }] },
+        steps: [
+          { id: "a", agent: "r", task: "t", inputs: { list: [1, { x: "${env.q}" }, "${env.r}"] } },
+          { id: "b", agent: 1, dependsOn: ["a", "zz"] },
+        ],
+        outputs: { x: "${env.zz}" },
+      },
+      null,
+      1,
+    );
+    const issues = parseWorkflow(text).issues;
+    expect(issues.length).toBe(6);
+    // A comment makes it YAML, and moves nothing.
+    expect(parseWorkflow(`${text}\n# comment`).issues).toEqual(issues);
+  });
 });
 
 describe("a text that cannot be read", () => {
@@ -139,7 +169,8 @@ describe("a text that cannot be read", () => {
   });
 
   it("a property that is given twice is named", () => {
-    expect(only("name: a\nsteps: []\nname: b")?.message).toContain("name is given twice");
+    expect(only("name: a\nsteps: []\nname: b")?.message).toContain("property name is given twice");
+    expect(only('{"steps": [{"id": "a", "id": "b"}]}')?.message).toContain("property id is given twice");
   });
 
   it("a binary file is not text", () => {
@@ -149,7 +180,7 @@ describe("a text that cannot be read", () => {
   });
 
   it("an alias that stands for nothing is E_PARSE", () => {
-    expect(only("steps: *nowhere")).toMatchObject({ code: "E_PARSE" });
+    expect(only("name: x\nsteps: *nowhere")).toMatchObject({ code: "E_PARSE", line: 2 });
   });
 
   it("aliases that multiply beyond reason are E_LIMIT, at once", () => {
@@ -163,7 +194,8 @@ describe("a text that cannot be read", () => {
   it("nesting beyond any use is E_LIMIT, in YAML and in JSON", () => {
     const deep = "[".repeat(20_000) + "]".repeat(20_000);
     expect(only(`steps: ${deep}`)).toMatchObject({ code: "E_LIMIT" });
-    expect(only(`{"steps": ${deep}}`)).toMatchObject({ code: "E_LIMIT" });
+    const step = `{"id": "a", "agent": "r", "task": "t", "inputs": {"x": ${deep}}}`;
+    expect(only(`{"steps": [${step}]}`)).toMatchObject({ code: "E_LIMIT" });
   });
 
   it("the echoes of a syntax error are left out", () => {
