@@ -56,7 +56,7 @@ export interface DoctorContext {
   bounds?: Partial<typeof BOUNDS>;
 }
 
-export const BOUNDS = {
+const BOUNDS = {
   /** The oldest Node that runs it. */
   nodeMajor: 20,
   nodeMinor: 19,

@@ -165,12 +165,12 @@ describe("upstream's release", () => {
     await new Promise<void>((done) => server?.listen(0, "127.0.0.1", done));
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   };
-  const fetchFrom = async (releases: string) => {
+  const fetchFrom = async (releases: string, answerTimeoutMs = 30_000) => {
     const upstream = upstreamRelease({
       releases,
       platform: "linux",
       architecture: "x64",
-      answerTimeoutMs: 200,
+      answerTimeoutMs,
     });
     await upstream.fetch(join(home, "got"), home);
     return readFile(join(home, "got"), "utf8");
@@ -192,7 +192,7 @@ describe("upstream's release", () => {
     await expect(fetchFrom(await release((files) => files.clear()))).rejects.toThrow(/answered 404/);
     await new Promise((done) => server?.close(done));
     const silent = await serve(quiet);
-    await expect(fetchFrom(silent)).rejects.toThrow("no answer in 200 ms");
+    await expect(fetchFrom(silent, 50)).rejects.toThrow("no answer in 50 ms");
     server?.closeAllConnections();
     await new Promise((done) => server?.close(done));
     server = undefined;

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 
-export const CLI_PATH = resolve(import.meta.dirname, "../../dist/src/cli/main.js");
+const CLI_PATH = resolve(import.meta.dirname, "../../dist/src/cli/main.js");
 
 export interface CliOptions {
   cwd?: string;

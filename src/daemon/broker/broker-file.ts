@@ -18,6 +18,8 @@ const brokerFileSchema = z.object({
 });
 export type BrokerFile = z.infer<typeof brokerFileSchema>;
 
+const AS_OWNER = "Run this as the user who started the daemon, or give another --store.";
+
 export function brokerFilePath(store: string): string {
   return join(store, "broker.json");
 }
@@ -38,14 +40,16 @@ export async function removeBrokerFile(store: string): Promise<void> {
  *   yet, `E_BROKER_FILE` when the file cannot be read
  */
 export async function readBrokerFile(store: string): Promise<BrokerFile> {
-  const owner = await storeOwner(store);
+  const path = brokerFilePath(store);
+  const owner = await storeOwner(store).catch((cause: unknown) => {
+    throw unreadable(path, cause, AS_OWNER);
+  });
   if (!owner) {
     throw new UnreachableError("E_NO_DAEMON", `No daemon runs on the store ${store}.`, {
       remedy: `Start one: datahammer up --store ${store} (or give the --store of one that runs, or a broker with --nats).`,
       data: { store },
     });
   }
-  const path = brokerFilePath(store);
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -57,7 +61,7 @@ export async function readBrokerFile(store: string): Promise<BrokerFile> {
         { remedy: "Try again in a moment.", data: { store, pid: owner.pid } },
       );
     }
-    throw unreadable(path, cause, "Run this as the user who started the daemon.");
+    throw unreadable(path, cause, AS_OWNER);
   }
   try {
     return brokerFileSchema.parse(JSON.parse(text));

@@ -33,7 +33,7 @@ export interface LocateOptions {
 }
 
 /** JetStream as the runtime uses it (republish, subject-wise expectations) is there from this version on. */
-export const OLDEST_SUPPORTED = { major: 2, minor: 9 } as const;
+const OLDEST_SUPPORTED = { major: 2, minor: 9 } as const;
 
 /** The file's name on this system. */
 export const BINARY = process.platform === "win32" ? "nats-server.exe" : "nats-server";

@@ -35,7 +35,7 @@ import { isAtLeast, type ServerVersion } from "./server-version.ts";
 import { lockStore } from "./store-lock.ts";
 import { claimStoreVersion } from "./store-version.ts";
 
-export interface RestartPolicy {
+interface RestartPolicy {
   initialMs: number;
   maxMs: number;
   /** Restarts within `windowMs`; one more and the broker has failed. */
@@ -43,7 +43,7 @@ export interface RestartPolicy {
   windowMs: number;
 }
 
-export const DEFAULT_RESTART: RestartPolicy = { initialMs: 100, maxMs: 5_000, limit: 8, windowMs: 60_000 };
+const DEFAULT_RESTART: RestartPolicy = { initialMs: 100, maxMs: 5_000, limit: 8, windowMs: 60_000 };
 
 export interface ManagedBrokerOptions {
   /** Folder of the store; made when missing. */

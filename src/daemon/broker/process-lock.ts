@@ -6,8 +6,8 @@
  * Every contender writes a file of its own, completely and under a name never used again, and only then looks
  * for others. Of two contenders at least one therefore sees the other, so that never both hold:
  *  - K1 One holds only after a look, made after its own file was there, that found no other living owner.
- *  - K2 A dead owner's file is removed by whoever meets it. That is safe at any time, because its name never
- *    comes back; there is no stale lock to be taken over and so no race for it.
+ *  - K2 A dead owner's file is removed by who comes to take the lock. That is safe at any time, because its
+ *    name never comes back; there is no stale lock to be taken over and so no race for it.
  *  - K3 Who comes while another is there writes nothing. Of those who came at once, the one whose file name
  *    sorts first stays and looks again; the others withdraw. So one of them gets it.
  */
@@ -44,7 +44,7 @@ export async function tryLock(folder: string): Promise<LockOutcome> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   let owner: LockOwner | undefined;
   for (let look = 0; look < LOOKS; look++) {
-    owner = (await livingOwners(folder))[0]?.owner;
+    owner = (await livingOwners(folder, "clear"))[0]?.owner;
     if (owner === undefined) {
       const name = await writeOwner(folder);
       const rival = await settle(folder, name);
@@ -56,7 +56,7 @@ export async function tryLock(folder: string): Promise<LockOutcome> {
   return { held: false, owner: owner as LockOwner };
 }
 
-/** Who holds the lock now; undefined: nobody that lives. */
+/** Who holds the lock now; undefined: nobody that lives. Looks only, so that it needs no right to write. */
 export async function lockOwner(folder: string): Promise<LockOwner | undefined> {
   return (await livingOwners(folder))[0]?.owner;
 }
@@ -88,24 +88,37 @@ async function writeOwner(folder: string): Promise<string> {
   return name;
 }
 
-async function livingOwners(folder: string): Promise<{ name: string; owner: LockOwner }[]> {
+async function livingOwners(
+  folder: string,
+  dead: "leave" | "clear" = "leave",
+): Promise<{ name: string; owner: LockOwner }[]> {
   const living: { name: string; owner: LockOwner }[] = [];
-  for (const name of (await readdir(folder).catch(() => [])).sort()) {
+  for (const name of (await list(folder)).sort()) {
     if (!name.endsWith(".owner")) continue;
     const owner = await readOwner(join(folder, name));
     if (owner === undefined) continue; // Released meanwhile.
     if (owner.host !== hostname() || (await isAlive(owner.pid, owner.mark))) living.push({ name, owner });
-    else await remove(folder, name); // K2
+    else if (dead === "clear") await remove(folder, name); // K2
   }
   return living;
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 async function readOwner(path: string): Promise<LockOwner | undefined> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
-  } catch {
-    return undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
   try {
     return ownerSchema.parse(JSON.parse(text));

@@ -21,11 +21,11 @@ import { writeWhole } from "./private-file.ts";
 import { isAtLeast, type ServerVersion } from "./server-version.ts";
 
 /** Largest message that the managed server takes; larger values travel by claim check (L8). */
-export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
+const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
 /** A server that recovers a large store listens only afterwards, so this is generous. */
-export const START_TIMEOUT_MS = 120_000;
+const START_TIMEOUT_MS = 120_000;
 /** From asking a server to stop until it is killed. */
-export const STOP_TIMEOUT_MS = 15_000;
+const STOP_TIMEOUT_MS = 15_000;
 const POLL_MS = 10;
 /** Bounds of the server's log: size of a file, and how many full ones are kept (L8). */
 const LOG_BYTES = 16 * 1024 * 1024;

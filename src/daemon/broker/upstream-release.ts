@@ -73,7 +73,7 @@ export function upstreamRelease(options: UpstreamOptions = {}): ServerSource {
 }
 
 /** The hex digest of `name` in the text of a SHA256SUMS file. */
-export function checksumOf(sums: string, name: string): string | undefined {
+function checksumOf(sums: string, name: string): string | undefined {
   for (const line of sums.split("\n")) {
     const [digest, file] = line.trim().split(/\s+\*?/);
     if (file === name && digest && /^[0-9a-f]{64}$/.test(digest)) return digest;
@@ -84,7 +84,7 @@ export function checksumOf(sums: string, name: string): string | undefined {
 const BLOCK = 512;
 
 /** The contents of the first regular file with this base name in a tar archive (POSIX.1-1988 ustar). */
-export function fileInTar(tar: Buffer, baseName: string): Buffer | undefined {
+function fileInTar(tar: Buffer, baseName: string): Buffer | undefined {
   for (let at = 0; at + BLOCK <= tar.length; ) {
     const text = (from: number, length: number) =>
       tar.toString("latin1", at + from, at + from + length).replace(/\0.*$/s, "");
