@@ -94,6 +94,11 @@ export function visitTexts(
   }
 }
 
+/** Every expression of a text, compiled. @throws ExpressionError */
+export function templateExpressions(text: string): CompiledExpression[] {
+  return splitTemplate(text).flatMap((part) => ("source" in part ? [compileExpression(part.source)] : []));
+}
+
 function assertDepth(depth: number): void {
   if (depth <= TEMPLATE_MAX_DEPTH) return;
   throw new ExpressionError(`The value is nested deeper than the ${TEMPLATE_MAX_DEPTH} levels allowed.`, {
