@@ -115,3 +115,10 @@ export function integerFlag(flag: string, text: string, min: number, max: number
     remedy: `Give a number from ${min} to ${max}.`,
   });
 }
+
+/** Tasks that one agent process may be told to run at once (L8). */
+const MAX_CONCURRENCY = 10_000;
+
+export function concurrencyFlag(text: string): number {
+  return integerFlag("--concurrency", text, 1, MAX_CONCURRENCY);
+}

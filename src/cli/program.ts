@@ -5,7 +5,7 @@
  * does not wait for a database driver.
  */
 import { Command as Commander, CommanderError, type Help } from "commander";
-import { InvalidInputError } from "../workflow/errors.ts";
+import { DataHammerError, InvalidInputError } from "../workflow/errors.ts";
 import type { ControlName } from "./commands/control.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
 import { type Command, invocation } from "./invocation.ts";
@@ -27,11 +27,19 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done; // --help, --version
     const told = error instanceof CommanderError ? usageError(error) : error;
-    new Output(shell, argv.includes("--json")).error(told);
+    const output = new Output(shell, argv.includes("--json"));
+    output.error(told);
+    if (told instanceof Error && !(told instanceof DataHammerError) && wantsDetail(argv, shell)) {
+      output.notice(told.stack ?? "");
+    }
     if (shell.interrupted.aborted) return EXIT.interrupted;
     return exitCodeOf(told);
   }
 }
+
+const wantsDetail = (argv: readonly string[], { env }: Shell): boolean =>
+  /^(debug|trace)$/.test(argv[argv.indexOf("--log-level") + 1] ?? "") ||
+  /^(debug|trace)$/.test(env.DATAHAMMER_LOG_LEVEL ?? "");
 
 /** Commander's words in our form: `error: …` and `remedy: …`. */
 function usageError(error: CommanderError): InvalidInputError {

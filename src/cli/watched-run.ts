@@ -1,5 +1,5 @@
 /** Watching one run to its end, to the end of patience, or to Ctrl-C. */
-import type { SwarmClient } from "../client/swarm.ts";
+import type { SwarmClient, WatchEvent } from "../client/swarm.ts";
 import { traceTransition } from "../trace/replay.ts";
 import type { RunView } from "../trace/view.ts";
 import type { Invocation } from "./invocation.ts";
@@ -15,6 +15,7 @@ export interface WatchedRunOptions {
   timeoutMs?: number | undefined;
   /** Also write every event to stdout: as JSON lines with `--json`. */
   events?: boolean;
+  onEvent?: (event: WatchEvent) => void;
 }
 
 export async function watchRun(
@@ -42,6 +43,7 @@ export async function watchRun(
       run,
       (event) => {
         progress?.note(event);
+        options.onEvent?.(event);
         if (!jsonLines) return;
         for (const transition of event.transitions) {
           output.data({ type: "transition", ...traceTransition(transition) }, () => "");

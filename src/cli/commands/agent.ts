@@ -7,12 +7,11 @@ import { UnreachableError } from "../../workflow/errors.ts";
 import type { AgentProcessMessage } from "../agent-processes.ts";
 import { connectBus, endpointOf } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
-import { integerFlag } from "../given-file.ts";
+import { concurrencyFlag } from "../given-file.ts";
 import type { Command, Invocation } from "../invocation.ts";
 import { errorView } from "../output.ts";
 import { productVersion } from "../product-version.ts";
 
-export const MAX_CONCURRENCY = 10_000;
 /** Without a daemon nobody makes the roles' queues; the person is told after this long. */
 const PATIENCE_MS = 5_000;
 
@@ -33,10 +32,7 @@ export const agent: Command<AgentFlags> = async (call, flags) => {
 
 async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
   const { shell, output, settings } = call;
-  const concurrency =
-    flags.concurrency === undefined
-      ? undefined
-      : integerFlag("--concurrency", flags.concurrency, 1, MAX_CONCURRENCY);
+  const concurrency = flags.concurrency === undefined ? undefined : concurrencyFlag(flags.concurrency);
   // Before connecting: a file that cannot be loaded is the commoner mistake, and needs no broker to be told.
   const definitions = await loadAgentFiles(flags.files.map((file) => resolve(shell.cwd, file)));
   const roles = definitions.map(({ role }) => role);

@@ -5,12 +5,11 @@ import { InvalidInputError, InvalidWorkflowError, UnreachableError } from "../..
 import { parseWorkflow } from "../../workflow/parse.ts";
 import { findEndpoint, withClient } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
-import { durationFlag, integerFlag, readGivenFile, readInputs, readObjectFile } from "../given-file.ts";
+import { concurrencyFlag, durationFlag, readGivenFile, readInputs, readObjectFile } from "../given-file.ts";
 import { type HostedSwarm, hostSwarm } from "../hosted-swarm.ts";
 import type { Command, Invocation } from "../invocation.ts";
 import { exitCodeOfRun, runText } from "../run-report.ts";
 import { watchRun } from "../watched-run.ts";
-import { MAX_CONCURRENCY } from "./agent.ts";
 
 /** How long Ctrl-C waits for the run to be cancelled before everything is stopped anyway. */
 const CANCEL_WAIT_MS = 5_000;
@@ -33,10 +32,7 @@ export const run: Command<RunFlags> = async (call, flags) => {
   const request = await submission(call, flags);
   const timeoutMs = flags.timeout === undefined ? undefined : durationFlag("--timeout", flags.timeout);
   if (flags.detach) return detached(call, flags, request);
-  const concurrency =
-    flags.concurrency === undefined
-      ? undefined
-      : integerFlag("--concurrency", flags.concurrency, 1, MAX_CONCURRENCY);
+  const concurrency = flags.concurrency === undefined ? undefined : concurrencyFlag(flags.concurrency);
   const swarm = await hostSwarm(call, { agents: flags.agents ?? [], concurrency });
   try {
     return await submitAndWatch(call, swarm, request, timeoutMs);
