@@ -52,8 +52,14 @@ export interface CompiledExpression {
 /** Compiled expressions that are kept; the least recently used is dropped first. */
 export const EXPRESSION_CACHE_SIZE = 4_096;
 
-const OVERLOAD_REMEDY =
-  "Convert with string(…), int(…) or double(…), or guard with … != null where a value may be missing.";
+/** What to do about an evaluation that failed, by CEL's code. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  no_such_overload:
+    "Convert with string(…), int(…) or double(…), or guard with … != null where a value may be missing.",
+  index_out_of_bounds: "Guard with size(…).",
+  unsupported_type:
+    "Expressions cannot compute with a map that has a key named constructor, nor with binary data; pass the value on whole, as a ${…} of its own.",
+};
 const MAP = "map<string, dyn>";
 const dialect = defineDialect();
 const cache = new Map<string, CompiledExpression>();
@@ -125,12 +131,14 @@ function compile(source: string): CompiledExpression {
   const checked = program.check();
   if (!checked.valid) throw rejection(source, checked.error);
   const isPath = isPathInto(program.ast);
+  const path = staticPath(program.ast);
   return {
     source,
     type: checked.type ?? "dyn",
     reads: collectReads(program.ast),
     evaluate(scope) {
-      let result: unknown;
+      let result = path && follow(path, scope);
+      if (result !== undefined) return result;
       try {
         result = program(celScope(scope));
       } catch (error) {
@@ -149,6 +157,33 @@ function isPathInto(node: ASTNode): boolean {
   if (node.op !== "." && node.op !== "[]") return false;
   const [container] = node.args;
   return container.op === "id" || isPathInto(container);
+}
+
+/** `env.rows[0].name` as `["env", "rows", 0, "name"]`; undefined where a key has to be computed. */
+function staticPath(node: ASTNode): (string | number)[] | undefined {
+  if (node.op === "id") return [node.args];
+  if (node.op !== "." && node.op !== "[]") return undefined;
+  const [container, keyNode] = node.args;
+  const key = typeof keyNode === "string" ? keyNode : keyNode.op === "value" ? keyNode.args : undefined;
+  if (typeof key !== "string" && typeof key !== "bigint") return undefined;
+  const path = staticPath(container);
+  path?.push(typeof key === "bigint" ? Number(key) : key);
+  return path;
+}
+
+/**
+ * Follows a path through plain data. The most frequent expression by far, and the one way on which data of
+ * any kind is passed on whole, also what CEL has no type for. Undefined: not found, for CEL to say why.
+ */
+function follow(path: readonly (string | number)[], scope: object): unknown {
+  if (path.length < 2) return undefined;
+  let value: unknown = scope;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    if (Array.isArray(value) !== (typeof key === "number")) return undefined;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return value;
 }
 
 /** The parts of a CEL error that messages are made of. */
@@ -188,8 +223,9 @@ function rejection(source: string, error: unknown): ExpressionError {
 function failure(source: string, error: unknown, scope: ExpressionScope): ExpressionError {
   const { code, summary, node } = celProblem(error);
   const missing = code === "no_such_key" && node ? describeMissing(node, scope) : undefined;
+  const remedy = missing?.remedy ?? REMEDIES[code];
   return new ExpressionError(`\`${source}\` failed: ${missing?.what ?? `${summary}.`}`, {
-    ...((missing || code === "no_such_overload") && { remedy: missing?.remedy ?? OVERLOAD_REMEDY }),
+    ...(remedy !== undefined && { remedy }),
     data: { source },
     cause: error,
   });

@@ -141,6 +141,12 @@ describe("what goes wrong is said", () => {
     }
   });
 
+  it("an index beyond a list's end gives the list's size", () => {
+    const error = failureOf(() => evaluateExpression("env.list[3]", scope(DATA)));
+    expect(error.message).toContain("index 3 >= size 3");
+    expect(error.remedy).toContain("size(");
+  });
+
   it("types that do not go together are named as the data's types", () => {
     const error = failureOf(() => evaluateExpression("env.nothing > 1", scope(DATA)));
     expect(error.message).toContain("null > int");
@@ -169,6 +175,19 @@ describe("safety", () => {
       expect(evaluateCondition(`has(env.toString) && "${key}" in env`, scope(env))).toBe(true);
     }
     expect(evaluateExpression("env.?n", scope(env))).toBe(null);
+  });
+
+  it("data with a key named constructor, and binary data, is passed on whole and looked into by path", () => {
+    const races = [{ constructor: "Ferrari", points: 25 }];
+    const bytes = Buffer.from("binary");
+    const data = scope({ races, table: { constructor: "text" }, bytes });
+    expect(resolveTemplate("${env.races}", data)).toBe(races);
+    expect(resolveTemplate("${env.races[0].constructor}", data)).toBe("Ferrari");
+    expect(resolveTemplate("${env.table}", data)).toBe(data.env.table);
+    expect(resolveTemplate("${env.bytes}", data)).toBe(bytes);
+    expect(failureOf(() => evaluateExpression("env.races.map(r, r.points)", data)).remedy).toContain(
+      "constructor",
+    );
   });
 
   it("what objects inherit is not there", () => {
