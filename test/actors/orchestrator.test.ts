@@ -1,0 +1,255 @@
+/**
+ * Orchestrator agents and their holds, on the memory bus under a virtual clock.
+ * Catches: a run that stops when its daemon dies, two daemons that both act, more work out than allowed, a
+ * time-out or a back-off that is not kept, a lost task that hangs its run, watchers that are not told.
+ */
+import { describe, expect, it } from "vitest";
+import { HOLD_LIMITS } from "../../src/actors/run-hold.ts";
+import type { EnvChangeMessage, HandoffHopMessage } from "../../src/bus/messages.ts";
+import { SwarmStage } from "./swarm-stage.ts";
+
+const step = (id: string, more: Record<string, unknown> = {}) => ({
+  id,
+  agent: "worker",
+  task: "work",
+  ...more,
+});
+const failed = (retryable: boolean) => ({
+  status: "failed" as const,
+  error: { name: "Error", message: "crashed", retryable },
+});
+
+describe("one daemon", () => {
+  it("runs a graph to its end and removes the run's task", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const { agent } = await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    expect(stage.inHand("worker")).toEqual(["a#1"]);
+    await stage.answer("worker");
+    expect(stage.inHand("worker")).toEqual(["b#1"]);
+    await stage.answer("worker");
+    expect((await stage.fold()).status).toBe("done");
+    expect(agent.runs).toEqual([]);
+    expect(await stage.bus.runs.push("r1")).toBe("queued");
+  });
+
+  it("never has more out than maxParallel, and gives out the longest remaining path first", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    const steps = [
+      step("leaf"),
+      step("head"),
+      step("tail", { dependsOn: ["head"] }),
+      step("urgent", { priority: 9 }),
+    ];
+    await stage.submit({ maxParallel: 2, steps });
+    expect(stage.inHand("worker")).toEqual(["urgent#1", "head#1"]);
+    await stage.answer("worker");
+    expect(stage.inHand("worker")).toEqual(["head#1", "leaf#1"]);
+  });
+
+  it("gives a failed step out again after its back-off, not before", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { retry: { initial: "10s", jitter: 0 } })] });
+    await stage.answer("worker", failed(true));
+    await stage.clock.advance(9_000);
+    expect(stage.inHand("worker")).toEqual([]);
+    await stage.clock.advance(1_500);
+    expect(stage.inHand("worker")).toEqual(["a#2"]);
+  });
+
+  it("a step whose role is absent times out, and the run says so", async () => {
+    const stage = new SwarmStage();
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { timeout: "30s" })] });
+    await stage.clock.advance(29_000);
+    expect((await stage.fold()).status).toBe("running");
+    await stage.clock.advance(2_000);
+    const fold = await stage.fold();
+    expect(fold).toMatchObject({ status: "failed", error: { code: "E_TIMEOUT", step: "a" } });
+    expect(fold.step("a").context.outcome).toBe("timed-out");
+  });
+
+  it("the run's own time-out ends it, whatever its steps do", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ timeout: "1m", steps: [step("a")] });
+    await stage.clock.advance(61_000 + HOLD_LIMITS.cancelWaitMs);
+    expect(await stage.fold()).toMatchObject({ status: "failed", error: { code: "E_RUN_TIMEOUT" } });
+  });
+
+  it("a task that vanished without a result is given out again as a new dispatch", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a")] });
+    stage.taken.get("worker")?.pop()?.ack();
+    await stage.clock.advance(2 * HOLD_LIMITS.watchdogMs + 1_000);
+    expect(stage.inHand("worker")).toEqual(["a#2"]);
+    expect((await stage.fold()).step("a").context).toMatchObject({ n: 2, attempt: 1 });
+  });
+
+  it("a cancelled run takes back what is queued", async () => {
+    const stage = new SwarmStage();
+    await stage.bus.tasks.ensureRole({ role: "worker" });
+    await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    expect((await stage.bus.tasks.roles())[0]?.queued).toBe(1);
+    await stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb: "cancel", by: "ada" } });
+    await stage.clock.advance(HOLD_LIMITS.cancelWaitMs);
+    expect((await stage.fold()).status).toBe("cancelled");
+    expect((await stage.bus.tasks.roles())[0]?.queued).toBe(0);
+  });
+
+  it("a paused run gives nothing out until it is resumed", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    const control = (verb: "pause" | "resume") =>
+      stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb, by: "ada" } });
+    await control("pause");
+    await stage.answer("worker");
+    expect(stage.inHand("worker")).toEqual([]);
+    await control("resume");
+    await stage.clock.advance(0);
+    expect(stage.inHand("worker")).toEqual(["b#1"]);
+  });
+
+  it("a person's retry of a failed run is heard although nobody held it any more", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    await stage.answer("worker", failed(false));
+    expect((await stage.fold()).status).toBe("failed");
+    await stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb: "retry", by: "ada" } });
+    await stage.clock.advance(1_000);
+    await stage.answer("worker");
+    await stage.answer("worker");
+    expect((await stage.fold()).status).toBe("done");
+  });
+
+  it("an invalid submission ends failed, with its first code", async () => {
+    const stage = new SwarmStage();
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { dependsOn: ["nowhere"] })] });
+    expect(await stage.fold()).toMatchObject({ status: "failed", error: { code: "E_UNKNOWN_DEPENDENCY" } });
+  });
+
+  it("inputs that can never be sent fail their step instead of blocking the run", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const { bus } = await stage.daemon();
+    bus.artifacts.put = () => Promise.reject(Object.assign(new Error("no room"), { name: "FullError" }));
+    await stage.submit({
+      steps: [step("a", { inputs: { text: "x".repeat(400_000) }, retry: { maxAttempts: 1 } })],
+    });
+    const fold = await stage.fold();
+    expect(fold.status).toBe("failed");
+    expect(fold.error?.message).toContain("no room");
+  });
+});
+
+describe("what watchers are told", () => {
+  it("every environment change with its revision and writer, and every hand-over with its reason", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.serve("expert");
+    await stage.daemon();
+    const changes: EnvChangeMessage[] = [];
+    const hops: HandoffHopMessage[] = [];
+    stage.bus.live.onEnv(undefined, (change) => changes.push(change));
+    stage.bus.live.onHandoff(undefined, (hop) => hops.push(hop));
+    await stage.submit({ steps: [step("a", { outputs: ["x"] }), step("b", { dependsOn: ["a"] })] });
+    await stage.answer("worker", { outputs: { x: 5 } });
+    const handoff = { role: "expert", task: "look", inputs: {}, reason: "too hard" };
+    await stage.answer("worker", { status: "handoff", handoff });
+    const fold = await stage.fold();
+    const revision = fold.environment.entry("x")?.revision;
+    expect(changes).toMatchObject([
+      { key: "x", value: 5, revision, writer: { step: "a", agent: "worker-1" } },
+    ]);
+    expect(hops).toMatchObject([
+      {
+        kind: "flow",
+        step: "b",
+        from: [{ step: "a", role: "worker" }],
+        to: { role: "worker" },
+        reason: "a done",
+      },
+      {
+        kind: "handoff",
+        step: "b",
+        from: [{ step: "b", role: "worker" }],
+        to: { role: "expert" },
+        reason: "too hard",
+      },
+    ]);
+  });
+
+  it("an agent's question is answered by the holder, and from the log where nobody holds the run", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { outputs: ["x"] })] });
+    const ref = { run: "r1", step: "a", n: 1, role: "worker" };
+    expect(await stage.bus.live.ask(ref, { q: "open" }, 1_000)).toEqual({ open: true });
+    await stage.answer("worker", { outputs: { x: 1 } });
+    const late = stage.bus.live.ask(ref, { q: "open" }, 1_000);
+    await stage.clock.advance(500);
+    expect(await late).toEqual({ open: false });
+  });
+});
+
+describe("two daemons", () => {
+  it("when one dies its run goes on at the other, and the task that is out is not given out twice", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const first = await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    await stage.clock.advance(200);
+    expect(first.agent.runs).toEqual(["r1"]);
+    const second = await stage.daemon();
+    await first.bus.close();
+    await stage.clock.advance(15_000);
+    expect(second.agent.runs).toEqual(["r1"]);
+    expect(await stage.fold()).toMatchObject({ epoch: 2, holder: "daemon-2" });
+    expect(stage.inHand("worker")).toEqual(["a#1"]);
+    await stage.answer("worker", { step: "a" });
+    await stage.answer("worker", { step: "b" });
+    const fold = await stage.fold();
+    expect(fold.status).toBe("done");
+    expect(fold.step("a").context.n).toBe(1);
+  });
+
+  it("a daemon that is stopped hands its runs over at once", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const first = await stage.daemon();
+    await stage.submit({ steps: [step("a")] });
+    const second = await stage.daemon();
+    await first.agent.stop();
+    await stage.clock.advance(100);
+    expect(second.agent.runs).toEqual(["r1"]);
+  });
+
+  it("a holder that was replaced stops acting and lets go", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const first = await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    const { lastDecisionSeq } = await stage.fold();
+    const body = { v: 1, id: "x", epoch: 2, at: 0, type: "claim", holder: "other" } as const;
+    await stage.bus.log.append("r1", { kind: "decision", body }, { expectLast: lastDecisionSeq });
+    await stage.clock.advance(0);
+    expect(first.agent.runs).toEqual([]);
+    await stage.answer("worker");
+    expect(stage.inHand("worker")).toEqual([]);
+  });
+});

@@ -1,0 +1,91 @@
+/**
+ * A swarm on the memory bus under a clock that moves only when told: daemons that can die, and roles whose
+ * tasks the test takes and answers by hand.
+ */
+import { pino } from "pino";
+import { OrchestratorAgent } from "../../src/actors/orchestrator-agent.ts";
+import type { RunPlanning } from "../../src/actors/run-planning.ts";
+import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
+import type { Bus, TaskDelivery } from "../../src/bus/bus.ts";
+import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
+import type { ResultMessage } from "../../src/bus/messages.ts";
+import { RunFold } from "../../src/fold/run-fold.ts";
+import { VirtualClock } from "../bus/virtual-clock.ts";
+
+const log = pino({ level: "silent" });
+
+export class SwarmStage {
+  readonly clock = new VirtualClock();
+  readonly broker = createMemoryBroker({ clock: this.clock, runAckWaitMs: 10_000 });
+  /** The test's own connection. */
+  readonly bus: Bus = this.broker.connect();
+  readonly daemons: { agent: OrchestratorAgent; bus: Bus }[] = [];
+  /** Tasks in hand, by role, in order of delivery. */
+  readonly taken = new Map<string, TaskDelivery[]>();
+  #ids = 0;
+
+  async daemon(planning?: (bus: Bus) => RunPlanning): Promise<{ agent: OrchestratorAgent; bus: Bus }> {
+    const bus = this.broker.connect();
+    const agent = new OrchestratorAgent({
+      bus,
+      clock: this.clock,
+      log,
+      planning: planning?.(bus) ?? new SwarmPlanning(bus, log),
+      id: `daemon-${this.daemons.length + 1}`,
+      newId: () => `id-${++this.#ids}`,
+    });
+    await bus.runs.serveArrivals();
+    agent.start();
+    const daemon = { agent, bus };
+    this.daemons.push(daemon);
+    return daemon;
+  }
+
+  /** Serves a role; tasks wait in `taken`, kept in progress, for the test's answer. */
+  async serve(role: string, slots = 100): Promise<void> {
+    await this.bus.tasks.ensureRole({ role, ackWaitMs: 5_000 });
+    const taken: TaskDelivery[] = [];
+    this.taken.set(role, taken);
+    this.bus.tasks.pull(role, { slots: () => slots - taken.length, onDelivery: (one) => taken.push(one) });
+    const keep = () => {
+      for (const delivery of taken) delivery.working();
+      this.clock.setTimeout(keep, 1_000);
+    };
+    keep();
+  }
+
+  async submit(workflow: unknown, run = "r1"): Promise<void> {
+    const body = { v: 1 as const, workflow, inputs: {} };
+    await this.bus.log.append(run, { kind: "submit", body }, { expectLast: 0 });
+    await this.clock.advance(0);
+  }
+
+  /** Reports the first task in hand that fits, then acks it. */
+  async answer(role: string, result: Partial<ResultMessage> = {}): Promise<TaskDelivery> {
+    const taken = this.taken.get(role) ?? [];
+    const at = taken.findIndex(({ task }) => result.step === undefined || task.step === result.step);
+    const [delivery] = taken.splice(at, 1);
+    if (!delivery || at < 0) throw new Error(`no task of ${role} is in hand`);
+    await this.report(delivery, role, result);
+    delivery.ack();
+    await this.clock.advance(0);
+    return delivery;
+  }
+
+  async report(delivery: TaskDelivery, role: string, result: Partial<ResultMessage> = {}): Promise<void> {
+    const { run, step, n } = delivery.task;
+    const body: ResultMessage = { v: 1, run, step, n, agent: `${role}-1`, status: "done", ...result };
+    await this.bus.log.append(run, { kind: "result", role, body });
+    await this.clock.advance(0);
+  }
+
+  async fold(run = "r1"): Promise<RunFold> {
+    const fold = new RunFold(run);
+    for await (const record of this.bus.log.read(run)) fold.apply(record);
+    return fold;
+  }
+
+  inHand(role: string): string[] {
+    return (this.taken.get(role) ?? []).map(({ task }) => `${task.step}#${task.n}`);
+  }
+}
