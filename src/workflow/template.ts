@@ -139,5 +139,8 @@ function resolveText(text: string, scope: ExpressionScope): unknown {
 
 function asText(value: unknown): string {
   if (typeof value === "string") return value;
-  return value === null || value === undefined ? "" : JSON.stringify(value);
+  if (value === null || value === undefined) return "";
+  // A result in MessagePack may hold 64-bit integers, which JSON has no notation for but as numbers.
+  if (typeof value === "bigint") return value.toString();
+  return JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? Number(inner) : inner));
 }

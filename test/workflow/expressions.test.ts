@@ -293,6 +293,10 @@ describe("templates", () => {
     });
   });
 
+  it("64-bit integers, which MessagePack can carry, go into a text too", () => {
+    expect(resolveTemplate("${env.a}, ${env.b}", scope({ a: 12n, b: { c: 3n } }))).toBe('12, {"c":3}');
+  });
+
   it("an expression that is never closed is an error with both ways out", () => {
     expect(failureOf(() => splitTemplate("a ${env.n")).remedy).toContain("$${");
     expect(failureOf(() => splitTemplate("${'}")).message).toContain("not closed");
