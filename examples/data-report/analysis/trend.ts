@@ -46,7 +46,7 @@ export interface Trend {
 const MAX_MEASURES = 3;
 const MAX_SERIES = 8;
 /** Rows that a period needs for a median. */
-const MIN_ROWS = 3;
+const MIN_ROWS = 5;
 const MAX_P = 0.01;
 const YEAR_MS = 365.25 * 86_400_000;
 
@@ -289,11 +289,17 @@ function tellLine(line: readonly TrendPoint[], index: number, measure: string, n
   const ends = agrees
     ? `, from ${rough(early)} in the first ${edge === 1 ? trend.period : `${edge} ${trend.period}s`} to ${rough(late)} in the last`
     : "";
-  const change = early > 0 && agrees && Math.abs(late - early) / early < 20 ? ` (${late > early ? "+" : "−"}${percent(Math.abs(late - early) / early)})` : "";
+  const change = early > 0 && agrees ? changeText(late / early) : "";
   return (
     `The ${EVERY[trend.period]} median of ${who} ${way} ${span}${ends}${change}: about ${figure(Math.abs(test.slope))} per ${trend.period} ` +
     `(Theil–Sen slope over ${count(values.length, trend.period)}; Mann–Kendall test allowing for autocorrelation, ${pValue(test.p)}).`
   );
+}
+
+/** 1.12 → (+12%); 15.6 → (16 times as much). */
+function changeText(ratio: number): string {
+  if (ratio > 2.5) return ` (${figure(ratio < 10 ? Math.round(ratio * 10) / 10 : Math.round(ratio))} times as much)`;
+  return ratio >= 1 ? ` (+${percent(ratio - 1)})` : ` (−${percent(1 - ratio)})`;
 }
 
 function mean(values: readonly (number | null)[]): number {

@@ -306,7 +306,7 @@ function trendCharts(trend: Trend): Draft[] {
     if (points.length < 5) continue;
     const seriesTotal = new Set(trend.points.map((p) => p.series)).size;
     const only = several && seriesTotal > names.length ? ` ${names.length} of ${seriesTotal} series are drawn: ${listed(names.map((n) => short(n, 20)), 8)}.` : "";
-    const tooFew = several ? "" : ` A ${trend.period} with fewer than three values is left out.`;
+    const tooFew = several ? "" : ` A ${trend.period} with fewer than five values is left out.`;
     drafts.push({
       section: "trend",
       title: `${short(measure, 40)} over time`,
@@ -419,7 +419,7 @@ function modelCharts(model: Model): Draft[] {
         mark: { type: "bar", color: ACCENT, height: 13 },
         encoding: {
           y: { field: "name", type: "nominal", sort: null, axis: { title: null, domain: false, ticks: false } },
-          x: { field: "v", type: "quantitative", axis: numberAxis(model.kind === "number" ? "Growth of the mean absolute error" : "Growth of the error rate", model.kind === "number" ? {} : { format: ".1%", labelExpr: undefined }) },
+          x: { field: "v", type: "quantitative", axis: model.kind === "number" ? numberAxis("Growth of the mean absolute error") : { title: "Growth of the error rate", format: ".1~%", tickCount: 5 } },
         },
       },
     });

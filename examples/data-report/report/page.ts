@@ -38,7 +38,7 @@ export function reportPage(parts: ReportParts): string {
 <main>
 <header>
 <h1>Report on ${parts.name}</h1>
-<p class="goal">${parts.goal ? html`Asked for: ${parts.goal}<br>` : ""}${dateText(parts.madeAt)}, from <code>${parts.source}</code></p>
+<p class="goal">${parts.goal ? html`Asked for: ${parts.goal}<br>` : ""}${dateText(parts.madeAt)}</p>
 <div class="facts">
 <div><b>${loaded.rows.toLocaleString("en-US")}</b><span>${loaded.rows === 1 ? "row" : "rows"}</span></div>
 <div><b>${loaded.columns.length.toLocaleString("en-US")}</b><span>${loaded.columns.length === 1 ? "column" : "columns"}</span></div>
@@ -51,7 +51,7 @@ export function reportPage(parts: ReportParts): string {
 <h2>In short</h2>
 <ul>${summarise(parts).map((sentence) => html`<li>${sentence}</li>`)}</ul>
 </section>
-<nav aria-label="Sections">${shown.map(({ id, title }) => html`<a href="#${id}">${title.split(",")[0]}</a>`)}</nav>
+<nav aria-label="Sections">${shown.map(({ id, title }) => html`<a href="#${id}">${title.split(",")[0]}</a> `)}</nav>
 ${shown.map(({ id, title, body }) => html`<section id="${id}">
 <h2>${title}</h2>
 ${body}

@@ -75,17 +75,59 @@ export function qualitySection(parts: ReportParts): Html {
     if (own.length === 0) return html`<span class="kept">${leftWhy(problem)}</span>`;
     return own.map((action) => html`<span class="${action.changed > 0 ? "did" : "kept"}">${action.did}</span> `);
   };
-  const row = (problem: Problem) => html`<tr><td>${problem.sentence}</td><td>${done(problem)}</td></tr>`;
-  const table = (list: readonly Problem[]) => html`<div class="scroll"><table>
-<thead><tr><th>What was found</th><th>What was done</th></tr></thead><tbody>${list.map(row)}</tbody></table></div>`;
+  const line = (found: Html | string, treated: Html | string | Html[]) => html`<tr><td>${found}</td><td>${treated}</td></tr>`;
+  const grouped = groupedLines(parts, line);
+  const single = problems.filter((problem) => !grouped.has(problem.kind));
+  const lines = [...grouped.values(), ...single.map((problem) => line(problem.sentence, done(problem)))];
+  const table = (body: readonly Html[]) => html`<div class="scroll"><table>
+<thead><tr><th>What was found</th><th>What was done</th></tr></thead><tbody>${body}</tbody></table></div>`;
   const more = cleaning?.actions.filter(
     (action) => !problems.some((problem) => problem.kind === action.problem && problem.column === action.column),
   );
-  const rest = problems.slice(SHOWN);
-  return html`${table(problems.slice(0, SHOWN))}
+  const rest = lines.slice(SHOWN);
+  return html`${table(lines.slice(0, SHOWN))}
 ${rest.length > 0 ? html`<details><summary>${count(rest.length, "more problem")}</summary>${table(rest)}</details>` : ""}
 ${more && more.length > 0 ? html`<p>Found while cleaning: ${more.map((action) => html`${action.did} `)}</p>` : ""}
 ${figures(chartsOf(parts, "quality"))}`;
+}
+
+/** One line for a kind of problem that many columns share, where what was done is the same for all. */
+function groupedLines(parts: ReportParts, line: (found: string, treated: Html) => Html): Map<Problem["kind"], Html> {
+  const { loaded, cleaning } = parts;
+  const groups: { kind: Problem["kind"]; found: (columns: string) => string; detail: (problem: Problem) => string; treated: string }[] = [
+    {
+      kind: "missing",
+      found: (columns) => `Values are missing in ${columns}.`,
+      detail: (problem) => percent(problem.count / loaded.rows),
+      treated: `${cleaning ? "Left missing" : "Found, not treated"}: every figure counts the rows that have a value.${parts.model ? " The model fills gaps in numbers with the median of its training rows, and takes a missing category as a level of its own." : ""}`,
+    },
+    {
+      kind: "far-out",
+      found: (columns) => `Some values lie further than three interquartile ranges from the middle half, in ${columns}.`,
+      detail: (problem) => problem.count.toLocaleString("en-US"),
+      treated: "Left as they are: far from the rest is not the same as wrong. Medians are used where such values would mislead.",
+    },
+    {
+      kind: "constant-column",
+      found: (columns) => `One value only: ${columns}.`,
+      detail: () => "",
+      treated: "Left as they are; they can explain nothing.",
+    },
+    {
+      kind: "empty-column",
+      found: (columns) => `No value in any row: ${columns}.`,
+      detail: () => "",
+      treated: cleaning ? "Left out." : "Found, not treated.",
+    },
+  ];
+  const lines = new Map<Problem["kind"], Html>();
+  for (const { kind, found, detail, treated } of groups) {
+    const own = loaded.problems.filter((problem) => problem.kind === kind).sort((a, b) => b.count - a.count);
+    if (own.length < 3) continue;
+    const columns = own.map((problem) => `${short(problem.column ?? "", 40)}${detail(problem) ? ` (${detail(problem)})` : ""}`);
+    lines.set(kind, line(found(`${count(own.length, "column")}: ${listed(columns, 30)}`), html`<span class="kept">${treated}</span>`));
+  }
+  return lines;
 }
 
 function leftWhy(problem: Problem): string {
@@ -169,7 +211,7 @@ export function madeSection(parts: ReportParts, traceMark: Html): Html {
   const rows = parts.steps.map(
     (step) => html`<tr><td class="name">${step.step}</td><td>${step.role}.${step.task}</td><td class="n">${(step.durationMs / 1000).toFixed(2)} s</td><td class="n">${step.sql.length}</td><td>${step.summary[0] ?? ""}</td></tr>`,
   );
-  return html`<p>A planner chose the steps from the goal and from facts about the data; agents in processes of their own carried them out.</p>
+  return html`<p>The data was read from <code>${parts.source}</code>. A planner chose the steps from the goal and from facts about the data; agents in processes of their own carried them out.</p>
 <div class="scroll"><table><thead><tr><th>Step</th><th>Agent and task</th><th class="n">Took</th><th class="n">Queries</th><th>Result</th></tr></thead><tbody>${rows}</tbody></table></div>
 ${traceMark}
 <h3>Queries</h3>

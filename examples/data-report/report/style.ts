@@ -28,13 +28,13 @@ a{color:var(--accent)}
 .summary li{margin:.35em 0}
 nav{font-size:.9rem;color:var(--muted);margin:1em 0}
 nav a{margin-right:1.1em;text-decoration:none;white-space:nowrap}
-.scroll{overflow-x:auto;margin:1em 0;-webkit-overflow-scrolling:touch}
+.scroll{max-width:100%;overflow-x:auto;margin:1em 0;-webkit-overflow-scrolling:touch}
 table{border-collapse:collapse;width:100%;font-size:.875rem;line-height:1.45}
 th{text-align:left;font-weight:600;color:var(--muted);font-size:.8rem;border-bottom:1.5px solid var(--line);padding:6px 12px 6px 0;vertical-align:bottom}
 td{border-bottom:1px solid var(--line);padding:7px 12px 7px 0;vertical-align:top;overflow-wrap:break-word}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.name{font-weight:550;max-width:220px;overflow-wrap:anywhere}
-td.wide{min-width:210px;overflow-wrap:anywhere;color:var(--muted)}
+td.name{font-weight:550;min-width:92px;max-width:240px;overflow-wrap:break-word}
+td.wide{min-width:230px;overflow-wrap:anywhere;color:var(--muted)}
 .kind{display:inline-block;font-size:.75rem;border:1px solid var(--line);border-radius:99px;padding:0 8px;color:var(--muted);white-space:nowrap}
 .bar{display:inline-block;width:44px;height:6px;border-radius:3px;background:var(--line);margin-left:7px;vertical-align:middle;overflow:hidden}
 .bar i{display:block;height:100%;background:var(--accent)}

@@ -25,11 +25,12 @@ export function summarise(parts: ReportParts): string[] {
     );
   }
   if (cleaning) {
-    const changes = cleaning.actions.filter((action) => action.changed > 0);
+    const changes = cleaning.actions.filter((action) => action.changed > 0).map((action) => action.did);
+    const more = changes.length > 2 ? ` ${count(changes.length - 2, "more change")} ${changes.length === 3 ? "is" : "are"} listed under quality.` : "";
     sentences.push(
       changes.length === 0
         ? "Cleaning changed nothing: missing values were left missing."
-        : `Cleaning made ${count(changes.length, "change")}${cleaning.rowsAfter < cleaning.rowsBefore ? ` and removed ${count(cleaning.rowsBefore - cleaning.rowsAfter, "repeated row")}` : ""}; ${count(cleaning.rowsAfter, "row")} were analysed.`,
+        : `${changes.slice(0, 2).join(" ")}${more}`,
     );
   }
   const relation = findings?.findings.find((finding) => finding.kind === "correlation");

@@ -29,7 +29,10 @@ export interface Cleaning {
 
 const TOKENS = MISSING_TOKENS.filter((token) => token !== "none").map(literal).join(", ");
 
-/** Makes the view `cleaned` from the view `dataset`. */
+/** Dates are taken for mistakes only while they are few. */
+const MAX_MISTAKEN_DATES = 0.02;
+
+/** Makes the table `cleaned` from the view `dataset`. */
 export async function cleanTable(db: Database, profile: Profile): Promise<Cleaning> {
   const problems = profile.problems.filter((problem) => problem.treatable);
   const actions: CleaningAction[] = [];
@@ -111,15 +114,36 @@ async function emptyMistakenDates(db: Database, profile: Profile, actions: Clean
     );
     const future = num(row.future);
     const known = profile.problems.some((p) => p.kind === "future-dates" && p.column === name && p.treatable);
-    if (future === 0 || !(known || future <= num(row.filled) * 0.02)) continue;
-    await db.query(`Empty dates of ${name} in the future`, `UPDATE cleaned SET ${c} = NULL WHERE CAST(${c} AS DATE) > current_date`);
+    if (future === 0 || !(known || future <= num(row.filled) * MAX_MISTAKEN_DATES)) continue;
+    const until = await lastPlausibleYear(db, c, num(row.filled));
+    const mistaken = `CAST(${c} AS DATE) > current_date${until === undefined ? "" : ` OR year(${c}) > ${until}`}`;
+    const [all] = await db.rows(`SELECT count(*) AS n FROM cleaned WHERE ${mistaken}`);
+    const apart = num(all?.n) - future;
+    await db.query(`Empty mistaken dates of ${name}`, `UPDATE cleaned SET ${c} = NULL WHERE ${mistaken}`);
+    const more = apart > 0 ? `; so ${apart === 1 ? "was" : "were"} ${apart} more after ${until}, which stand${apart === 1 ? "s" : ""} apart with them (a wrong century?)` : "";
     actions.push({
       problem: "future-dates",
       column: name,
-      did: `${count(future, "date")} of "${name}" in the future ${future === 1 ? "was" : "were"} taken for a mistake and made missing.`,
-      changed: future,
+      did: `${count(future, "date")} of "${name}" in the future ${future === 1 ? "was" : "were"} taken for ${future === 1 ? "a mistake" : "mistakes"} and made missing${more}.`,
+      changed: future + apart,
     });
   }
+}
+
+/**
+ * Mistaken years are rarely all in the future: where some are, the years beyond the first empty one after
+ * the last busy year are as doubtful.
+ * @returns the last year before that gap, if what lies beyond it is little
+ */
+async function lastPlausibleYear(db: Database, c: string, filled: number): Promise<number | undefined> {
+  const rows = await db.rows(`SELECT year(${c}) AS y, count(*) AS n FROM cleaned WHERE ${c} IS NOT NULL GROUP BY ALL ORDER BY y`);
+  const years = new Map(rows.map((row) => [num(row.y), num(row.n)]));
+  let until = [...years].findLast(([, n]) => n >= filled * 0.005)?.[0];
+  if (until === undefined) return undefined;
+  while (years.has(until + 1)) until += 1;
+  const last = until;
+  const beyond = [...years].filter(([year]) => year > last).reduce((sum, [, n]) => sum + n, 0);
+  return beyond <= filled * MAX_MISTAKEN_DATES ? until : undefined;
 }
 
 async function filledCells(db: Database, relation: string, columns: readonly ColumnProfile[]): Promise<number[]> {
