@@ -177,15 +177,21 @@ class AgentHost implements RunningAgent, DispatchHost {
     };
     const presence = await bus.presence.announce(card, () => this.stats());
     this.#withdraw = () => presence.withdraw();
+    this.#joining.begin();
+    // A daemon that is there makes the queues first; without one, queues that exist are served all the same.
+    void this.#joining.tried.then(() => this.#pull());
+  }
+
+  #pull(): void {
+    if (!takesWork(this.state()) && this.state() !== "disconnected") return;
     for (const [role, agent] of this.#agents) {
-      const puller = bus.tasks.pull(role, {
+      const puller = this.bus.tasks.pull(role, {
         slots: () => this.#slots(),
         onDelivery: (delivery) => this.#onDelivery(agent, delivery),
         onUnreadable: (problem) => this.log.error(problem, "a task could not be read and was set aside"),
       });
       this.#pullers.push(puller);
     }
-    this.#joining.begin();
   }
 
   state(): AgentState {

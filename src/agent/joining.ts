@@ -25,14 +25,20 @@ export interface JoiningOptions {
 export class Joining {
   /** Resolves at the first answer. */
   readonly joined: Promise<void>;
+  /** Resolves after the first announcement, answered or not. */
+  readonly tried: Promise<void>;
   readonly #options: JoiningOptions;
   #resolveJoined: () => void = () => undefined;
+  #resolveTried: () => void = () => undefined;
   #current: AbortController | undefined;
 
   constructor(options: JoiningOptions) {
     this.#options = options;
     this.joined = new Promise((resolve) => {
       this.#resolveJoined = resolve;
+    });
+    this.tried = new Promise((resolve) => {
+      this.#resolveTried = resolve;
     });
   }
 
@@ -57,9 +63,11 @@ export class Joining {
       if (signal.aborted) return;
       if (reply?.ok) {
         this.#options.onJoined(reply.roles);
+        this.#resolveTried();
         this.#resolveJoined();
         return;
       }
+      this.#resolveTried();
       if (reply !== undefined) log.error({ error: reply.error }, "the daemon refused this agent");
       else if (!said) log.info("no daemon answers yet; announcing again until one does");
       said = true;

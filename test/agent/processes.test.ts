@@ -58,6 +58,8 @@ describe("a task that blocks its event loop for three ack-waits", () => {
     const ran = [...first.lines, ...second.lines].filter(({ event }) => event === "ran");
     expect(ran).toHaveLength(1);
     expect(asked).toBe(0);
+    for (const { child } of [first, second]) child.kill("SIGTERM");
+    await Promise.all([first.exit, second.exit]);
     expect(await bus.tasks.has({ run: RUN, step: "long", n: 1, role: "worker" })).toBe(false);
   });
 

@@ -8,6 +8,9 @@
  *
  * A request ends when its batch is full, when the server says so (404, 408, 409), when the connection
  * breaks, when it is older than its expiry, or when neither message nor heartbeat came for two heartbeats.
+ *
+ * A request for a consumer that does not exist is answered by nobody, not even with "no responders". So
+ * the first request of a connection is a short one, repeated until the server has shown that it hears.
  */
 import type { Msg, Subscription } from "nats";
 import type { Puller } from "../bus.ts";
@@ -24,6 +27,9 @@ export interface PullTarget {
 
 const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 5_000;
+/** Expiry of requests until the server has answered one. */
+const PROBE_MS = 1_000;
+const PROBE_SLACK_MS = 250;
 const SILENCE_MS = 2 * HEARTBEAT_MS + 500;
 /** Requests open at once; slots that become free beyond it wait until one ends. The server has a bound, too. */
 const MAX_OPEN_REQUESTS = 16;
@@ -57,6 +63,8 @@ class NatsPuller implements Puller {
   #retryMs = RETRY_MIN_MS;
   #retry: unknown;
   #lastSign = 0;
+  /** Whether the server has answered on this connection. */
+  #heard = false;
   #silence: unknown;
   readonly #forget: (() => void)[];
 
@@ -74,6 +82,7 @@ class NatsPuller implements Puller {
       link.onReconnect(() => {
         // The server has forgotten the requests of the old connection.
         this.#dropAll();
+        this.#heard = false;
         this.#retryNow();
       }),
       link.onClose(() => this.stop()),
@@ -114,18 +123,20 @@ class NatsPuller implements Puller {
     const batch = this.#target.slots() - this.#requested;
     if (batch <= 0) return;
     const token = (this.#nextToken++).toString(36);
-    const expiry = this.#link.clock.setTimeout(() => {
-      this.#end(token);
-      this.wake();
-    }, EXPIRES_MS + 2_000);
+    const expiry = this.#link.clock.setTimeout(
+      () => {
+        this.#end(token);
+        this.wake();
+      },
+      this.#heard ? EXPIRES_MS + 2_000 : PROBE_MS + PROBE_SLACK_MS,
+    );
     this.#requests.set(token, { remaining: batch, expiry });
     this.#requested += batch;
     this.#watchSilence();
-    this.#link.send(
-      this.#api,
-      JSON.stringify({ batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }),
-      this.#inbox + token,
-    );
+    const terms = this.#heard
+      ? { batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }
+      : { batch, expires: nanos(PROBE_MS) };
+    this.#link.send(this.#api, JSON.stringify(terms), this.#inbox + token);
   }
 
   #arrive(message: Msg): void {
@@ -133,9 +144,11 @@ class NatsPuller implements Puller {
     const pulled = readReceipt(message);
     if (pulled === undefined) {
       const code = message.headers?.code ?? 0;
+      if (code !== NO_RESPONDERS) this.#heard = true;
       if (code !== 0 && code !== IDLE_HEARTBEAT) this.#ended(message, code);
       return;
     }
+    this.#heard = true;
     this.#retryMs = RETRY_MIN_MS;
     if (this.#stopped !== undefined) {
       this.#link.send(pulled.receipt, nak(1));

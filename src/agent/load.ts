@@ -1,0 +1,94 @@
+/**
+ * Agent files: modules, in JavaScript or TypeScript, whose default export is an agent or a list of them.
+ *
+ * Owns finding, importing and checking. A file is code of its author and may do anything while it loads; what
+ * it throws is told as the file's fault.
+ */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { DataHammerError, InvalidInputError, NotFoundError } from "../workflow/errors.ts";
+import type { AgentDefinition } from "./define.ts";
+import { checkAgentDefinition, isAgentDefinition } from "./define-agent.ts";
+
+const TYPESCRIPT = /\.[cm]?tsx?$/;
+
+/**
+ * Imports agent files in the given order.
+ * @throws NotFoundError `E_AGENT_FILE_NOT_FOUND`
+ * @throws InvalidInputError `E_AGENT_FILE` for one that throws while loading or exports no agent
+ */
+export async function loadAgentFiles(files: readonly string[]): Promise<AgentDefinition[]> {
+  const agents: AgentDefinition[] = [];
+  for (const file of files) agents.push(...(await loadAgentFile(resolve(file))));
+  return agents;
+}
+
+async function loadAgentFile(path: string): Promise<AgentDefinition[]> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) {
+    throw new NotFoundError("E_AGENT_FILE_NOT_FOUND", `there is no agent file ${path}`, {
+      remedy: "Check the path.",
+      data: { path },
+    });
+  }
+  if (!found.isFile()) throw invalid(path, "it is no file", "Name the module that exports the agent.");
+  const exported = (await importFile(path)) as { default?: unknown };
+  // A CommonJS module that was compiled from ESM has its default export one level deeper.
+  const nested = (exported.default as { default?: unknown } | null | undefined)?.default;
+  const value = isAgentDefinition(exported.default) || nested === undefined ? exported.default : nested;
+  const agents: unknown[] = Array.isArray(value) ? value : [value];
+  if (agents.length === 0) throw invalid(path, "its default export is an empty list", EXPORT_HINT);
+  return agents.map((agent) => {
+    if (!isAgentDefinition(agent)) {
+      const what = agent === undefined ? "it has no default export" : "its default export is no agent";
+      throw invalid(path, what, EXPORT_HINT);
+    }
+    try {
+      checkAgentDefinition(agent);
+    } catch (cause) {
+      if (!(cause instanceof DataHammerError)) throw cause;
+      throw new InvalidInputError(cause.code, `${path}: ${cause.message}`, {
+        data: { path },
+        cause,
+        ...(cause.remedy === undefined ? {} : { remedy: cause.remedy }),
+      });
+    }
+    return agent;
+  });
+}
+
+const EXPORT_HINT = "Write `export default defineAgent({ role, tasks })`, or a list of them.";
+
+async function importFile(path: string): Promise<unknown> {
+  // Node before 22.18 cannot import TypeScript by itself.
+  if (TYPESCRIPT.test(path)) (await import("tsx/esm/api")).register();
+  try {
+    return await import(pathToFileURL(path).href);
+  } catch (cause) {
+    const thrown = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+    const missing = (cause as NodeJS.ErrnoException | null)?.code === "ERR_MODULE_NOT_FOUND";
+    const place = cause instanceof Error ? placeIn(cause, path) : undefined;
+    throw invalid(
+      path,
+      `it throws while loading${place === undefined ? "" : ` (line ${place})`}: ${thrown}`,
+      missing ? "Install what it imports, or correct the path in the import." : "Correct the file.",
+      cause,
+    );
+  }
+}
+
+/** The line of the file that the error's stack names first. */
+function placeIn(error: Error, path: string): string | undefined {
+  const lines = (error.stack ?? "").split("\n");
+  const line = lines.find((candidate) => candidate.includes(path));
+  return line === undefined ? undefined : /:(\d+)(?::\d+)?\)?$/.exec(line)?.[1];
+}
+
+function invalid(path: string, what: string, remedy: string, cause?: unknown): InvalidInputError {
+  return new InvalidInputError("E_AGENT_FILE", `the agent file ${path} cannot be used: ${what}`, {
+    remedy,
+    data: { path },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
