@@ -24,7 +24,7 @@ import { components, longestWayToEnd, reverseEdges, shortestCycle } from "./topo
 export { GraphExecution } from "./execution.ts";
 
 /** The name of a workflow that does not give itself one. */
-export const DEFAULT_WORKFLOW_NAME = "workflow";
+const DEFAULT_WORKFLOW_NAME = "workflow";
 
 export interface GraphOptions {
   /** Keys in the environment before the run: reading them is fine although no step writes them. */
@@ -143,7 +143,7 @@ export function validateWorkflow(input: unknown, options: GraphOptions = {}): Va
 }
 
 /** The issues as one error: the first in full, and how many there are. */
-export function invalidWorkflow(issues: readonly WorkflowIssue[]): InvalidWorkflowError {
+function invalidWorkflow(issues: readonly WorkflowIssue[]): InvalidWorkflowError {
   const [first] = issues;
   const place = first?.step === undefined ? "" : ` in step "${first.step}"`;
   const rest = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";

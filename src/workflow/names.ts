@@ -10,7 +10,7 @@ const idMessage = "must match [A-Za-z0-9_-]{1,64}";
 export const idSchema = z.string().regex(ID_PATTERN, idMessage);
 export const stepRefSchema = z.string().regex(STEP_REF_PATTERN, "must be a step id, or <id>~<index>");
 /** A top-level environment key. Dots address inside values, so they are no part of a key. */
-export const envKeySchema = idSchema;
+export const envKeySchema = z.string().regex(ID_PATTERN, idMessage);
 
 const DURATION_PATTERN = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -11,7 +11,7 @@ import { findPlaces } from "./json-text.ts";
 /** Characters of a workflow file (L8). */
 export const WORKFLOW_TEXT_LIMIT = 64 * 1024 * 1024;
 /** How often aliases may multiply what they stand for, before a file is taken for an attack (L8). */
-export const YAML_ALIAS_LIMIT = 1_000;
+const YAML_ALIAS_LIMIT = 1_000;
 
 /** Later syntax errors are mostly echoes of the first ones. */
 const PARSE_ERRORS_SHOWN = 5;
