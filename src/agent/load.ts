@@ -61,8 +61,7 @@ async function loadAgentFile(path: string): Promise<AgentDefinition[]> {
 const EXPORT_HINT = "Write `export default defineAgent({ role, tasks })`, or a list of them.";
 
 async function importFile(path: string): Promise<unknown> {
-  // Node before 22.18 cannot import TypeScript by itself.
-  if (TYPESCRIPT.test(path)) (await import("tsx/esm/api")).register();
+  if (TYPESCRIPT.test(path)) await readTypeScript();
   try {
     return await import(pathToFileURL(path).href);
   } catch (cause) {
@@ -76,6 +75,16 @@ async function importFile(path: string): Promise<unknown> {
       cause,
     );
   }
+}
+
+/**
+ * Node before 22.18 cannot import TypeScript by itself. Both ways are needed: a file in a folder whose
+ * package.json does not say `"type": "module"` goes through `require`, whatever it is written in.
+ */
+async function readTypeScript(): Promise<void> {
+  const [commonJs, esm] = await Promise.all([import("tsx/cjs/api"), import("tsx/esm/api")]);
+  commonJs.register();
+  esm.register();
 }
 
 /** The line of the file that the error's stack names first. */

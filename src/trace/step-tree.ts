@@ -24,14 +24,19 @@ export const MAX_INDENT = 8;
 /** The lines of the tree, parents before children, siblings in document order. */
 export function stepTree(steps: Iterable<TreeStep>): TreeLine[] {
   const depths = new Map<string, number>();
+  const places = new Map<string, number>();
+  const isLater = (a: string, b: string): boolean => {
+    const deeper = (depths.get(a) ?? 0) - (depths.get(b) ?? 0);
+    return deeper > 0 || (deeper === 0 && (places.get(a) ?? 0) > (places.get(b) ?? 0));
+  };
   const children = new Map<string, string[]>();
   const roots: string[] = [];
   for (const step of inDependencyOrder([...steps])) {
     let parent: string | undefined;
     for (const dependency of step.dependsOn) {
-      if (parent === undefined || (depths.get(dependency) ?? 0) >= (depths.get(parent) ?? 0))
-        parent = dependency;
+      if (parent === undefined || isLater(dependency, parent)) parent = dependency;
     }
+    places.set(step.id, places.size);
     depths.set(step.id, parent === undefined ? 0 : (depths.get(parent) ?? 0) + 1);
     if (parent === undefined) roots.push(step.id);
     else {
