@@ -3,8 +3,8 @@
  * same request gives the same plan on every machine (L7).
  */
 export const DEFAULT_NODE_LIMIT = 20_000;
-/** Operators and facts looked at by heuristics; a few seconds of work on a small machine. */
-export const DEFAULT_WORK_LIMIT = 100_000_000;
+/** Operators and facts looked at by bounds and heuristics; some seconds of work on a small machine. */
+export const DEFAULT_WORK_LIMIT = 10_000_000;
 
 export class SearchBudget {
   readonly nodeLimit: number;

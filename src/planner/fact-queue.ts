@@ -3,10 +3,6 @@ export class FactQueue {
   readonly #facts: number[] = [];
   readonly #values: number[] = [];
 
-  get size(): number {
-    return this.#facts.length;
-  }
-
   push(fact: number, value: number): void {
     const facts = this.#facts;
     const values = this.#values;
@@ -24,17 +20,15 @@ export class FactQueue {
     values[at] = value;
   }
 
-  /** The entry of least value, or undefined when there is none. */
-  pop(): { fact: number; value: number } | undefined {
+  /** The fact of least value, or undefined when there is none. */
+  pop(): number | undefined {
     const facts = this.#facts;
-    const values = this.#values;
     const fact = facts[0];
     if (fact === undefined) return undefined;
-    const value = values[0] as number;
     const lastFact = facts.pop() as number;
-    const lastValue = values.pop() as number;
+    const lastValue = this.#values.pop() as number;
     if (facts.length > 0) this.#sink(lastFact, lastValue);
-    return { fact, value };
+    return fact;
   }
 
   #sink(fact: number, value: number): void {

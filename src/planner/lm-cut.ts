@@ -26,11 +26,10 @@ export interface LandmarkBound {
 export function lmCut(graph: Hypergraph, incidence: Incidence, budget: SearchBudget): LandmarkBound {
   const rest = Float64Array.from(graph.operators, (operator) => operator.cost);
   const cuts: number[][] = [];
-  const supports = new CheapestSupports(graph, incidence, rest);
+  const supports = new CheapestSupports(graph, incidence, rest, budget);
   let bound = 0;
   for (;;) {
-    budget.spendWork(graph.operators.length + graph.factCount);
-    const { value, goal } = supports.compute();
+    const { value, goal } = supports.dearestGoal();
     if (value === Number.POSITIVE_INFINITY) return { bound: value, cuts, rest };
     if (goal === -1 || value <= COST_EPSILON) return { bound, cuts, rest };
     const cut = supports.cut(goal);
@@ -40,6 +39,7 @@ export function lmCut(graph: Hypergraph, incidence: Incidence, budget: SearchBud
       const left = (rest[operator] as number) - least;
       rest[operator] = left <= COST_EPSILON ? 0 : left;
     }
+    supports.cheapen(cut);
     bound += least;
     cuts.push(cut);
   }
@@ -48,66 +48,106 @@ export function lmCut(graph: Hypergraph, incidence: Incidence, budget: SearchBud
 const ALWAYS = -1;
 const UNREACHED = -2;
 
-/** h_max under the remaining costs, with the dearest need of each operator as its only support. */
+/**
+ * h_max under the remaining costs, with the dearest need of each operator as its only support. Costs only
+ * ever fall, so after a cut only what became cheaper is computed again.
+ */
 class CheapestSupports {
   readonly #graph: Hypergraph;
   readonly #incidence: Incidence;
   readonly #rest: Float64Array;
+  readonly #budget: SearchBudget;
   readonly #value: Float64Array;
-  /** The need that became true last, `ALWAYS` without needs, `UNREACHED` when it cannot run. */
+  /** The dearest need, `ALWAYS` without needs, `UNREACHED` when it cannot run. */
   readonly #support: Int32Array;
-  readonly #open: Int32Array;
-  readonly #settled: Uint8Array;
   readonly #initial: readonly number[];
+  readonly #queue = new FactQueue();
+  /** Marks of facts, by the number of the walk that set them: no clearing between walks. */
+  readonly #zoneMark: Int32Array;
+  readonly #reachedMark: Int32Array;
+  #walk = 0;
 
-  constructor(graph: Hypergraph, incidence: Incidence, rest: Float64Array) {
+  constructor(graph: Hypergraph, incidence: Incidence, rest: Float64Array, budget: SearchBudget) {
     this.#graph = graph;
     this.#incidence = incidence;
     this.#rest = rest;
-    this.#value = new Float64Array(graph.factCount);
-    this.#support = new Int32Array(graph.operators.length);
-    this.#open = new Int32Array(graph.operators.length);
-    this.#settled = new Uint8Array(graph.factCount);
+    this.#budget = budget;
+    this.#value = new Float64Array(graph.factCount).fill(Number.POSITIVE_INFINITY);
+    this.#support = new Int32Array(graph.operators.length).fill(UNREACHED);
+    this.#zoneMark = new Int32Array(graph.factCount);
+    this.#reachedMark = new Int32Array(graph.factCount);
     this.#initial = graph.operators.flatMap((operator, index) =>
       operator.needs.length === 0 ? [index] : [],
     );
+    this.#settleAll();
   }
 
-  /** The dearest goal and its value; goal -1 when there are no goals. */
-  compute(): { value: number; goal: number } {
-    const queue = new FactQueue();
-    this.#value.fill(Number.POSITIVE_INFINITY);
-    this.#support.fill(UNREACHED);
-    this.#settled.fill(0);
-    this.#graph.operators.forEach((operator, index) => {
-      this.#open[index] = operator.needs.length;
-    });
-    for (const operator of this.#initial) this.#run(operator, ALWAYS, 0, queue);
-    for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-      const { fact, value } = entry;
-      if (this.#settled[fact] === 1) continue;
-      this.#settled[fact] = 1;
-      for (const needer of this.#incidence.needers[fact] as readonly number[]) {
-        this.#open[needer] = (this.#open[needer] as number) - 1;
-        if (this.#open[needer] === 0) this.#run(needer, fact, value, queue);
+  #settleAll(): void {
+    const open = Int32Array.from(this.#graph.operators, (operator) => operator.needs.length);
+    const settled = new Uint8Array(this.#graph.factCount);
+    for (const operator of this.#initial) this.#offer(operator, ALWAYS, 0);
+    for (let fact = this.#queue.pop(); fact !== undefined; fact = this.#queue.pop()) {
+      if (settled[fact] === 1) continue;
+      settled[fact] = 1;
+      const value = this.#value[fact] as number;
+      const needers = this.#incidence.needers[fact] as readonly number[];
+      this.#budget.spendWork(1 + needers.length);
+      for (const needer of needers) {
+        const left = (open[needer] as number) - 1;
+        open[needer] = left;
+        // Facts settle in ascending order: the last need is the dearest.
+        if (left === 0) this.#offer(needer, fact, value);
       }
     }
-    let dearest = { value: 0, goal: -1 };
-    for (const goal of this.#graph.goals) {
-      const value = this.#value[goal] as number;
-      if (dearest.goal === -1 || value > dearest.value) dearest = { value, goal };
-    }
-    return dearest;
   }
 
-  #run(operator: number, support: number, at: number, queue: FactQueue): void {
+  #offer(operator: number, support: number, at: number): void {
     this.#support[operator] = support;
     const value = at + (this.#rest[operator] as number);
     for (const fact of (this.#graph.operators[operator] as Operator).gives) {
       if (value >= (this.#value[fact] as number)) continue;
       this.#value[fact] = value;
-      queue.push(fact, value);
+      this.#queue.push(fact, value);
     }
+  }
+
+  /** To be called after the remaining costs of these operators fell. */
+  cheapen(operators: readonly number[]): void {
+    for (const operator of operators) {
+      const support = this.#support[operator] as number;
+      this.#offer(operator, support, support === ALWAYS ? 0 : (this.#value[support] as number));
+    }
+    for (let fact = this.#queue.pop(); fact !== undefined; fact = this.#queue.pop()) {
+      const needers = this.#incidence.needers[fact] as readonly number[];
+      this.#budget.spendWork(1 + needers.length);
+      for (const needer of needers) {
+        // Only the dearest need says what an operator costs.
+        if (this.#support[needer] !== fact) continue;
+        const support = this.#dearestNeed(needer, fact);
+        this.#offer(needer, support, this.#value[support] as number);
+      }
+    }
+  }
+
+  #dearestNeed(operator: number, current: number): number {
+    let dearest = current;
+    for (const need of (this.#graph.operators[operator] as Operator).needs) {
+      if ((this.#value[need] as number) > (this.#value[dearest] as number)) dearest = need;
+    }
+    return dearest;
+  }
+
+  /** The dearest goal and its value; goal -1 when there are no goals. */
+  dearestGoal(): { value: number; goal: number } {
+    let value = 0;
+    let dearest = -1;
+    for (const goal of this.#graph.goals) {
+      const own = this.#value[goal] as number;
+      if (dearest !== -1 && own <= value) continue;
+      value = own;
+      dearest = goal;
+    }
+    return { value, goal: dearest };
   }
 
   /**
@@ -115,35 +155,41 @@ class CheapestSupports {
    * which the goal costs nothing more.
    */
   cut(goal: number): number[] {
-    const zone = new Uint8Array(this.#graph.factCount);
-    zone[goal] = 1;
+    const walk = ++this.#walk;
+    this.#markZone(goal, walk);
+    const cut: number[] = [];
+    const forwards: number[] = [];
+    const cross = (operator: number): void => {
+      let enters = false;
+      for (const fact of (this.#graph.operators[operator] as Operator).gives) {
+        if (this.#zoneMark[fact] === walk) {
+          enters = true;
+        } else if (this.#reachedMark[fact] !== walk) {
+          this.#reachedMark[fact] = walk;
+          forwards.push(fact);
+        }
+      }
+      if (enters) cut.push(operator);
+    };
+    for (const operator of this.#initial) cross(operator);
+    for (let fact = forwards.pop(); fact !== undefined; fact = forwards.pop()) {
+      const needers = this.#incidence.needers[fact] as readonly number[];
+      this.#budget.spendWork(1 + needers.length);
+      for (const needer of needers) if (this.#support[needer] === fact) cross(needer);
+    }
+    return cut.sort((a, b) => a - b);
+  }
+
+  #markZone(goal: number, walk: number): void {
+    this.#zoneMark[goal] = walk;
     const backwards = [goal];
     for (let fact = backwards.pop(); fact !== undefined; fact = backwards.pop()) {
       for (const giver of this.#incidence.givers[fact] as readonly number[]) {
         const support = this.#support[giver] as number;
-        if (this.#rest[giver] !== 0 || support < 0 || zone[support] === 1) continue;
-        zone[support] = 1;
+        if (this.#rest[giver] !== 0 || support < 0 || this.#zoneMark[support] === walk) continue;
+        this.#zoneMark[support] = walk;
         backwards.push(support);
       }
     }
-    const cut: number[] = [];
-    const reached = new Uint8Array(this.#graph.factCount);
-    const forwards: number[] = [];
-    const cross = (operator: number): void => {
-      const gives = (this.#graph.operators[operator] as Operator).gives;
-      if (gives.some((fact) => zone[fact] === 1)) cut.push(operator);
-      for (const fact of gives) {
-        if (zone[fact] === 1 || reached[fact] === 1) continue;
-        reached[fact] = 1;
-        forwards.push(fact);
-      }
-    };
-    for (const operator of this.#initial) cross(operator);
-    for (let fact = forwards.pop(); fact !== undefined; fact = forwards.pop()) {
-      for (const needer of this.#incidence.needers[fact] as readonly number[]) {
-        if (this.#support[needer] === fact) cross(needer);
-      }
-    }
-    return cut.sort((a, b) => a - b);
   }
 }

@@ -73,12 +73,11 @@ function cheapestGivers(graph: Hypergraph, incidence: Incidence): Int32Array {
     open[index] = operator.needs.length;
     if (operator.needs.length === 0) run(index);
   });
-  for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-    const { fact } = entry;
+  for (let fact = queue.pop(); fact !== undefined; fact = queue.pop()) {
     if (settled[fact] === 1) continue;
     settled[fact] = 1;
     for (const needer of incidence.needers[fact] as readonly number[]) {
-      sum[needer] = (sum[needer] as number) + entry.value;
+      sum[needer] = (sum[needer] as number) + (value[fact] as number);
       open[needer] = (open[needer] as number) - 1;
       if (open[needer] === 0) run(needer);
     }
@@ -97,18 +96,30 @@ export function withoutSpare(
 ): Hypergraph {
   const incidence = incidenceOf(graph);
   const gone = new Uint8Array(graph.operators.length);
+  const givers = incidence.givers.map((list) => list.length);
+  const needers = incidence.needers.map((list) => list.length);
+  // A goal is needed by whoever set it.
+  for (const goal of graph.goals) needers[goal] = (needers[goal] as number) + 1;
   const order = graph.operators
     .map((_, index) => index)
     .sort((a, b) => (graph.operators[b] as Operator).cost - (graph.operators[a] as Operator).cost || b - a);
   for (const index of order) {
-    budget.spendWork(graph.operators.length);
+    const { gives, needs } = graph.operators[index] as Operator;
+    // The only giver of something needed stays; most are, and for the others it has to be tried.
+    if (gives.some((fact) => givers[fact] === 1 && needers[fact] !== 0)) continue;
+    budget.spendWork(graph.operators.length + graph.factCount);
     gone[index] = 1;
     const levels = levelsOf(graph, incidence, (other) => gone[other] === 0);
     const stands = graph.goals.every((goal) => {
       const level = levels.fact[goal] as number;
       return level !== 0 && level <= maxDepth;
     });
-    if (!stands) gone[index] = 0;
+    if (!stands) {
+      gone[index] = 0;
+      continue;
+    }
+    for (const fact of gives) givers[fact] = (givers[fact] as number) - 1;
+    for (const fact of needs) needers[fact] = (needers[fact] as number) - 1;
   }
   return keep(graph, (index) => gone[index] === 0);
 }

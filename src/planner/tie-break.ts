@@ -12,7 +12,7 @@ import { relaxedPlan, withoutSpare } from "./relaxed-plan.ts";
 import { keep, prune } from "./relevance.ts";
 
 export const TIE_NODE_LIMIT = 500;
-export const TIE_WORK_LIMIT = 10_000_000;
+export const TIE_WORK_LIMIT = 2_000_000;
 
 interface Best {
   origins: readonly number[];
