@@ -1,6 +1,6 @@
 /** Ids of runs that nobody named: readable, sortable within a name, and unlikely to meet. */
 
-const SLUG_MAX = 40;
+const SLUG_MAX = 24;
 const SUFFIX_LETTERS = 4;
 const LETTERS = "abcdefghjkmnpqrstuvwxyz23456789";
 

@@ -40,6 +40,7 @@ export const demo: Command<DemoFlags> = async (call, flags) => {
   const { bold, dim } = output.noticeColors;
   output.notice(`${bold("goal")}    ${goal}`);
   output.notice(`${bold("data")}    ${data}`);
+  output.notice(dim(`starting a process for each of ${job.ROLES.length} roles …`));
   const swarm = await hostSwarm(call, { agents: job.AGENT_MODULES.map((module) => fileURLToPath(module)) });
   try {
     const served = swarm.agents?.served ?? [];
@@ -183,13 +184,14 @@ function doneText(
     const short = relative(shell.cwd, path);
     return short.startsWith("..") ? path : `./${short}`;
   };
+  const width = Math.max(near(made.path).length, near(made.logbook).length);
   const again = swarm.daemon === undefined ? "" : dim("   (start `datahammer up` first)");
   return [
     "",
     `${green("✔")} ${bold("The report is ready")} ${dim(`after ${formatDuration(view.durationMs)}`)}`,
     "",
-    `  report   ${cyan(near(made.path))}   ${dim("open it in a browser")}`,
-    `  logbook  ${cyan(near(made.logbook))}   ${dim("every step with the SQL it ran, for Jupyter")}`,
+    `  report   ${cyan(near(made.path).padEnd(width))}   ${dim("open it in a browser")}`,
+    `  logbook  ${cyan(near(made.logbook).padEnd(width))}   ${dim("every step with the SQL it ran, for Jupyter")}`,
     "",
     `  next     datahammer trace ${view.run}${again}`,
     `           datahammer demo --data FILE --goal "what you want to know"`,

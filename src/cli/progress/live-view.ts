@@ -128,7 +128,7 @@ class PlainView implements ProgressView {
   }
 
   #tellStep(transition: TransitionRecord, startedAt: number): void {
-    const { actor, from, to, agent, attempt, cause, ts } = transition;
+    const { actor, from, to, event, agent, attempt, cause, ts } = transition;
     const worthALine =
       to === "done" || to === "failed" || to === "running" || (from === "running" && to === "ready");
     if (!worthALine) return;
@@ -141,12 +141,11 @@ class PlainView implements ProgressView {
     }
     const { noticeColors: colors } = this.#output;
     const at = colors.dim(`+${formatDuration(ts - startedAt)}`.padStart(8));
+    const word = event === "skip" ? "skipped" : to === "ready" ? "again" : to;
     const who = agent === null ? "" : colors.dim(`  ${agent}`);
     const tried = attempt > 1 ? `, attempt ${attempt}` : "";
     const why = to === "failed" || to === "ready" ? colors.dim(`  ${oneLine(cause)}`) : "";
-    this.#output.notice(
-      `${at}  ${actor}  ${paintOutcome(to === "ready" ? "again" : to, to, colors)}${tried}${who}${why}`,
-    );
+    this.#output.notice(`${at}  ${actor}  ${paintOutcome(word, word, colors)}${tried}${who}${why}`);
   }
 
   close(): void {
