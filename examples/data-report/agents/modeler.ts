@@ -13,7 +13,7 @@ import { openTable } from "../table/load.ts";
 import { count, figure, percent } from "../wording.ts";
 
 /** Rows that a model is made from at most: more would take minutes and change little. */
-const MAX_MODEL_ROWS = 12_000;
+const MAX_MODEL_ROWS = 8_000;
 /** Below this many rows a hold-out score is noise. */
 export const MIN_MODEL_ROWS = 80;
 

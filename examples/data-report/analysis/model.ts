@@ -15,9 +15,9 @@ import { growForest } from "./forest.ts";
 
 export const MODEL_SEED = 20_240_229;
 const HELD_OUT = 0.25;
-const FOLDS = 4;
-const TREES = 120;
-const CV_TREES = 30;
+const FOLDS = 3;
+const TREES = 100;
+const CV_TREES = 25;
 const BOOTSTRAPS = 1_000;
 /** Held-out rows on which importance is measured. */
 const IMPORTANCE_ROWS = 1_000;
@@ -114,7 +114,7 @@ export async function fitModel(request: ModelRequest): Promise<Model> {
   const fit = async (method: Model["method"], data: Data, trees: number): Promise<Fitted> => {
     if (method === "linear model") return fitRidge(data);
     const width = data.x[0]?.length ?? 1;
-    const tried = kind === "category" ? Math.ceil(Math.sqrt(width)) : Math.ceil(width / 3);
+    const tried = kind === "category" ? Math.ceil(Math.sqrt(width)) : Math.min(12, Math.ceil(width / 3));
     const minLeaf = kind === "category" ? 2 : 4;
     return growForest(data.x, data.y, { trees, maxDepth: 14, minLeaf, tried, random: seeded(MODEL_SEED + 1), pause });
   };

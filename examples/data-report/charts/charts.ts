@@ -206,7 +206,6 @@ function heatmap(findings: Findings): Draft[] {
       height: 34 * names.length,
       data,
       spec: {
-        width: Math.min(330, 52 * names.length),
         encoding: {
           x: { field: "a", type: "nominal", sort: order, axis: { ...axis, labelAngle: -40, labelLimit: 90 } },
           y: { field: "b", type: "nominal", sort: order, axis: { ...axis, labelLimit: 110 } },

@@ -8,6 +8,9 @@
 import * as vega from "vega";
 import { type TopLevelSpec, compile } from "vega-lite";
 
+/** Vega-Lite's remarks are for authors of specifications (it drops what a discrete axis cannot use). */
+const quiet = vega.logger(vega.None);
+
 /** The colours that a style sheet can map. */
 export const INK = "#22272e";
 export const MUTED = "#68727d";
@@ -17,8 +20,8 @@ export const SOFT = "#a9c6e3";
 export const WARM = "#c8553d";
 export const SERIES = ["#2b6cb0", "#c8553d", "#3a8f6b", "#8a5fb0", "#b7862c", "#3b98a8", "#b34a7d", "#68727d"];
 
-/** Width of the drawing area: charts stand two abreast on a desk and one on a phone. */
-export const WIDTH = 330;
+/** Width with all labels, so that letters are of one size: charts stand two abreast on a desk and one on a phone. */
+export const WIDTH = 390;
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
@@ -59,7 +62,7 @@ export async function renderChart({ data, spec, height }: ChartSpec, label: stri
     data: { values: data },
     background: "transparent",
     padding: 4,
-    autosize: { type: "pad", contains: "padding" },
+    autosize: { type: "fit-x", contains: "padding" },
     config: {
       font: FONT,
       view: { stroke: null },
@@ -79,7 +82,7 @@ export async function renderChart({ data, spec, height }: ChartSpec, label: stri
     },
     ...spec,
   };
-  const view = new vega.View(vega.parse(compile(full as unknown as TopLevelSpec).spec), { renderer: "none", logLevel: vega.None });
+  const view = new vega.View(vega.parse(compile(full as unknown as TopLevelSpec, { logger: quiet }).spec), { renderer: "none", logLevel: vega.None });
   try {
     return scalable(await view.toSVG(), label);
   } finally {
@@ -96,7 +99,7 @@ function scalable(svg: string, label: string): string {
       tag
         .replace(/\swidth="[\d.]+"/, "")
         .replace(/\sheight="[\d.]+"/, "")
-        .replace("<svg ", `<svg role="img" aria-label="${name}" style="max-width:${Math.ceil(Number(width) * 1.15)}px" `),
+        .replace("<svg ", `<svg role="img" aria-label="${name}" style="max-width:${Math.ceil(Number(width) * 1.1)}px" `),
     )
     .replaceAll(/ aria-roledescription="[^"]*"/g, "")
     .replaceAll(/(<g|<path|<text)([^>]*?) aria-label="[^"]*"/g, "$1$2");

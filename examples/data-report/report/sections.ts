@@ -20,10 +20,10 @@ export function dataSection(parts: ReportParts): Html {
   const row = (column: ColumnProfile) => html`<tr>
 <td class="name">${short(column.name, 80)}</td>
 <td><span class="kind">${kindWord(column)}</span></td>
-<td class="n">${missingCell(column.missing, loaded.rows)}</td>
-<td class="n">${column.approximate ? "≈ " : ""}${column.distinct.toLocaleString("en-US")}</td>
+<td class="n" data-label="missing">${missingCell(column.missing, loaded.rows)}</td>
+<td class="n" data-label="different">${column.approximate ? "≈ " : ""}${column.distinct.toLocaleString("en-US")}</td>
 <td class="wide">${describeValues(column)}</td></tr>`;
-  const table = (columns: readonly ColumnProfile[]) => html`<div class="scroll"><table>
+  const table = (columns: readonly ColumnProfile[]) => html`<div class="scroll"><table class="columns">
 <thead><tr><th>Column</th><th>Kind</th><th class="n">Missing</th><th class="n">Different values</th><th>Values</th></tr></thead>
 <tbody>${columns.map(row)}</tbody></table></div>`;
   const rest = loaded.columns.slice(SHOWN);

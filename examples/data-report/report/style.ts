@@ -55,5 +55,6 @@ pre{background:var(--card);border-radius:8px;padding:10px 12px;overflow-x:auto;f
 code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 footer{margin-top:3em;color:var(--muted);font-size:.84rem;border-top:1px solid var(--line);padding-top:1em}
 @media (max-width:560px){main{padding:24px 16px 48px}h1{font-size:1.55rem}.summary{padding:12px 16px}.facts{grid-template-columns:repeat(2,1fr)}}
+@media (max-width:560px){table.columns thead{display:none}table.columns tr{display:flex;flex-wrap:wrap;gap:2px 14px;align-items:baseline;border-bottom:1px solid var(--line);padding:9px 0}table.columns td{border:0;padding:0}table.columns td.name{flex:1 1 55%;max-width:none}table.columns td.wide{flex:1 0 100%}table.columns td[data-label]::before{content:attr(data-label) " ";color:var(--muted)}}
 @media print{:root{color-scheme:light}main{max-width:none;padding:0}nav{display:none}h2,h3{break-after:avoid}tr{break-inside:avoid}.scroll{overflow:visible}details:not([open]){display:none}}
 `;

@@ -114,7 +114,7 @@ function flatten(name: string, type: string): { sql: string; text: boolean } {
 
 /** Writes a relation to a Parquet file; the view named `name` reads it from then on. */
 export async function saveTable(db: Database, relation: string, file: string): Promise<void> {
-  await db.rows(`COPY (SELECT * FROM ${relation}) TO ${literal(file)} (FORMAT parquet, COMPRESSION zstd)`);
+  await db.rows(`COPY (SELECT * FROM ${relation}) TO ${literal(file)} (FORMAT parquet)`);
 }
 
 /** Makes a table of the work folder readable under a name. */

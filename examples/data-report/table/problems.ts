@@ -15,6 +15,8 @@ export interface Evidence {
 const MAX_MISTAKEN_DUPLICATES = 0.05;
 /** And only in tables wide enough that two different things rarely look alike. */
 const MIN_COLUMNS_FOR_DUPLICATES = 4;
+/** And only where some column tells most rows apart: else two things may well be alike in all columns. */
+const MIN_TELLING_SHARE = 0.5;
 /** Future dates are taken for mistakes only while they are few. */
 const MAX_MISTAKEN_FUTURE = 0.02;
 
@@ -28,7 +30,8 @@ export function findProblems({ rows, columns, duplicates, notes }: Evidence): Pr
     treatable: false,
   }));
   if (duplicates > 0) {
-    const mistaken = duplicates <= rows * MAX_MISTAKEN_DUPLICATES && columns.length >= MIN_COLUMNS_FOR_DUPLICATES;
+    const telling = Math.max(...columns.map((column) => column.distinct)) >= rows * MIN_TELLING_SHARE;
+    const mistaken = telling && duplicates <= rows * MAX_MISTAKEN_DUPLICATES && columns.length >= MIN_COLUMNS_FOR_DUPLICATES;
     problems.push({
       kind: mistaken ? "duplicate-rows" : "repeated-rows",
       count: duplicates,

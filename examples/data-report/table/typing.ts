@@ -24,6 +24,8 @@ export interface TextReading {
 export const MOSTLY = 0.9;
 /** Values looked at to find a date's format, before the whole column is counted. */
 const SAMPLE_VALUES = 2_000;
+/** Values looked at to see whether a column is plainly text. */
+const FIRST_VALUES = 5_000;
 const COLUMNS_PER_QUERY = 60;
 
 /** Texts that mean "no value" in a column of numbers or dates. */
@@ -60,9 +62,27 @@ export async function readTextColumns(
   const readings = new Map<string, TextReading>();
   for (let at = 0; at < names.length; at += COLUMNS_PER_QUERY) {
     const chunk = names.slice(at, at + COLUMNS_PER_QUERY);
-    await readChunk(db, relation, chunk, readings);
+    const promising = await promisingColumns(db, relation, chunk);
+    if (promising.length > 0) await readChunk(db, relation, promising, readings);
   }
   return readings;
+}
+
+/**
+ * Leaves out columns whose first values are plainly text, so that long columns of text are not searched for
+ * numbers to their ends. Where nothing is filled at the start, nothing is known, and the column stays in.
+ */
+async function promisingColumns(db: Database, relation: string, names: readonly string[]): Promise<string[]> {
+  const head = `(SELECT ${names.map(ident).join(", ")} FROM ${relation} LIMIT ${FIRST_VALUES})`;
+  const tokens = MISSING_TOKENS.map(literal).join(", ");
+  const counts = names.flatMap((name, index) => {
+    const v = `trim(${ident(name)})`;
+    const meant = `lower(${v}) NOT IN (${tokens})`;
+    const hopeful = `regexp_matches(${v}, '\\d') OR lower(${v}) IN ('true', 'false') OR regexp_matches(${v}, ${literal(NOT_FINITE)}, 'i')`;
+    return [`count(*) FILTER (WHERE ${meant}) AS n${index}`, `count(*) FILTER (WHERE ${meant} AND (${hopeful})) AS h${index}`];
+  });
+  const [row] = await db.rows(`SELECT ${counts.join(", ")} FROM ${head}`);
+  return names.filter((_, index) => num(row?.[`h${index}`]) >= num(row?.[`n${index}`]) * 0.5);
 }
 
 async function readChunk(
