@@ -6,15 +6,15 @@
  * the map of children at every spawn, which is quadratic in the steps.
  */
 import { type Actor, type AnyActorScope, createActor } from "xstate";
-import type { StepHost, StepStatus } from "../fold/step-host.ts";
-import { type StepEvent, type StepInput, stepMachine } from "../machines/step.ts";
+import { type StepHost, type StepStatus, statusOf } from "../fold/step-host.ts";
+import { type StepEvent, type StepInput, type StepSnapshot, stepLogic } from "../machines/step.ts";
 
-type StepActor = Actor<typeof stepMachine>;
+type StepActor = Actor<typeof stepLogic>;
 
 export class StepActors implements StepHost {
   readonly #scope: AnyActorScope;
   readonly #open = new Map<string, StepActor>();
-  readonly #closed = new Map<string, ReturnType<StepActor["getSnapshot"]>>();
+  readonly #closed = new Map<string, StepSnapshot>();
 
   /** @param scope the orchestrator actor's own: steps are its children */
   constructor(scope: AnyActorScope) {
@@ -28,7 +28,7 @@ export class StepActors implements StepHost {
 
   read(id: string): StepStatus | undefined {
     const snapshot = this.#open.get(id)?.getSnapshot() ?? this.#closed.get(id);
-    return snapshot && { state: snapshot.value, context: snapshot.context };
+    return snapshot && statusOf(snapshot);
   }
 
   send(id: string, event: StepEvent, input: () => StepInput): StepStatus {
@@ -40,7 +40,7 @@ export class StepActors implements StepHost {
       this.#open.delete(id);
       this.#closed.set(id, snapshot);
     }
-    return { state: snapshot.value, context: snapshot.context };
+    return statusOf(snapshot);
   }
 
   /** Stops every actor: the hold is over. */
@@ -51,7 +51,7 @@ export class StepActors implements StepHost {
 
   #spawn(id: string, input: () => StepInput): StepActor {
     const ended = this.#closed.get(id);
-    const actor = createActor(stepMachine, {
+    const actor = createActor(stepLogic, {
       id,
       parent: this.#scope.self,
       input: input(),

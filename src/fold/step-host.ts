@@ -1,11 +1,11 @@
 /** Where the fold keeps its step machines: as plain snapshots for replay, as live actors in the orchestrator. */
-import { createActor, type SnapshotFrom } from "xstate";
 import {
   type StepContext,
   type StepEvent,
   type StepInput,
+  type StepSnapshot,
   type StepState,
-  stepMachine,
+  stepLogic,
 } from "../machines/step.ts";
 
 export interface StepStatus {
@@ -20,22 +20,11 @@ export interface StepHost {
   send(id: string, event: StepEvent, input: () => StepInput): StepStatus;
 }
 
-type StepSnapshot = SnapshotFrom<typeof stepMachine>;
-type TransitionScope = Parameters<typeof stepMachine.transition>[2];
-
-const statusOf = (snapshot: StepSnapshot): StepStatus => ({
-  state: snapshot.value,
-  context: snapshot.context,
-});
-
 /**
- * Steps as snapshots, moved by the machine's own transition function. One inert scope serves all of them:
- * the machine has no effects that could use it, and XState's `transition` makes a new one at every call,
- * which costs seven times as much as the transition.
+ * Steps as snapshots, moved by the machine alone: no actors, no system. For readers of a log.
  */
 export class SnapshotStepHost implements StepHost {
   readonly #snapshots = new Map<string, StepSnapshot>();
-  readonly #scope = inertScope();
 
   read(id: string): StepStatus | undefined {
     const snapshot = this.#snapshots.get(id);
@@ -43,25 +32,12 @@ export class SnapshotStepHost implements StepHost {
   }
 
   send(id: string, event: StepEvent, input: () => StepInput): StepStatus {
-    const before = this.#snapshots.get(id) ?? stepMachine.getInitialSnapshot(this.#scope, input());
-    const after = stepMachine.transition(before, event, this.#scope);
+    const after = stepLogic.next(this.#snapshots.get(id) ?? stepLogic.initial(input()), event);
     this.#snapshots.set(id, after);
     return statusOf(after);
   }
 }
 
-function inertScope(): TransitionScope {
-  const self = createActor(stepMachine, { input: { id: "", role: "", task: "", maxAttempts: 1 } });
-  const nothing = () => {};
-  return {
-    self,
-    id: self.id,
-    sessionId: self.sessionId,
-    system: self.system,
-    logger: nothing,
-    defer: nothing,
-    emit: nothing,
-    stopChild: nothing,
-    actionExecutor: nothing,
-  };
+export function statusOf({ value, context }: StepSnapshot): StepStatus {
+  return { state: value, context };
 }

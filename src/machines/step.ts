@@ -14,6 +14,7 @@
  *  - M4 `failed` is not final: a person's retry, or a recovery, opens the step again.
  */
 import { assign, setup } from "xstate";
+import { flatLogic } from "./flat-logic.ts";
 
 export const STEP_STATES = ["pending", "ready", "running", "done", "failed"] as const;
 export type StepState = (typeof STEP_STATES)[number];
@@ -242,3 +243,7 @@ export const stepMachine = definition.createMachine({
     },
   },
 });
+
+/** The step machine as it runs, thousands of times a second: moved by its definition's table. */
+export const stepLogic = flatLogic<typeof stepMachine, StepState>(stepMachine);
+export type StepSnapshot = ReturnType<typeof stepLogic.initial>;
