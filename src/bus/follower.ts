@@ -26,9 +26,8 @@ export interface LiveCopy extends StoredRecord {
 }
 
 export interface LogSource {
+  /** All records from `from` to the end that the stream's leader names. */
   read(run: string, from: number): AsyncIterable<StoredRecord>;
-  /** Sequence of the run's last stored record, told by the leader; 0: none. */
-  lastSeq(run: string): Promise<number>;
 }
 
 export interface FollowerOptions {
@@ -53,6 +52,8 @@ export class RunFollower implements LogFollower {
   readonly #options: FollowerOptions;
   /** Sequence of the last delivered record: all of the run up to it was delivered. */
   #delivered: number;
+  /** The stored log was read without a gap up to here; what follows came as live copies. */
+  #verified: number;
   readonly #lastOnSubject = new Map<string, number>();
   #waiting: LiveCopy[] = [];
   #overflowed = false;
@@ -67,6 +68,7 @@ export class RunFollower implements LogFollower {
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.#delivered = options.from - 1;
+    this.#verified = options.from - 1;
     this.caughtUp = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -95,15 +97,17 @@ export class RunFollower implements LogFollower {
     void this.#drain();
   }
 
+  /**
+   * Reads again what came live since the last read, so that a copy which was lost without a trace is found
+   * before anything is decided from its absence (L10).
+   */
   async sync(): Promise<number> {
+    this.#missingFrom = Math.min(this.#missingFrom ?? Number.POSITIVE_INFINITY, this.#verified + 1);
+    this.#retry?.go();
+    // A read that is under way may be past the place: it goes round once more.
+    await this.#drain();
     if (this.#closed) throw closedError(this.#options.run);
-    const last = await this.#options.source.lastSeq(this.#options.run);
-    if (last > this.#delivered && !this.#closed) {
-      this.heal();
-      await this.#drain();
-      if (this.#closed) throw closedError(this.#options.run);
-    }
-    return Math.max(last, this.#options.from - 1);
+    return this.#delivered;
   }
 
   close(): void {
@@ -135,6 +139,8 @@ export class RunFollower implements LogFollower {
           this.#deliver(stored);
         }
         delayMs = RETRY_MIN_MS;
+        // Live copies have waited meanwhile, so what was delivered is what was read.
+        if (from <= this.#verified + 1) this.#verified = this.#delivered;
       } catch {
         // The broker is away: what it has kept is still there when it comes back.
         this.#missingFrom = Math.min(from, this.#delivered + 1);

@@ -6,6 +6,7 @@
  * timer comes from the injected clock and every delivery is a microtask, so that a run is deterministic (L7).
  */
 import type { Bus, BusStatus, Clock } from "../bus.ts";
+import { parseSubject } from "../subjects.ts";
 import { MemoryArtifacts } from "./artifacts.ts";
 import { MemoryConnection } from "./connection.ts";
 import { MemoryLive } from "./live.ts";
@@ -30,18 +31,29 @@ export interface MemoryBrokerOptions {
 export interface MemoryBroker {
   /** A new connection to a swarm of this broker; the swarm is made when it is first named. */
   connect(swarm?: string): Bus;
+  /** Publishes bytes as they are on a subject of the wire protocol, as a program in any language could. */
+  inject(subject: string, bytes: Uint8Array): void;
 }
 
 /** A broker that lives as long as nobody lets go of it. */
 export function createMemoryBroker(options: MemoryBrokerOptions): MemoryBroker {
   const swarms = new Map<string, SwarmStore>();
   const { clock, deliver = deliverAtOnce, maxPayloadBytes = 1024 * 1024, runAckWaitMs = 10_000 } = options;
+  const storeOf = (swarm: string): SwarmStore => {
+    const store =
+      swarms.get(swarm) ?? new SwarmStore(swarm, clock, deliver, { maxPayloadBytes, runAckWaitMs });
+    swarms.set(swarm, store);
+    return store;
+  };
   return {
-    connect(swarm = "main") {
-      const store =
-        swarms.get(swarm) ?? new SwarmStore(swarm, clock, deliver, { maxPayloadBytes, runAckWaitMs });
-      swarms.set(swarm, store);
-      return openBus(store);
+    connect: (swarm = "main") => openBus(storeOf(swarm)),
+    inject(subject, bytes) {
+      const parsed = parseSubject(subject);
+      if (parsed === undefined) return;
+      const store = storeOf(parsed.swarm);
+      if (parsed.is === "record") store.append(parsed.run, subject, bytes, undefined);
+      else if (parsed.is === "task") store.pushTask(parsed.role, subject, bytes);
+      else store.publish(subject, bytes, undefined);
     },
   };
 }

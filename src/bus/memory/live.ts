@@ -1,7 +1,7 @@
 /** Core messages of the memory bus: to who listens now; questions answered by the first who answers. */
 import type { z } from "zod";
 import type { LiveChannel, Subscription } from "../bus.ts";
-import { encodeBody, parseBody } from "../codec.ts";
+import { assertFits, encodeBody, parseBody } from "../codec.ts";
 import {
   type Answer,
   answerSchema,
@@ -108,21 +108,10 @@ export class MemoryLive implements LiveChannel {
   }
 
   #send(subject: string, message: unknown): void {
-    this.#publish(subject, encodeBody(message), undefined);
-  }
-
-  #publish(subject: string, bytes: Uint8Array, reply: Reply): number {
     const { store } = this.#connection.open();
-    const family = parseSubject(subject)?.is;
-    let reached = 0;
-    for (const listener of store.coreListeners) {
-      if (listener.family !== family) continue;
-      reached++;
-      store.deliver({ kind: "core", subject }, () => {
-        if (store.coreListeners.has(listener)) listener.listen(subject, bytes, reply);
-      });
-    }
-    return reached;
+    const bytes = encodeBody(message);
+    assertFits(bytes, store.maxPayloadBytes, `The message on ${subject}`);
+    store.publish(subject, bytes, undefined);
   }
 
   #listen<Schema extends z.ZodType>(
@@ -178,7 +167,7 @@ export class MemoryLive implements LiveChannel {
         resolve(answer);
       };
       const release = this.#connection.onClose(() => finish(undefined));
-      const reached = this.#publish(subject, encodeBody(message), (bytes) => {
+      const reached = store.publish(subject, encodeBody(message), (bytes) => {
         store.deliver({ kind: "core", subject }, () => {
           const parsed = parseBody(schema, bytes);
           if (parsed.ok) finish(parsed.value);

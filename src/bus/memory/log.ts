@@ -28,8 +28,7 @@ export class MemoryLog implements RunLog {
     assertFits(bytes, store.maxPayloadBytes, `The ${entry.kind} record of run ${run}`);
     const stored = store.append(run, subject, bytes, options.expectLast);
     if (!stored.ok) return { ok: false, lastSeq: stored.seq };
-    if (entry.kind === "submit" || entry.kind === "control")
-      store.arrivals.push(`${subject}.${stored.seq}`, bytes);
+    store.arrivals.push(`${subject}.${stored.seq}`, bytes);
     return { ok: true, seq: stored.seq };
   }
 
@@ -57,7 +56,6 @@ export class MemoryLog implements RunLog {
       clock: store.clock,
       source: {
         read: (id, from) => this.#stored(id, from, Number.POSITIVE_INFINITY),
-        lastSeq: async (id) => this.#connection.open().store.records(id).at(-1)?.seq ?? 0,
       },
       onClose: () => {
         store.logSubscribers.delete(subscriber);

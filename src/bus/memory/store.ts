@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../bus.ts";
 import type { RoleSettings } from "../messages.ts";
-import { type Subjects, subjectsOf } from "../subjects.ts";
+import { parseSubject, type Subjects, subjectsOf } from "../subjects.ts";
 import type { Deliver } from "./network.ts";
 import { WorkQueue } from "./queue.ts";
 
@@ -85,7 +85,36 @@ export class SwarmStore {
       if (subscriber.run !== run) continue;
       this.deliver({ kind: "record", subject }, () => subscriber.offer(message, last));
     }
+    const parsed = parseSubject(subject);
+    if (parsed?.is === "record" && (parsed.kind === "submit" || parsed.kind === "control")) {
+      this.arrivals.push(`${subject}.${message.seq}`, bytes);
+    }
     return { ok: true, seq: message.seq };
+  }
+
+  /** A task for a role that has no queue yet waits until it has one. */
+  pushTask(role: string, subject: string, bytes: Uint8Array): "queued" | "present" {
+    const queue = this.roles.get(role)?.queue;
+    if (queue !== undefined) return queue.push(subject, bytes);
+    const waiting = this.homeless.get(role) ?? new Map<string, Uint8Array>();
+    this.homeless.set(role, waiting);
+    if (waiting.has(subject)) return "present";
+    waiting.set(subject, bytes);
+    return "queued";
+  }
+
+  /** @returns how many listeners the message was sent to. */
+  publish(subject: string, bytes: Uint8Array, reply: ((bytes: Uint8Array) => void) | undefined): number {
+    const family = parseSubject(subject)?.is;
+    let reached = 0;
+    for (const listener of this.coreListeners) {
+      if (listener.family !== family) continue;
+      reached++;
+      this.deliver({ kind: "core", subject }, () => {
+        if (this.coreListeners.has(listener)) listener.listen(subject, bytes, reply);
+      });
+    }
+    return reached;
   }
 
   records(run: string): readonly StoredMessage[] {

@@ -61,12 +61,7 @@ export class MemoryTasks implements TaskQueue {
     const role = store.roles.get(task.role);
     const bytes = encodeBody(task, role?.settings.encoding);
     assertFits(bytes, store.maxPayloadBytes, `The task ${task.run}/${task.step}`);
-    if (role !== undefined) return role.queue.push(subject, bytes);
-    const waiting = store.homeless.get(task.role) ?? new Map<string, Uint8Array>();
-    store.homeless.set(task.role, waiting);
-    if (waiting.has(subject)) return "present";
-    waiting.set(subject, bytes);
-    return "queued";
+    return store.pushTask(task.role, subject, bytes);
   }
 
   pull(role: string, options: PullOptions<TaskDelivery>): Puller {

@@ -22,6 +22,7 @@ import { parseSubject } from "../subjects.ts";
 import { ApiRefusal } from "./failure.ts";
 import { headersOf, type NatsLink, type StreamMessage } from "./link.ts";
 import { PUBLISH_TRIES, publishToStream } from "./publish.ts";
+import { removeMessages } from "./remove.ts";
 import { replay } from "./replay.ts";
 
 /** Names one append, so that its author can recognise it in the log. */
@@ -173,7 +174,6 @@ export class NatsLog implements RunLog {
       clock: this.#link.clock,
       source: {
         read: (id, from) => this.#stored(id, from),
-        lastSeq: (id) => this.#lastOf(id),
       },
       onClose: () => {
         for (const forget of forgets) forget();
@@ -187,15 +187,12 @@ export class NatsLog implements RunLog {
     return follower;
   }
 
-  #lastOf(run: string): Promise<number> {
-    return this.#link.guard(`Reading the end of run ${run}`, async () => {
-      const last = await this.#last(this.#link.subjects.recordsOf(run));
-      return last?.seq ?? 0;
+  exists(run: string): Promise<boolean> {
+    return this.#link.guard(`Looking for run ${run}`, async () => {
+      const { logStream } = this.#link.subjects;
+      const filter = this.#link.subjects.recordsOf(run);
+      return (await this.#link.storedMessage(logStream, { next_by_subj: filter, seq: 1 })) !== undefined;
     });
-  }
-
-  async exists(run: string): Promise<boolean> {
-    return (await this.#lastOf(run)) > 0;
   }
 
   list(): Promise<string[]> {
@@ -219,13 +216,9 @@ export class NatsLog implements RunLog {
   }
 
   purge(run: string): Promise<number> {
-    return this.#link.guard(`Removing run ${run}`, async () => {
-      const { purged } = await this.#link.api<{ purged: number }>(
-        `STREAM.PURGE.${this.#link.subjects.logStream}`,
-        { filter: this.#link.subjects.recordsOf(run) },
-      );
-      return purged;
-    });
+    return this.#link.guard(`Removing run ${run}`, () =>
+      removeMessages(this.#link, this.#link.subjects.logStream, this.#link.subjects.recordsOf(run)),
+    );
   }
 }
 

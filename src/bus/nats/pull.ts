@@ -27,15 +27,15 @@ export interface PullTarget {
 
 const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 5_000;
-/** Expiry of requests until the server has answered one. */
-const PROBE_MS = 1_000;
-const PROBE_SLACK_MS = 250;
+/** A request whose expiry nobody told is given up this much after it. */
+const EXPIRY_SLACK_MS = 2_000;
 const SILENCE_MS = 2 * HEARTBEAT_MS + 500;
 /** Requests open at once; slots that become free beyond it wait until one ends. The server has a bound, too. */
 const MAX_OPEN_REQUESTS = 16;
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 1_000;
 const IDLE_HEARTBEAT = 100;
+const TIMED_OUT = 408;
 const NO_RESPONDERS = 503;
 
 interface PullRequest {
@@ -60,11 +60,12 @@ class NatsPuller implements Puller {
   #nextToken = 0;
   #scheduled = false;
   #stopped: Promise<void> | undefined;
+  /** The consumer was seen. A pull from one that does not exist is answered by nobody. */
+  #ready = false;
   #retryMs = RETRY_MIN_MS;
   #retry: unknown;
+  #looking = false;
   #lastSign = 0;
-  /** Whether the server has answered on this connection. */
-  #heard = false;
   #silence: unknown;
   readonly #forget: (() => void)[];
 
@@ -82,12 +83,13 @@ class NatsPuller implements Puller {
       link.onReconnect(() => {
         // The server has forgotten the requests of the old connection.
         this.#dropAll();
-        this.#heard = false;
-        this.#retryNow();
+        this.#ready = false;
+        this.#retryMs = RETRY_MIN_MS;
+        void this.#look();
       }),
       link.onClose(() => this.stop()),
     ];
-    this.wake();
+    void this.#look();
   }
 
   /** Slots that become free in one turn of the event loop are requested together. */
@@ -118,24 +120,19 @@ class NatsPuller implements Puller {
   }
 
   #ask(): void {
-    if (this.#stopped !== undefined || this.#retry !== undefined || this.#link.status !== "connected") return;
+    if (this.#stopped !== undefined || !this.#ready || this.#link.status !== "connected") return;
     if (this.#requests.size >= MAX_OPEN_REQUESTS) return;
     const batch = this.#target.slots() - this.#requested;
     if (batch <= 0) return;
     const token = (this.#nextToken++).toString(36);
-    const expiry = this.#link.clock.setTimeout(
-      () => {
-        this.#end(token);
-        this.wake();
-      },
-      this.#heard ? EXPIRES_MS + 2_000 : PROBE_MS + PROBE_SLACK_MS,
-    );
+    const expiry = this.#link.clock.setTimeout(() => {
+      this.#end(token);
+      this.wake();
+    }, EXPIRES_MS + EXPIRY_SLACK_MS);
     this.#requests.set(token, { remaining: batch, expiry });
     this.#requested += batch;
     this.#watchSilence();
-    const terms = this.#heard
-      ? { batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }
-      : { batch, expires: nanos(PROBE_MS) };
+    const terms = { batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
     this.#link.send(this.#api, JSON.stringify(terms), this.#inbox + token);
   }
 
@@ -144,11 +141,9 @@ class NatsPuller implements Puller {
     const pulled = readReceipt(message);
     if (pulled === undefined) {
       const code = message.headers?.code ?? 0;
-      if (code !== NO_RESPONDERS) this.#heard = true;
       if (code !== 0 && code !== IDLE_HEARTBEAT) this.#ended(message, code);
       return;
     }
-    this.#heard = true;
     this.#retryMs = RETRY_MIN_MS;
     if (this.#stopped !== undefined) {
       this.#link.send(pulled.receipt, nak(1));
@@ -169,8 +164,14 @@ class NatsPuller implements Puller {
     // The sum must fall by what was really left of it; the difference was counted against others.
     if (left > share) this.#charge(left - share);
     else if (left < share) this.#credit(share - left);
-    if (code === 408) this.wake();
-    else this.#retryLater(code);
+    if (code === TIMED_OUT) {
+      this.wake();
+      return;
+    }
+    // The consumer is gone, has moved, or has too many requests waiting.
+    if (code === NO_RESPONDERS) this.#dropAll();
+    this.#ready = false;
+    this.#lookLater();
   }
 
   /** Takes `count` off the oldest requests. */
@@ -208,18 +209,28 @@ class NatsPuller implements Puller {
     for (const token of [...this.#requests.keys()]) this.#end(token);
   }
 
-  /** The consumer or its stream is not there yet, or is moving: ask again a little later. */
-  #retryLater(code: number): void {
-    if (this.#retry !== undefined || this.#stopped !== undefined) return;
-    if (code === NO_RESPONDERS) this.#dropAll();
-    this.#retry = this.#link.clock.setTimeout(() => this.#retryNow(), this.#retryMs);
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
-  }
-
-  #retryNow(): void {
+  /** Looks for the consumer until it is there, then pulls. */
+  async #look(): Promise<void> {
     this.#link.clock.clearTimeout(this.#retry);
     this.#retry = undefined;
-    this.wake();
+    if (this.#looking || this.#stopped !== undefined) return;
+    this.#looking = true;
+    try {
+      await this.#link.api(`CONSUMER.INFO.${this.#target.stream}.${this.#target.consumer}`);
+      this.#ready = true;
+      this.wake();
+    } catch {
+      // Not there yet, or nobody to ask: a daemon will make it, or the connection will come back.
+      if (this.#link.status !== "closed") this.#lookLater();
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  #lookLater(): void {
+    if (this.#retry !== undefined || this.#stopped !== undefined) return;
+    this.#retry = this.#link.clock.setTimeout(() => void this.#look(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
   }
 
   /** One timer for all requests, since their server-side fate is one. */
@@ -234,7 +245,8 @@ class NatsPuller implements Puller {
       }
       this.#silence = undefined;
       this.#dropAll();
-      this.wake();
+      this.#ready = false;
+      void this.#look();
     };
     this.#silence = this.#link.clock.setTimeout(check, SILENCE_MS);
   }

@@ -28,46 +28,46 @@ const STALL_MS = 5_000;
 const INACTIVE_MS = 30_000;
 const MAX_RESTARTS = 5;
 
+/**
+ * All messages of the filter from `from` to `to`, or to the end. The end is where the leader says that
+ * nothing follows: a consumer may sit on a replica that lags behind.
+ */
 export async function* replay(
   link: NatsLink,
   filter: string,
   from: number,
   to = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<ReplayedMessage> {
-  const stream = link.subjects.logStream;
-  const call = <Value>(work: () => Promise<Value>): Promise<Value> => link.guard("Reading the log", work);
-  const last = await call(() => link.storedMessage(stream, { last_by_subj: filter }));
-  if (last === undefined) return;
-  const end = Math.min(last.seq, to);
   let next = from;
-  for (let count = 0; count < ONE_BY_ONE && next <= end; count++) {
-    if (next === last.seq) {
-      yield last;
-      return;
+  let failures = 0;
+  while (next <= to) {
+    for (let count = 0; count < ONE_BY_ONE; count++) {
+      const message = await readNext(link, filter, next);
+      if (message === undefined || message.seq > to) return;
+      yield message;
+      next = message.seq + 1;
     }
-    const message = await call(() => link.storedMessage(stream, { next_by_subj: filter, seq: next }));
-    if (message === undefined || message.seq > end) return;
-    yield message;
-    next = message.seq + 1;
-  }
-  for (let restarts = 0; next <= end; restarts++) {
-    const before = next;
-    const consumer = new ReplayConsumer(link, stream, filter, next);
+    const consumer = new ReplayConsumer(link, link.subjects.logStream, filter, next);
     try {
-      for await (const message of consumer.read(end)) {
+      for await (const message of consumer.read(to)) {
         yield message;
         next = message.seq + 1;
+        failures = 0;
       }
-      // All up to the end was there: what is missing below it has been purged meanwhile.
-      return;
     } catch (error) {
-      if (!(error instanceof UnreachableError)) throw error;
-      if (next > before) restarts = 0;
-      if (restarts >= MAX_RESTARTS || link.status === "closed") throw error;
+      if (!(error instanceof UnreachableError) || link.status === "closed") throw error;
+      if (++failures > MAX_RESTARTS) throw error;
     } finally {
       consumer.close();
     }
   }
+}
+
+/** The next message, told by the stream's leader. */
+export function readNext(link: NatsLink, filter: string, seq: number): Promise<ReplayedMessage | undefined> {
+  return link.guard("Reading the log", () =>
+    link.storedMessage(link.subjects.logStream, { next_by_subj: filter, seq: Math.max(1, seq) }),
+  );
 }
 
 /** One ephemeral consumer. Ends with an error when it falls silent or skips. */

@@ -7,6 +7,7 @@ import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
+import { removeMessages } from "./remove.ts";
 import { NatsRoles } from "./roles.ts";
 
 export class NatsTasks implements TaskQueue {
@@ -91,18 +92,16 @@ export class NatsTasks implements TaskQueue {
   }
 
   async remove(ref: DispatchRef): Promise<boolean> {
-    return (await this.#purge(this.#link.subjects.task(ref))) > 0;
+    return (await this.#removeAll(this.#link.subjects.task(ref))) > 0;
   }
 
   removeRun(run: string): Promise<number> {
-    return this.#purge(this.#link.subjects.tasksOfRun(run));
+    return this.#removeAll(this.#link.subjects.tasksOfRun(run));
   }
 
-  #purge(filter: string): Promise<number> {
-    return this.#link.guard("Removing tasks", async () => {
-      const { tasksStream } = this.#link.subjects;
-      const { purged } = await this.#link.api<{ purged: number }>(`STREAM.PURGE.${tasksStream}`, { filter });
-      return purged;
-    });
+  #removeAll(filter: string): Promise<number> {
+    return this.#link.guard("Removing tasks", () =>
+      removeMessages(this.#link, this.#link.subjects.tasksStream, filter),
+    );
   }
 }

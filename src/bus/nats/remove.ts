@@ -1,0 +1,45 @@
+/**
+ * Removing stored messages by subject, one by one.
+ *
+ * A purge by subject would be one request, but on nats-server 2.9 it moves every consumer of the stream past
+ * the stream's end and forgets what it had in hand: tasks of other dispatches would stay stored, block their
+ * subject and never be delivered. Deleting single messages touches nothing else.
+ */
+import { ApiRefusal } from "./failure.ts";
+import type { NatsLink } from "./link.ts";
+
+/** Deletions under way at once. */
+const AT_ONCE = 32;
+
+/** @returns how many messages were removed. */
+export async function removeMessages(link: NatsLink, stream: string, filter: string): Promise<number> {
+  let removed = 0;
+  const deletions = new Set<Promise<void>>();
+  for (let seq = 1; ; ) {
+    const message = await link.storedMessage(stream, { next_by_subj: filter, seq });
+    if (message === undefined) break;
+    seq = message.seq + 1;
+    const deletion = deleteMessage(link, stream, message.seq).then((gone) => {
+      if (gone) removed++;
+    });
+    deletions.add(deletion);
+    void deletion.then(
+      () => deletions.delete(deletion),
+      () => undefined,
+    );
+    if (deletions.size >= AT_ONCE) await Promise.race(deletions);
+  }
+  await Promise.all(deletions);
+  return removed;
+}
+
+async function deleteMessage(link: NatsLink, stream: string, seq: number): Promise<boolean> {
+  try {
+    await link.api(`STREAM.MSG.DELETE.${stream}`, { seq, no_erase: true });
+    return true;
+  } catch (error) {
+    // Acked or removed by somebody else meanwhile.
+    if (error instanceof ApiRefusal) return false;
+    throw error;
+  }
+}
