@@ -5,8 +5,9 @@
  * Parquet files in the run's work folder, so that several processes read them at once without a lock.
  * Extensions are never fetched: a report must not need a network.
  */
-import { DuckDBInstance } from "@duckdb/node-api";
+
 import type { DuckDBConnection } from "@duckdb/node-api";
+import { DuckDBInstance } from "@duckdb/node-api";
 
 /** A value as it leaves SQL: JSON-safe, dates as ISO text. */
 export type Cell = string | number | boolean | null;
@@ -61,7 +62,10 @@ export class Database {
   async query(title: string, sql: string): Promise<Row[]> {
     const from = performance.now();
     const rows = await this.rows(sql).catch((cause: unknown) => {
-      throw new Error(`the query "${title}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new Error(
+        `the query "${title}" failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     });
     this.log.push({
       title,

@@ -95,7 +95,10 @@ function chooseTarget(
   rows: number,
   goalText: string,
 ): { column: ColumnProfile; kind: "number" | "category"; chosen: "goal" | "guess" } | undefined {
-  const named = namedTarget(goalText, columns.map((c) => c.name));
+  const named = namedTarget(
+    goalText,
+    columns.map((c) => c.name),
+  );
   const wanted = columns.find((c) => c.name === named);
   if (wanted) {
     const kind = targetKind(wanted);
@@ -117,7 +120,8 @@ function chooseTarget(
 
 function targetKind(column: ColumnProfile): "number" | "category" | undefined {
   if (column.kind === "boolean") return "category";
-  if (column.kind === "category") return column.distinct >= 2 && column.distinct <= MAX_CLASSES ? "category" : undefined;
+  if (column.kind === "category")
+    return column.distinct >= 2 && column.distinct <= MAX_CLASSES ? "category" : undefined;
   if (column.kind !== "number") return undefined;
   // A whole number with two values is a yes or no.
   return column.distinct === 2 ? "category" : column.distinct > 2 ? "number" : undefined;

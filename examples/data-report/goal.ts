@@ -26,7 +26,10 @@ export function readGoal(text: string): GoalHints {
  * @returns undefined when the text names no column
  */
 export function namedTarget(text: string, columns: readonly string[]): string | undefined {
-  const asked = /\b(predict\w*|forecast\w*|estimat\w*|explain\w*|target|model(?:s|ling)?|classif\w*|what (?:drives|predicts|determines))\b/i.exec(text);
+  const asked =
+    /\b(predict\w*|forecast\w*|estimat\w*|explain\w*|target|model(?:s|ling)?|classif\w*|what (?:drives|predicts|determines))\b/i.exec(
+      text,
+    );
   if (!asked) return undefined;
   const after = fold(text.slice(asked.index));
   const named = columns
@@ -37,5 +40,8 @@ export function namedTarget(text: string, columns: readonly string[]): string | 
 }
 
 function fold(text: string): string {
-  return text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim();
+  return text
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, " ")
+    .trim();
 }

@@ -54,7 +54,10 @@ export async function recogniseSource(db: Database, path: string): Promise<Sourc
     throw new NonRetryableError(`${path} is named .parquet but is no Parquet file. Export it again.`);
   }
   const encoding = compressed ? "utf-8" : await encodingOf(path, head.text);
-  const start = head.text.toString("latin1").replace(/^\u00ef\u00bb\u00bf/, "").trimStart();
+  const start = head.text
+    .toString("latin1")
+    .replace(/^\u00ef\u00bb\u00bf/, "")
+    .trimStart();
   const isJson =
     [".json", ".ndjson", ".jsonl"].includes(extension) ||
     (extension !== ".csv" && extension !== ".tsv" && /^(\[\s*[[{]|\{\s*")/.test(start));
@@ -66,7 +69,9 @@ async function readHead(path: string): Promise<{ bytes: number; text: Buffer }> 
   try {
     const facts = await stat(path);
     if (facts.isDirectory()) {
-      throw new NonRetryableError(`${path} is a folder. Give the path of one CSV, TSV, JSON or Parquet file.`);
+      throw new NonRetryableError(
+        `${path} is a folder. Give the path of one CSV, TSV, JSON or Parquet file.`,
+      );
     }
     const file = await open(path, "r");
     try {
@@ -176,7 +181,11 @@ async function readDelimited(
   ];
   const notes: SourceNote[] = [];
   if (encoding !== "utf-8") {
-    notes.push({ kind: "encoding", count: 1, sentence: `The file is not UTF-8; it was read as ${encoding}.` });
+    notes.push({
+      kind: "encoding",
+      count: 1,
+      sentence: `The file is not UTF-8; it was read as ${encoding}.`,
+    });
   }
   const attempts = [
     [...common, ...(delimiter ? [`delim = ${literal(delimiter)}`] : [])],
@@ -203,7 +212,13 @@ async function readDelimited(
       failure = cause;
     }
   }
-  return readDespiteErrors(db, base, [...common, ...(delimiter ? [`delim = ${literal(delimiter)}`] : [])], notes, failure);
+  return readDespiteErrors(
+    db,
+    base,
+    [...common, ...(delimiter ? [`delim = ${literal(delimiter)}`] : [])],
+    notes,
+    failure,
+  );
 }
 
 /** The last try: leave unreadable lines out, count them, and give up when they are many. */

@@ -7,9 +7,19 @@ import { type GoalHints, readGoal } from "./goal.ts";
 
 /** The agents' files beside this one, `.ts` in the sources and `.js` once compiled. */
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-export const ROLES = ["loader", "explorer", "cleaner", "analyst", "modeler", "visualizer", "reporter"] as const;
+export const ROLES = [
+  "loader",
+  "explorer",
+  "cleaner",
+  "analyst",
+  "modeler",
+  "visualizer",
+  "reporter",
+] as const;
 /** One module for each role; `datahammer agent` loads them. */
-export const AGENT_MODULES: readonly URL[] = ROLES.map((role) => new URL(`./agents/${role}.${extension}`, import.meta.url));
+export const AGENT_MODULES: readonly URL[] = ROLES.map(
+  (role) => new URL(`./agents/${role}.${extension}`, import.meta.url),
+);
 
 /** The key that the whole job is about. */
 export const WANT: readonly string[] = ["report"];
@@ -61,14 +71,20 @@ export interface StartingEnvironment extends Record<string, unknown> {
  * @param outDir where report and logbook go; the work folder is made inside it
  * @throws NonRetryableError when the data cannot be read as a table
  */
-export async function startingEnvironment(path: string, goalText: string, outDir: string): Promise<StartingEnvironment> {
+export async function startingEnvironment(
+  path: string,
+  goalText: string,
+  outDir: string,
+): Promise<StartingEnvironment> {
   const data = await inspectData(resolve(path), goalText);
   const out = resolve(outDir);
   return { path: resolve(path), workDir: join(out, "work"), outDir: out, goal: readGoal(goalText), data };
 }
 
 /** Where a finished run's environment says that the report is. */
-export function reportOf(environment: Readonly<Record<string, unknown>>): { path: string; logbook: string } | undefined {
+export function reportOf(
+  environment: Readonly<Record<string, unknown>>,
+): { path: string; logbook: string } | undefined {
   const report = environment.report as { path?: unknown; logbook?: unknown } | null | undefined;
   return typeof report?.path === "string" && typeof report.logbook === "string"
     ? { path: report.path, logbook: report.logbook }

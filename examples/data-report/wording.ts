@@ -1,14 +1,16 @@
 /** Numbers and names as a careful writer would put them. */
 
-/** 1234567 → 1,234,567; 0.012345 → 0.0123; keeps four significant digits of what is not whole. */
+/** 1234567 → 1,234,567; 0.012345 → 0.0123; keeps about three significant digits of what is not whole. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return "not a number";
-  if (Object.is(value, -0)) return "0";
   const size = Math.abs(value);
-  if (size >= 1e15 || (size < 1e-4 && size > 0)) return value.toExponential(2).replace("e+", "e");
-  if (Number.isInteger(value)) return value.toLocaleString("en-US");
-  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4;
-  return value.toLocaleString("en-US", { maximumFractionDigits: digits });
+  const digits =
+    Number.isInteger(value) || size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4;
+  const plain = size < 1e15 && (size >= 1e-4 || size === 0);
+  const text = plain
+    ? size.toLocaleString("en-US", { maximumFractionDigits: digits })
+    : size.toExponential(2).replace("e+", "e").replace("e-", "e−");
+  return value < 0 && text !== "0" ? `−${text}` : text;
 }
 
 /** 1.5e6 → 1.5 million: for sentences, where digits would be noise. */
@@ -21,7 +23,9 @@ export function rough(value: number): string {
 }
 
 function trimmed(value: number): string {
-  return value.toLocaleString("en-US", { maximumFractionDigits: Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2 });
+  const size = Math.abs(value);
+  const text = size.toLocaleString("en-US", { maximumFractionDigits: size >= 100 ? 0 : size >= 10 ? 1 : 2 });
+  return value < 0 ? `−${text}` : text;
 }
 
 /** 0.1234 → 12.3%; never rounds something to nothing or to everything. */
@@ -38,7 +42,8 @@ export function count(n: number, noun: string, plural = `${noun}s`): string {
 
 /** a, b and c. */
 export function listed(items: readonly string[], max = 6): string {
-  const shown = items.length > max ? [...items.slice(0, max - 1), `${items.length - max + 1} more`] : [...items];
+  const shown =
+    items.length > max ? [...items.slice(0, max - 1), `${items.length - max + 1} more`] : [...items];
   if (shown.length <= 1) return shown[0] ?? "";
   return `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
 }

@@ -14,9 +14,22 @@ import modeler from "../../examples/data-report/agents/modeler.ts";
 import reporter from "../../examples/data-report/agents/reporter.ts";
 import visualizer from "../../examples/data-report/agents/visualizer.ts";
 import { startingEnvironment } from "../../examples/data-report/swarm.ts";
-import { Handoff, type AgentDefinition, type TaskContext, type TaskDefinition } from "../../src/agent/define.ts";
+import {
+  type AgentDefinition,
+  Handoff,
+  type TaskContext,
+  type TaskDefinition,
+} from "../../src/agent/define.ts";
 
-export const AGENTS: readonly AgentDefinition[] = [loader, explorer, cleaner, analyst, modeler, visualizer, reporter];
+export const AGENTS: readonly AgentDefinition[] = [
+  loader,
+  explorer,
+  cleaner,
+  analyst,
+  modeler,
+  visualizer,
+  reporter,
+];
 
 export interface Finished {
   environment: Record<string, unknown>;
@@ -82,12 +95,19 @@ export function context(step: string): TaskContext {
 /** Backward from a key: for each needed key the cheapest task whose guard holds; then in order of needs. */
 export function planFor(want: string, environment: Readonly<Record<string, unknown>>): Option[] {
   const options = AGENTS.flatMap((agent) =>
-    Object.entries(agent.tasks).map(([task, definition]) => ({ name: `${agent.role}.${task}`, task: definition })),
+    Object.entries(agent.tasks).map(([task, definition]) => ({
+      name: `${agent.role}.${task}`,
+      task: definition,
+    })),
   ).filter(({ task }) => !task.when || evaluate(task.when, { env: environment, inputs: {} }) === true);
   const chosen = new Map<string, Option>();
   const wanted = [want];
   for (let key = wanted.pop(); key !== undefined; key = wanted.pop()) {
-    if (key in environment || [...chosen.values()].some((option) => option.task.gives?.includes(key as string))) continue;
+    if (
+      key in environment ||
+      [...chosen.values()].some((option) => option.task.gives?.includes(key as string))
+    )
+      continue;
     const givers = options.filter((option) => option.task.gives?.includes(key as string));
     // A task that gives more keys replaces one that gives only some of them.
     const best = givers.sort((a, b) => (b.task.gives?.length ?? 0) - (a.task.gives?.length ?? 0))[0];
@@ -101,7 +121,10 @@ export function planFor(want: string, environment: Readonly<Record<string, unkno
   while (rest.length > 0) {
     const index = rest.findIndex(({ task }) => {
       const later = rest.filter((other) => other.task !== task).flatMap((other) => other.task.gives ?? []);
-      return (task.needs ?? []).every((key) => done.has(key)) && !(task.uses ?? []).some((key) => later.includes(key));
+      return (
+        (task.needs ?? []).every((key) => done.has(key)) &&
+        !(task.uses ?? []).some((key) => later.includes(key))
+      );
     });
     const [next] = rest.splice(index, 1);
     if (!next || index < 0) throw new Error("the tasks need each other");

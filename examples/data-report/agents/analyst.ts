@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { defineAgent } from "../../../src/agent/define-agent.ts";
 import { type Findings, findFindings } from "../analysis/findings.ts";
-import { type Trend, findTrend } from "../analysis/trend.ts";
+import { findTrend, type Trend } from "../analysis/trend.ts";
 import { timeColumns } from "../facts.ts";
 import { readShared, runStep } from "../logbook.ts";
 import { type Profile, profileSchema, tableSchema } from "../table/column.ts";
@@ -18,11 +18,17 @@ const inputs = z.object({
 });
 
 export const findingsSchema = z.object({ file: z.string(), count: z.int(), log: z.string() });
-export const trendSchema = z.object({ file: z.string(), column: z.string(), period: z.string(), log: z.string() });
+export const trendSchema = z.object({
+  file: z.string(),
+  column: z.string(),
+  period: z.string(),
+  log: z.string(),
+});
 
 export default defineAgent({
   role: "analyst",
-  description: "Finds what stands out: correlations, group differences, frequent values, outliers, trends over time.",
+  description:
+    "Finds what stands out: correlations, group differences, frequent values, outliers, trends over time.",
   tasks: {
     analyse: {
       description: "Find correlations, differences between groups, distributions and extremes in the data.",
@@ -36,18 +42,22 @@ export default defineAgent({
       timeout: "10m",
       async run({ table, profile: ref, workDir, data }, ctx) {
         const profile = await readShared<Profile>(table.profile ?? ref.file);
-        const { value, log } = await runStep(ctx, { role: "analyst", task: "analyse", workDir }, async (tools) => {
-          const { db, file, write } = tools;
-          await openTable(db, "table", table.file);
-          const found: Findings = await findFindings(db, profile, data?.target ?? "");
-          const path = file("findings.json");
-          await write(path, JSON.stringify(found));
-          const summary = [
-            `Tested ${count(found.tested, "relation")} and kept ${count(found.findings.length, "finding")}.`,
-            ...found.findings.slice(0, 3).map((finding) => finding.sentence),
-          ];
-          return { value: { file: path, count: found.findings.length }, summary };
-        });
+        const { value, log } = await runStep(
+          ctx,
+          { role: "analyst", task: "analyse", workDir },
+          async (tools) => {
+            const { db, file, write } = tools;
+            await openTable(db, "table", table.file);
+            const found: Findings = await findFindings(db, profile, data?.target ?? "");
+            const path = file("findings.json");
+            await write(path, JSON.stringify(found));
+            const summary = [
+              `Tested ${count(found.tested, "relation")} and kept ${count(found.findings.length, "finding")}.`,
+              ...found.findings.slice(0, 3).map((finding) => finding.sentence),
+            ];
+            return { value: { file: path, count: found.findings.length }, summary };
+          },
+        );
         return { findings: { ...value, log } };
       },
     },
@@ -64,17 +74,28 @@ export default defineAgent({
       timeout: "10m",
       async run({ table, profile: ref, workDir, data }, ctx) {
         const profile = await readShared<Profile>(table.profile ?? ref.file);
-        const { value, log } = await runStep(ctx, { role: "analyst", task: "trend", workDir }, async (tools) => {
-          const { db, file, write } = tools;
-          await openTable(db, "table", table.file);
-          const times = timeColumns(profile.columns);
-          const column = times.find((c) => c.name === data?.timeColumn) ?? times[0];
-          const path = file("trend.json");
-          const trend: Trend | null = column ? await findTrend(db, profile, column, data?.target ?? "") : null;
-          await write(path, JSON.stringify(trend));
-          const summary = trend ? trend.sentences.slice(0, 3) : ["No column carries a trend after cleaning."];
-          return { value: { file: path, column: trend?.column ?? "", period: trend?.period ?? "" }, summary };
-        });
+        const { value, log } = await runStep(
+          ctx,
+          { role: "analyst", task: "trend", workDir },
+          async (tools) => {
+            const { db, file, write } = tools;
+            await openTable(db, "table", table.file);
+            const times = timeColumns(profile.columns);
+            const column = times.find((c) => c.name === data?.timeColumn) ?? times[0];
+            const path = file("trend.json");
+            const trend: Trend | null = column
+              ? await findTrend(db, profile, column, data?.target ?? "")
+              : null;
+            await write(path, JSON.stringify(trend));
+            const summary = trend
+              ? trend.sentences.slice(0, 3)
+              : ["No column carries a trend after cleaning."];
+            return {
+              value: { file: path, column: trend?.column ?? "", period: trend?.period ?? "" },
+              summary,
+            };
+          },
+        );
         return { trend: { ...value, log } };
       },
     },

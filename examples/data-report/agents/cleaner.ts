@@ -16,7 +16,8 @@ export default defineAgent({
   description: "Cleans tables: duplicates, unreadable values, spellings, mistaken dates.",
   tasks: {
     clean: {
-      description: "Clean the data: remove duplicates and treat every quality problem that the profile found.",
+      description:
+        "Clean the data: remove duplicates and treat every quality problem that the profile found.",
       synonyms: ["tidy", "fix", "repair", "deduplicate", "missing values"],
       inputs: z.object({ dataset: datasetSchema, profile: profileSchema, workDir: z.string() }),
       outputs: z.object({ table: tableSchema, cleaning: cleaningSchema }),
@@ -28,42 +29,46 @@ export default defineAgent({
       timeout: "10m",
       async run({ dataset, profile: ref, workDir }, ctx) {
         const profile = await readShared<Profile>(ref.file);
-        const { value, log } = await runStep(ctx, { role: "cleaner", task: "clean", workDir }, async (tools) => {
-          const { db, file, write, publish } = tools;
-          await openTable(db, "dataset", dataset.file);
-          const cleaning = await cleanTable(db, profile);
-          ctx.progress(0.5, `${count(cleaning.actions.length, "rule")} applied`);
-          const path = file("table.parquet");
-          await publish(path, (temporary) => saveTable(db, "cleaned", temporary));
-          const columns = await db.describe("cleaned");
-          const after = await profileTable(db, {
-            relation: "cleaned",
-            rows: cleaning.rowsAfter,
-            bytes: dataset.bytes,
-            columns,
-            readings: new Map(),
-            notes: [],
-            detail: "full",
-          });
-          await write(file("table-profile.json"), JSON.stringify(after));
-          await write(file("cleaning.json"), JSON.stringify(cleaning));
-          return {
-            value: {
-              table: {
-                file: path,
-                rows: cleaning.rowsAfter,
-                columns: columns.length,
-                profile: file("table-profile.json"),
+        const { value, log } = await runStep(
+          ctx,
+          { role: "cleaner", task: "clean", workDir },
+          async (tools) => {
+            const { db, file, write, publish } = tools;
+            await openTable(db, "dataset", dataset.file);
+            const cleaning = await cleanTable(db, profile);
+            ctx.progress(0.5, `${count(cleaning.actions.length, "rule")} applied`);
+            const path = file("table.parquet");
+            await publish(path, (temporary) => saveTable(db, "cleaned", temporary));
+            const columns = await db.describe("cleaned");
+            const after = await profileTable(db, {
+              relation: "cleaned",
+              rows: cleaning.rowsAfter,
+              bytes: dataset.bytes,
+              columns,
+              readings: new Map(),
+              notes: [],
+              detail: "full",
+            });
+            await write(file("table-profile.json"), JSON.stringify(after));
+            await write(file("cleaning.json"), JSON.stringify(cleaning));
+            return {
+              value: {
+                table: {
+                  file: path,
+                  rows: cleaning.rowsAfter,
+                  columns: columns.length,
+                  profile: file("table-profile.json"),
+                },
+                cleaning: {
+                  file: file("cleaning.json"),
+                  actions: cleaning.actions.length,
+                  rowsRemoved: cleaning.rowsBefore - cleaning.rowsAfter,
+                },
               },
-              cleaning: {
-                file: file("cleaning.json"),
-                actions: cleaning.actions.length,
-                rowsRemoved: cleaning.rowsBefore - cleaning.rowsAfter,
-              },
-            },
-            summary: cleaning.actions.filter((action) => action.changed > 0).map((action) => action.did),
-          };
-        });
+              summary: cleaning.actions.filter((action) => action.changed > 0).map((action) => action.did),
+            };
+          },
+        );
         return { table: { ...value.table, log }, cleaning: value.cleaning };
       },
     },

@@ -1,7 +1,7 @@
 /** The loader: a file of any supported format becomes a typed table that the other agents share. */
 import { z } from "zod";
-import { defineAgent } from "../../../src/agent/define-agent.ts";
 import type { TaskContext } from "../../../src/agent/define.ts";
+import { defineAgent } from "../../../src/agent/define-agent.ts";
 import { runStep } from "../logbook.ts";
 import { recogniseSource } from "../source.ts";
 import { loadTable, saveTable } from "../table/load.ts";
@@ -27,32 +27,40 @@ export const datasetSchema = z.object({
 });
 export type Dataset = z.infer<typeof datasetSchema>;
 
-async function load({ path, workDir }: z.infer<typeof inputs>, ctx: TaskContext, task: string): Promise<Dataset> {
-  const { value, log } = await runStep(ctx, { role: "loader", task, workDir }, async ({ db, file, write, publish }) => {
-    const source = await recogniseSource(db, path);
-    ctx.progress(0.2, `reading ${source.name} as ${source.format}`);
-    const table = await loadTable(db, source);
-    ctx.progress(0.8, `${count(table.rows, "row")}, ${count(table.columns.length, "column")}`);
-    const target = file("dataset.parquet");
-    await publish(target, (temporary) => saveTable(db, "dataset", temporary));
-    const reading = file("reading.json");
-    await write(reading, JSON.stringify({ notes: table.notes, readings: [...table.readings] }));
-    const value = {
-      file: target,
-      reading,
-      source: path,
-      format: source.format,
-      bytes: source.bytes,
-      rows: table.rows,
-      columns: table.columns.length,
-    };
-    const size = `${count(table.rows, "row")} and ${count(table.columns.length, "column")}`;
-    const summary = [
-      `Read ${source.name} (${source.format.toUpperCase()}, ${bytesText(source.bytes)}): ${size}.`,
-      ...table.notes.map((note) => note.sentence),
-    ];
-    return { value, summary };
-  });
+async function load(
+  { path, workDir }: z.infer<typeof inputs>,
+  ctx: TaskContext,
+  task: string,
+): Promise<Dataset> {
+  const { value, log } = await runStep(
+    ctx,
+    { role: "loader", task, workDir },
+    async ({ db, file, write, publish }) => {
+      const source = await recogniseSource(db, path);
+      ctx.progress(0.2, `reading ${source.name} as ${source.format}`);
+      const table = await loadTable(db, source);
+      ctx.progress(0.8, `${count(table.rows, "row")}, ${count(table.columns.length, "column")}`);
+      const target = file("dataset.parquet");
+      await publish(target, (temporary) => saveTable(db, "dataset", temporary));
+      const reading = file("reading.json");
+      await write(reading, JSON.stringify({ notes: table.notes, readings: [...table.readings] }));
+      const value = {
+        file: target,
+        reading,
+        source: path,
+        format: source.format,
+        bytes: source.bytes,
+        rows: table.rows,
+        columns: table.columns.length,
+      };
+      const size = `${count(table.rows, "row")} and ${count(table.columns.length, "column")}`;
+      const summary = [
+        `Read ${source.name} (${source.format.toUpperCase()}, ${bytesText(source.bytes)}): ${size}.`,
+        ...table.notes.map((note) => note.sentence),
+      ];
+      return { value, summary };
+    },
+  );
   return { ...value, log };
 }
 

@@ -1,14 +1,14 @@
 /** The modeler: predicts one column from the others and says honestly how well. */
 import { z } from "zod";
-import { defineAgent } from "../../../src/agent/define-agent.ts";
 import type { TaskContext } from "../../../src/agent/define.ts";
+import { defineAgent } from "../../../src/agent/define-agent.ts";
 import { NonRetryableError } from "../../../src/workflow/errors.ts";
 import { chooseFeatures } from "../analysis/leakage.ts";
-import { type Model, fitModel } from "../analysis/model.ts";
+import { fitModel, type Model } from "../analysis/model.ts";
 import { ident } from "../database.ts";
 import { isPredictor } from "../facts.ts";
 import { readShared, runStep } from "../logbook.ts";
-import { type Profile, type TableRef, profileSchema, tableSchema } from "../table/column.ts";
+import { type Profile, profileSchema, type TableRef, tableSchema } from "../table/column.ts";
 import { openTable } from "../table/load.ts";
 import { count, figure, percent } from "../wording.ts";
 
@@ -47,7 +47,11 @@ async function model(given: Given, ctx: TaskContext, task: string) {
   if (!target || data.targetKind === "") {
     throw new NonRetryableError(
       `There is no column "${data.target}" to predict after cleaning. Name one of: ` +
-        `${profile.columns.filter(isPredictor).map((column) => column.name).slice(0, 12).join(", ")}.`,
+        `${profile.columns
+          .filter(isPredictor)
+          .map((column) => column.name)
+          .slice(0, 12)
+          .join(", ")}.`,
     );
   }
   const kind = data.targetKind;
@@ -83,7 +87,13 @@ async function model(given: Given, ctx: TaskContext, task: string) {
       `On ${count(result.heldOutRows, "row")} held out, the ${word} is ${measured(result.error)}, the baseline's ${measured(result.baselineError)}.`,
     ];
     return {
-      value: { file: path, target: target.name, better: result.better, error: result.error, baselineError: result.baselineError },
+      value: {
+        file: path,
+        target: target.name,
+        better: result.better,
+        error: result.error,
+        baselineError: result.baselineError,
+      },
       summary,
     };
   });
@@ -94,20 +104,35 @@ function caveatsOf(result: Model, profile: Profile): string[] {
   const caveats: string[] = [];
   const nearlyPerfect = result.kind === "number" ? (result.r2 ?? 0) > 0.99 : result.error < 0.005;
   if (nearlyPerfect && result.better) {
-    caveats.push("The score is almost perfect. Check that no column gives the answer away in a form that would not be known beforehand.");
+    caveats.push(
+      "The score is almost perfect. Check that no column gives the answer away in a form that would not be known beforehand.",
+    );
   }
   const top = result.importance[0];
   const second = result.importance[1];
-  if (result.better && top && top.increase > 4 * Math.max(second?.increase ?? 0, 0) && top.increase > result.gain.value) {
-    caveats.push(`Nearly all of the prediction comes from "${top.column}". If it is only known together with "${result.target}", the model is of no use.`);
+  if (
+    result.better &&
+    top &&
+    top.increase > 4 * Math.max(second?.increase ?? 0, 0) &&
+    top.increase > result.gain.value
+  ) {
+    caveats.push(
+      `Nearly all of the prediction comes from "${top.column}". If it is only known together with "${result.target}", the model is of no use.`,
+    );
   }
   if (profile.columns.some((column) => column.kind === "date" || column.kind === "year")) {
-    caveats.push("Rows were held out at random, not by time: the score says how well gaps are filled, and is likely too good for a forecast.");
+    caveats.push(
+      "Rows were held out at random, not by time: the score says how well gaps are filled, and is likely too good for a forecast.",
+    );
   }
   if (result.heldOutRows < 100) {
-    caveats.push(`Only ${result.heldOutRows} rows were held out: the score could be quite different on other rows.`);
+    caveats.push(
+      `Only ${result.heldOutRows} rows were held out: the score could be quite different on other rows.`,
+    );
   }
-  caveats.push("Importance says what this model uses, not what causes what; columns that say the same share it.");
+  caveats.push(
+    "Importance says what this model uses, not what causes what; columns that say the same share it.",
+  );
   return caveats;
 }
 
@@ -117,7 +142,15 @@ export default defineAgent({
   tasks: {
     model: {
       description: "Fit and score a model that predicts the target column from the others.",
-      synonyms: ["predict", "prediction", "forecast", "regression", "classify", "machine learning", "drivers"],
+      synonyms: [
+        "predict",
+        "prediction",
+        "forecast",
+        "regression",
+        "classify",
+        "machine learning",
+        "drivers",
+      ],
       inputs: z.object({ table: tableSchema, ...shared }),
       outputs: z.object({ model: modelSchema }),
       needs: ["table", "profile", "workDir", "data"],

@@ -2,14 +2,14 @@
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { defineAgent } from "../../../src/agent/define-agent.ts";
 import type { TaskContext } from "../../../src/agent/define.ts";
+import { defineAgent } from "../../../src/agent/define-agent.ts";
 import { NonRetryableError } from "../../../src/workflow/errors.ts";
 import type { Findings } from "../analysis/findings.ts";
 import type { Model } from "../analysis/model.ts";
 import type { Trend } from "../analysis/trend.ts";
 import type { Chart } from "../charts/charts.ts";
-import { type StepLog, readShared, runStep } from "../logbook.ts";
+import { readShared, runStep, type StepLog } from "../logbook.ts";
 import { notebookOf } from "../report/notebook.ts";
 import { reportPage } from "../report/page.ts";
 import type { ReportParts } from "../report/parts.ts";
@@ -36,7 +36,13 @@ const optional = {
   sample: tableSchema.nullish(),
   model: modelSchema.nullish(),
 };
-const inputs = z.object({ ...basis, ...optional, table: tableSchema, findings: findingsSchema, charts: chartsSchema });
+const inputs = z.object({
+  ...basis,
+  ...optional,
+  table: tableSchema,
+  findings: findingsSchema,
+  charts: chartsSchema,
+});
 type Given = z.infer<z.ZodObject<typeof basis>> & Partial<Omit<z.infer<typeof inputs>, keyof typeof basis>>;
 
 export const reportSchema = z.object({
@@ -52,20 +58,28 @@ async function write(given: Given, ctx: TaskContext, task: string) {
   try {
     await mkdir(outDir, { recursive: true });
   } catch (cause) {
-    throw new NonRetryableError(`The folder ${outDir} for the report cannot be made. Give another with --out.`, { cause });
+    throw new NonRetryableError(
+      `The folder ${outDir} for the report cannot be made. Give another with --out.`,
+      { cause },
+    );
   }
   const { value } = await runStep(ctx, { role: "reporter", task, workDir }, async (tools) => {
     const parts = await gather(given, ctx);
     const page = reportPage(parts);
     const path = join(outDir, "report.html");
     const logbook = join(outDir, "logbook.ipynb");
-    await tools.write(logbook, `${JSON.stringify(notebookOf(parts.name, parts.goal, parts.steps), null, 1)}\n`);
+    await tools.write(
+      logbook,
+      `${JSON.stringify(notebookOf(parts.name, parts.goal, parts.steps), null, 1)}\n`,
+    );
     await tools.write(path, page);
     ctx.progress(1, path);
     const bytes = Buffer.byteLength(page);
     return {
       value: { path, logbook, bytes },
-      summary: [`Wrote ${basename(path)} about ${count(dataset.rows, "row")} with ${count(parts.charts.length, "chart")}.`],
+      summary: [
+        `Wrote ${basename(path)} about ${count(dataset.rows, "row")} with ${count(parts.charts.length, "chart")}.`,
+      ],
     };
   });
   return { report: value };
@@ -76,8 +90,16 @@ async function gather(given: Given, ctx: TaskContext): Promise<ReportParts> {
   const loaded = await readShared<Profile>(profile.file);
   const optionalPart = async <T>(ref: { file: string } | null | undefined): Promise<T | null> =>
     ref ? readShared<T>(ref.file) : null;
-  const logs = [dataset, profile, given.table, given.findings, given.trend, given.sample, given.model, given.charts]
-    .flatMap((ref) => (ref ? [ref.log] : []));
+  const logs = [
+    dataset,
+    profile,
+    given.table,
+    given.findings,
+    given.trend,
+    given.sample,
+    given.model,
+    given.charts,
+  ].flatMap((ref) => (ref ? [ref.log] : []));
   const steps = await Promise.all([...new Set(logs)].map((log) => readShared<StepLog>(log)));
   steps.sort((a, b) => a.startedAt.localeCompare(b.startedAt) || a.step.localeCompare(b.step));
   return {
@@ -109,7 +131,13 @@ function whyNoModel({ data, goal }: Given): string {
 }
 
 const needs = ["dataset", "profile", "workDir", "outDir", "goal", "data"];
-const common = { outputs: z.object({ report: reportSchema }), gives: ["report"], cost: 1, idempotent: true, timeout: "5m" };
+const common = {
+  outputs: z.object({ report: reportSchema }),
+  gives: ["report"],
+  cost: 1,
+  idempotent: true,
+  timeout: "5m",
+};
 
 export default defineAgent({
   role: "reporter",

@@ -1,7 +1,7 @@
 /** The visualizer: chooses and draws the charts of a report. */
 import { z } from "zod";
-import { defineAgent } from "../../../src/agent/define-agent.ts";
 import type { TaskContext } from "../../../src/agent/define.ts";
+import { defineAgent } from "../../../src/agent/define-agent.ts";
 import type { Findings } from "../analysis/findings.ts";
 import type { Model } from "../analysis/model.ts";
 import type { Trend } from "../analysis/trend.ts";
@@ -45,12 +45,23 @@ async function draw(given: z.infer<typeof inputs>, ctx: TaskContext, task: strin
     });
     const path = file("charts.json");
     await write(path, JSON.stringify(charts));
-    return { value: { file: path, count: charts.length }, summary: [`Drew ${count(charts.length, "chart")}.`] };
+    return {
+      value: { file: path, count: charts.length },
+      summary: [`Drew ${count(charts.length, "chart")}.`],
+    };
   });
   return { charts: { ...value, log } };
 }
 
-const common = { inputs, outputs: z.object({ charts: chartsSchema }), gives: ["charts"], uses: ["model"], cost: 1, idempotent: true, timeout: "10m" };
+const common = {
+  inputs,
+  outputs: z.object({ charts: chartsSchema }),
+  gives: ["charts"],
+  uses: ["model"],
+  cost: 1,
+  idempotent: true,
+  timeout: "10m",
+};
 
 export default defineAgent({
   role: "visualizer",

@@ -37,7 +37,9 @@ export function learnEncoders(columns: readonly ColumnProfile[], training: reado
 }
 
 function numberEncoder(column: string, values: readonly Cell[]): Encoder {
-  const known = values.flatMap((value) => (typeof value === "number" && Number.isFinite(value) ? [value] : []));
+  const known = values.flatMap((value) =>
+    typeof value === "number" && Number.isFinite(value) ? [value] : [],
+  );
   const fill = medianOf(known);
   const gaps = known.length < values.length;
   return {

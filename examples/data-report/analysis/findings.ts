@@ -5,10 +5,10 @@
  * Statistically careful: relations are kept only when they are both clear (adjusted for how many were
  * looked at) and large enough to matter, and no sentence claims a cause.
  */
-import { type Database, type Row, ident, num, numOrNull } from "../database.ts";
+import { type Database, ident, num, numOrNull, type Row } from "../database.ts";
 import type { ColumnProfile, Profile } from "../table/column.ts";
-import { count, listed, pValue, percent, rough, short, signed } from "../wording.ts";
-import { type Correlation, adjusted, compareGroups, correlation, cramersV } from "./statistics.ts";
+import { count, listed, percent, pValue, rough, short, signed } from "../wording.ts";
+import { adjusted, type Correlation, compareGroups, correlation, cramersV } from "./statistics.ts";
 
 export interface Finding {
   kind: "correlation" | "group" | "association" | "category" | "distribution" | "extreme";
@@ -49,7 +49,7 @@ export interface Findings {
 
 const MAX_NUMBERS = 24;
 const MAX_CATEGORIES = 10;
-const MAX_LEVELS = 60;
+const MAX_LEVELS = 300;
 const MIN_GROUP = 10;
 /** Below these a relation is too weak to tell a reader about. */
 const MIN_CORRELATION = 0.3;
@@ -70,14 +70,17 @@ export async function findFindings(db: Database, profile: Profile, target: strin
   // The report lists columns in the table's order.
   numbers.sort((a, b) => profile.columns.indexOf(a) - profile.columns.indexOf(b));
   const categories = profile.columns
-    .filter((c) => (c.kind === "category" || c.kind === "boolean") && c.distinct >= 2 && c.distinct <= MAX_LEVELS)
+    .filter(
+      (c) => (c.kind === "category" || c.kind === "boolean") && c.distinct >= 2 && c.distinct <= MAX_LEVELS,
+    )
     .sort((a, b) => first(a) - first(b) || a.missing - b.missing)
     .slice(0, MAX_CATEGORIES);
   const pairs = await correlate(db, numbers, profile.rows);
   const groups = await differences(db, numbers, categories);
   const associations = await associate(db, categories);
   const q = adjusted([...pairs, ...groups, ...associations].map((test) => test.p));
-  const clear = <T>(tests: readonly T[], offset: number) => tests.filter((_, index) => (q[offset + index] ?? 1) <= MAX_Q);
+  const clear = <T>(tests: readonly T[], offset: number) =>
+    tests.filter((_, index) => (q[offset + index] ?? 1) <= MAX_Q);
   const toTarget = (columns: readonly string[]) => (columns.includes(target) ? 1 : 0);
   const findings: Finding[] = [
     ...(await tellCorrelations(db, clear(pairs, 0), profile.rows, toTarget)),
@@ -92,7 +95,9 @@ export async function findFindings(db: Database, profile: Profile, target: strin
     findings,
     numbers: numbers.map((c) => c.name),
     correlations: pairs,
-    groups: clear(groups, pairs.length).sort((a, b) => b.etaSquared - a.etaSquared).slice(0, 12),
+    groups: clear(groups, pairs.length)
+      .sort((a, b) => b.etaSquared - a.etaSquared)
+      .slice(0, 12),
     tested: q.length,
   };
 }
@@ -103,11 +108,16 @@ function value(column: ColumnProfile): string {
   return (column.number?.nonFinite ?? 0) > 0 ? `CASE WHEN isfinite(${c}) THEN ${c} END` : c;
 }
 
-async function correlate(db: Database, numbers: readonly ColumnProfile[], rows: number): Promise<CorrelationPair[]> {
+async function correlate(
+  db: Database,
+  numbers: readonly ColumnProfile[],
+  rows: number,
+): Promise<CorrelationPair[]> {
   const pairs = numbers.flatMap((a, i) => numbers.slice(i + 1).map((b) => ({ a, b })));
   if (pairs.length === 0 || rows < 10) return [];
   const sql = pairs.map(
-    ({ a, b }, index) => `corr(${value(a)}, ${value(b)}) AS r${index}, regr_count(${value(a)}, ${value(b)}) AS n${index}`,
+    ({ a, b }, index) =>
+      `corr(${value(a)}, ${value(b)}) AS r${index}, regr_count(${value(a)}, ${value(b)}) AS n${index}`,
   );
   const row = await db.one("Correlate every pair of numbers", `SELECT\n  ${sql.join(",\n  ")}\nFROM "table"`);
   return pairs.flatMap(({ a, b }, index) => {
@@ -126,16 +136,25 @@ async function tellCorrelations(
   const strong = clear
     .filter((pair) => Math.abs(pair.r) >= MIN_CORRELATION)
     .sort((x, y) => toTarget([y.a, y.b]) - toTarget([x.a, x.b]) || Math.abs(y.r) - Math.abs(x.r));
-  const told = [...strong.filter((p) => toTarget([p.a, p.b]) === 1).slice(0, 3), ...strong.filter((p) => toTarget([p.a, p.b]) === 0).slice(0, 5)];
+  const told = [
+    ...strong.filter((p) => toTarget([p.a, p.b]) === 1).slice(0, 3),
+    ...strong.filter((p) => toTarget([p.a, p.b]) === 0).slice(0, 5),
+  ];
   const findings: Finding[] = [];
   for (const pair of told) {
     if (rows <= MAX_SPEARMAN_ROWS) pair.rho = await spearman(db, pair);
     const size = Math.abs(pair.r);
-    const how = size >= NEAR_COPY ? "carry almost the same information" : pair.r > 0 ? "tend to rise together" : "tend to move in opposite directions";
+    const how =
+      size >= NEAR_COPY
+        ? "carry almost the same information"
+        : pair.r > 0
+          ? "tend to rise together"
+          : "tend to move in opposite directions";
     const degree = size >= 0.7 ? "strong" : size >= 0.5 ? "moderate" : "weak to moderate";
-    const bent = pair.rho !== undefined && Math.abs(pair.rho - pair.r) >= 0.15
-      ? ` The rank correlation is ${signed(pair.rho)}: the relation is not a straight line, or a few extreme values shape it.`
-      : "";
+    const bent =
+      pair.rho !== undefined && Math.abs(pair.rho - pair.r) >= 0.15
+        ? ` The rank correlation is ${signed(pair.rho)}: the relation is not a straight line, or a few extreme values shape it.`
+        : "";
     findings.push({
       kind: "correlation",
       title: `${pair.a} and ${pair.b}`,
@@ -175,7 +194,9 @@ async function differences(
       `SELECT CAST(${c} AS VARCHAR) AS grp,\n  ${sql.join(",\n  ")}\nFROM "table" WHERE ${c} IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, grp`,
     );
     for (const [index, column] of numbers.entries()) {
-      const groups = rows.filter((row) => num(row[`n${index}`]) >= MIN_GROUP).map((row) => readGroup(row, index));
+      const groups = rows
+        .filter((row) => num(row[`n${index}`]) >= MIN_GROUP)
+        .map((row) => readGroup(row, index));
       const test = compareGroups(groups);
       if (test) found.push({ number: column.name, category: category.name, ...test, groups });
     }
@@ -197,7 +218,10 @@ function readGroup(row: Row, index: number): GroupDifference["groups"][number] &
   };
 }
 
-function tellGroups(clear: readonly GroupDifference[], toTarget: (columns: readonly string[]) => number): Finding[] {
+function tellGroups(
+  clear: readonly GroupDifference[],
+  toTarget: (columns: readonly string[]) => number,
+): Finding[] {
   const strong = clear
     .filter((difference) => difference.etaSquared >= MIN_ETA_SQUARED && difference.groups.length >= 2)
     .sort((x, y) => toTarget([y.number]) - toTarget([x.number]) || y.etaSquared - x.etaSquared);
@@ -281,7 +305,8 @@ function tellCategories(categories: readonly ColumnProfile[], rows: number): Fin
       const filled = rows - column.missing;
       const [top, second] = column.top;
       const share = (top?.count ?? 0) / filled;
-      const rest = column.distinct > 2 ? ` of ${column.distinct.toLocaleString("en-US")} different values` : "";
+      const rest =
+        column.distinct > 2 ? ` of ${column.distinct.toLocaleString("en-US")} different values` : "";
       return {
         kind: "category" as const,
         title: column.name,
@@ -321,12 +346,21 @@ async function tellDistributions(db: Database, numbers: readonly ColumnProfile[]
 }
 
 /** Names the rows with the largest values, where a column names rows. */
-async function tellExtremes(db: Database, profile: Profile, numbers: readonly ColumnProfile[], target: string): Promise<Finding[]> {
+async function tellExtremes(
+  db: Database,
+  profile: Profile,
+  numbers: readonly ColumnProfile[],
+  target: string,
+): Promise<Finding[]> {
   const label = labelColumn(profile);
   if (!label) return [];
   const chosen = numbers
     .filter((c) => c.kind === "number" && c.distinct > 20)
-    .sort((a, b) => Number(b.name === target) - Number(a.name === target) || (b.number?.farOut ?? 0) - (a.number?.farOut ?? 0))
+    .sort(
+      (a, b) =>
+        Number(b.name === target) - Number(a.name === target) ||
+        (b.number?.farOut ?? 0) - (a.number?.farOut ?? 0),
+    )
     .slice(0, 3);
   const findings: Finding[] = [];
   for (const column of chosen) {
@@ -350,8 +384,12 @@ async function tellExtremes(db: Database, profile: Profile, numbers: readonly Co
 /** The column that names rows for people: text that hardly repeats. */
 export function labelColumn(profile: Profile): string | undefined {
   const texts = profile.columns.filter(
-    (c) => c.kind === "text" && c.type === "VARCHAR" && (c.text?.meanLength ?? 0) <= 80 && c.distinct >= (profile.rows - c.missing) * 0.6 && c.missing < profile.rows * 0.2,
+    (c) =>
+      c.kind === "text" &&
+      c.type === "VARCHAR" &&
+      (c.text?.meanLength ?? 0) <= 80 &&
+      c.distinct >= (profile.rows - c.missing) * 0.6 &&
+      c.missing < profile.rows * 0.2,
   );
   return (texts.find((c) => /name|title|label/i.test(c.name)) ?? texts[0])?.name;
 }
-

@@ -171,7 +171,14 @@ function scratchFor(features: number, outputs: number): Scratch {
 }
 
 /** The best of the splits of some features, chosen anew at every node. */
-function bestSplit(input: Binned, sample: Int32Array, from: number, to: number, scratch: Scratch, options: ForestOptions): Split | undefined {
+function bestSplit(
+  input: Binned,
+  sample: Int32Array,
+  from: number,
+  to: number,
+  scratch: Scratch,
+  options: ForestOptions,
+): Split | undefined {
   const { targets, outputs } = input;
   const { total, order } = scratch;
   total.fill(0);

@@ -26,13 +26,15 @@ export async function chooseFeatures(
     if (reason) leftOut.push({ column: column.name, reason });
     else features.push(column);
   }
-  const leaks = kind === "number" ? await numberLeaks(db, features, target) : await classLeaks(db, features, target);
+  const leaks =
+    kind === "number" ? await numberLeaks(db, features, target) : await classLeaks(db, features, target);
   for (const [column, reason] of leaks) leftOut.push({ column, reason });
   features = features.filter((column) => !leaks.has(column.name));
   if (features.length > MAX_FEATURES) {
     const fullest = [...features].sort((a, b) => a.missing - b.missing).slice(0, MAX_FEATURES);
     for (const column of features) {
-      if (!fullest.includes(column)) leftOut.push({ column: column.name, reason: `only ${MAX_FEATURES} columns are used, the fullest` });
+      if (!fullest.includes(column))
+        leftOut.push({ column: column.name, reason: `only ${MAX_FEATURES} columns are used, the fullest` });
     }
     features = features.filter((column) => fullest.includes(column));
   }
@@ -49,16 +51,24 @@ function unusable(column: ColumnProfile, rows: number): string | undefined {
   return undefined;
 }
 
-async function numberLeaks(db: Database, features: readonly ColumnProfile[], target: ColumnProfile): Promise<Map<string, string>> {
+async function numberLeaks(
+  db: Database,
+  features: readonly ColumnProfile[],
+  target: ColumnProfile,
+): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const t = finite(target);
   const numbers = features.filter((column) => column.number);
   if (numbers.length > 0) {
     const sql = numbers.map((column, index) => `corr(${finite(column)}, ${t}) AS r${index}`);
-    const row = await db.one(`Columns that copy ${target.name}`, `SELECT\n  ${sql.join(",\n  ")}\nFROM "table"`);
+    const row = await db.one(
+      `Columns that copy ${target.name}`,
+      `SELECT\n  ${sql.join(",\n  ")}\nFROM "table"`,
+    );
     for (const [index, column] of numbers.entries()) {
       const r = numOrNull(row[`r${index}`]) ?? 0;
-      if (Math.abs(r) >= NEAR_COPY) found.set(column.name, `almost a copy of the target (r = ${r.toFixed(3)})`);
+      if (Math.abs(r) >= NEAR_COPY)
+        found.set(column.name, `almost a copy of the target (r = ${r.toFixed(3)})`);
     }
   }
   for (const column of features.filter((c) => c.kind === "category" && c.distinct > 2)) {
@@ -71,7 +81,11 @@ async function numberLeaks(db: Database, features: readonly ColumnProfile[], tar
   return found;
 }
 
-async function classLeaks(db: Database, features: readonly ColumnProfile[], target: ColumnProfile): Promise<Map<string, string>> {
+async function classLeaks(
+  db: Database,
+  features: readonly ColumnProfile[],
+  target: ColumnProfile,
+): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const t = ident(target.name);
   for (const column of features.filter((c) => c.kind === "category" || c.kind === "boolean")) {
@@ -80,7 +94,8 @@ async function classLeaks(db: Database, features: readonly ColumnProfile[], targ
       `Does ${column.name} determine ${target.name}?`,
       `SELECT sum(most) / sum(n) AS share, (SELECT max(n) / sum(n) FROM (SELECT count(*) AS n FROM "table" WHERE ${t} IS NOT NULL GROUP BY ${t})) AS usual\nFROM (SELECT max(n) AS most, sum(n) AS n FROM (\n  SELECT ${c} AS c, count(*) AS n FROM "table" WHERE ${c} IS NOT NULL AND ${t} IS NOT NULL GROUP BY ${c}, ${t}) GROUP BY c)`,
     );
-    if (num(row.share) >= GIVES_AWAY && num(row.usual) < 0.9) found.set(column.name, "nearly determines the target");
+    if (num(row.share) >= GIVES_AWAY && num(row.usual) < 0.9)
+      found.set(column.name, "nearly determines the target");
   }
   return found;
 }

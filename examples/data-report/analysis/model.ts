@@ -7,7 +7,7 @@
  * all is asked with a bootstrap over the held-out rows. The seed is fixed: the same data, the same report.
  */
 import { Matrix, solve } from "ml-matrix";
-import { mean, median, quantile, shuffle } from "simple-statistics";
+import { mean, median, quantile, quantileSorted, shuffle, standardDeviation } from "simple-statistics";
 import type { Row } from "../database.ts";
 import type { ColumnProfile } from "../table/column.ts";
 import { type Encoder, type LeftOut, learnEncoders, levelOf, seeded } from "./features.ts";
@@ -29,8 +29,8 @@ export interface Model {
   chosen: "goal" | "guess";
   /** What was fitted in the end. */
   method: "random forest" | "linear model";
-  /** The target was modelled on a logarithmic scale: it is skewed and has no negative value. */
-  logarithmic: boolean;
+  /** The target has long tails and was modelled on an asinh scale, which compresses them. */
+  compressed: boolean;
   features: string[];
   leftOut: LeftOut[];
   trainingRows: number;
@@ -91,12 +91,13 @@ export async function fitModel(request: ModelRequest): Promise<Model> {
   };
 
   const values = training.map((row) => Number(row[target.name]));
-  const logarithmic = kind === "number" && values.every((v) => v >= 0) && skewed(values);
+  const scale = kind === "number" ? scaleFor(values) : undefined;
   const classes = kind === "category" ? classesOf(training, target.name) : [];
   const answer = (row: Row): number[] => {
-    if (kind === "category") return classes.map((name) => (name === levelOf(row[target.name] ?? null) ? 1 : 0));
+    if (kind === "category")
+      return classes.map((name) => (name === levelOf(row[target.name] ?? null) ? 1 : 0));
     const value = Number(row[target.name]);
-    return [logarithmic ? Math.log1p(value) : value];
+    return [scale ? scale.shrink(value) : value];
   };
   const encode = (encoders: readonly Encoder[], part: readonly Row[]): Data => ({
     x: part.map((row) => encoders.flatMap((encoder) => encoder.encode(row[encoder.column] ?? null))),
@@ -104,19 +105,26 @@ export async function fitModel(request: ModelRequest): Promise<Model> {
   });
   const decode = (prediction: readonly number[]): number => {
     if (kind === "category") return prediction.indexOf(Math.max(...prediction));
-    return logarithmic ? Math.expm1(prediction[0] ?? 0) : (prediction[0] ?? 0);
+    return scale ? scale.grow(prediction[0] ?? 0) : (prediction[0] ?? 0);
   };
   const actual = (row: Row): number =>
     kind === "category" ? classes.indexOf(levelOf(row[target.name] ?? null)) : Number(row[target.name]);
   const errorOf = (predicted: number, truth: number): number =>
     kind === "category" ? Number(predicted !== truth) : Math.abs(predicted - truth);
 
-  const fit = async (method: Model["method"], data: Data, trees: number): Promise<Fitted> => {
+  const train = async (method: Model["method"], data: Data, trees: number): Promise<Fitted> => {
     if (method === "linear model") return fitRidge(data);
     const width = data.x[0]?.length ?? 1;
     const tried = kind === "category" ? Math.ceil(Math.sqrt(width)) : Math.min(12, Math.ceil(width / 3));
     const minLeaf = kind === "category" ? 2 : 4;
-    return growForest(data.x, data.y, { trees, maxDepth: 14, minLeaf, tried, random: seeded(MODEL_SEED + 1), pause });
+    return growForest(data.x, data.y, {
+      trees,
+      maxDepth: 14,
+      minLeaf,
+      tried,
+      random: seeded(MODEL_SEED + 1),
+      pause,
+    });
   };
 
   const compared: Model["compared"] = [];
@@ -126,11 +134,14 @@ export async function fitModel(request: ModelRequest): Promise<Model> {
       const inside = training.filter((_, index) => index % FOLDS !== fold);
       const outside = training.filter((_, index) => index % FOLDS === fold);
       const encoders = learnEncoders(columns, inside);
-      const fitted = await fit(method, encode(encoders, inside), CV_TREES);
+      const fitted = await train(method, encode(encoders, inside), CV_TREES);
       for (const [index, row] of encode(encoders, outside).x.entries()) {
         errors.push(errorOf(decode(fitted.predict(row)), actual(outside[index] as Row)));
       }
-      progress((method === "linear model" ? 0 : 0.3) + ((fold + 1) / FOLDS) * 0.3, `cross-validating the ${method}`);
+      progress(
+        (method === "linear model" ? 0 : 0.3) + ((fold + 1) / FOLDS) * 0.3,
+        `cross-validating the ${method}`,
+      );
       await pause();
     }
     compared.push({ method, error: mean(errors) });
@@ -138,7 +149,7 @@ export async function fitModel(request: ModelRequest): Promise<Model> {
   const method = compared.reduce((a, b) => (b.error < a.error ? b : a)).method;
 
   const encoders = learnEncoders(columns, training);
-  const fitted = await fit(method, encode(encoders, training), TREES);
+  const fitted = await train(method, encode(encoders, training), TREES);
   progress(0.8, `scoring on ${heldOutRows} rows held out`);
   const test = encode(encoders, heldOut);
   const truths = heldOut.map(actual);
@@ -147,15 +158,26 @@ export async function fitModel(request: ModelRequest): Promise<Model> {
   const errors = predictions.map((predicted, index) => errorOf(predicted, truths[index] ?? 0));
   const baselineErrors = truths.map((truth) => errorOf(usual, truth));
   const gain = bootstrapGain(errors, baselineErrors);
-  const importance = await measureImportance({ fitted, encoders, test: test.x, truths, decode, errorOf, pause });
-  const scaled = (value: number) => (logarithmic ? Math.log1p(Math.max(0, value)) : value);
-  const r2 = kind === "number" ? explained(predictions.map(scaled), truths.map(scaled), mean(values.map(scaled))) : null;
+  const importance = await measureImportance({
+    fitted,
+    encoders,
+    test: test.x,
+    truths,
+    decode,
+    errorOf,
+    pause,
+  });
+  const scaled = (value: number) => (scale ? scale.shrink(value) : value);
+  const r2 =
+    kind === "number"
+      ? explained(predictions.map(scaled), truths.map(scaled), mean(values.map(scaled)))
+      : null;
   return {
     target: target.name,
     kind,
     chosen: request.chosen,
     method,
-    logarithmic,
+    compressed: scale !== undefined,
     features: columns.map((column) => column.name),
     leftOut: request.leftOut,
     trainingRows: training.length,
@@ -185,7 +207,8 @@ function fitRidge({ x, y }: Data): Fitted {
   const outputs = y[0]?.length ?? 1;
   const means = Array.from({ length: width }, (_, j) => mean(x.map((row) => row[j] ?? 0)));
   const scales = means.map((m, j) => Math.sqrt(mean(x.map((row) => ((row[j] ?? 0) - m) ** 2))) || 1);
-  const standard = (row: readonly number[]) => row.map((value, j) => (value - (means[j] ?? 0)) / (scales[j] ?? 1));
+  const standard = (row: readonly number[]) =>
+    row.map((value, j) => (value - (means[j] ?? 0)) / (scales[j] ?? 1));
   const centres = Array.from({ length: outputs }, (_, k) => mean(y.map((row) => row[k] ?? 0)));
   const X = new Matrix(x.map(standard));
   const Y = new Matrix(y.map((row) => row.map((value, k) => value - (centres[k] ?? 0))));
@@ -194,14 +217,37 @@ function fitRidge({ x, y }: Data): Fitted {
   return {
     predict(row) {
       const z = standard(row);
-      return centres.map((centre, k) => z.reduce((sum, value, j) => sum + value * (weights[j]?.[k] ?? 0), centre));
+      return centres.map((centre, k) =>
+        z.reduce((sum, value, j) => sum + value * (weights[j]?.[k] ?? 0), centre),
+      );
     },
   };
 }
 
-function skewed(values: readonly number[]): boolean {
-  const middle = median([...values]);
-  return middle > 0 && mean([...values]) / middle > 1.6;
+interface Scale {
+  shrink(value: number): number;
+  grow(value: number): number;
+}
+
+/**
+ * A scale for targets with long tails: near the median as it was, far out like a logarithm, on both sides.
+ * Without it a few extreme rows decide the fit, and the typical row is predicted worse than by the median.
+ * @returns undefined where the target is even enough as it is
+ */
+function scaleFor(values: readonly number[]): Scale | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = quantileSorted(sorted, 0.5);
+  const low = quantileSorted(sorted, 0.25);
+  const high = quantileSorted(sorted, 0.75);
+  const spread = high - low;
+  if (spread <= 0) return undefined;
+  const farOut = sorted.filter((value) => value < low - 3 * spread || value > high + 3 * spread).length;
+  const lopsided = Math.abs(mean(sorted) - middle) > 0.25 * standardDeviation(sorted);
+  if (farOut <= sorted.length * 0.01 && !lopsided) return undefined;
+  return {
+    shrink: (value) => Math.asinh((2 * (value - middle)) / spread),
+    grow: (value) => middle + (Math.sinh(value) * spread) / 2,
+  };
 }
 
 function classesOf(rows: readonly Row[], target: string): string[] {
@@ -226,7 +272,8 @@ function bootstrapGain(errors: readonly number[], baseline: readonly number[]): 
   const means: number[] = [];
   for (let b = 0; b < BOOTSTRAPS; b += 1) {
     let sum = 0;
-    for (let i = 0; i < differences.length; i += 1) sum += differences[Math.floor(random() * differences.length)] ?? 0;
+    for (let i = 0; i < differences.length; i += 1)
+      sum += differences[Math.floor(random() * differences.length)] ?? 0;
     means.push(sum / differences.length);
   }
   return { value: mean(differences), low: quantile(means, 0.025), high: quantile(means, 0.975) };
@@ -284,7 +331,10 @@ async function measureImportance(request: ImportanceRequest): Promise<Model["imp
     const end = start + encoder.outputs.length;
     const increases: number[] = [];
     for (let repeat = 0; repeat < IMPORTANCE_REPEATS && end > start; repeat += 1) {
-      const order = shuffle(test.map((_, index) => index), random);
+      const order = shuffle(
+        test.map((_, index) => index),
+        random,
+      );
       let sum = 0;
       for (const [index, row] of test.entries()) {
         const other = test[order[index] ?? 0] ?? row;

@@ -6,11 +6,14 @@
  */
 
 export function logGamma(x: number): number {
-  const c = [76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2, -0.5395239384953e-5];
+  const c = [
+    76.18009172947146, -86.50532032941678, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2,
+    -0.5395239384953e-5,
+  ];
   const t = x + 5.5 - (x + 0.5) * Math.log(x + 5.5);
   let sum = 1.000000000190015;
   for (const [index, value] of c.entries()) sum += value / (x + index + 1);
-  return -t + Math.log((2.5066282746310005 * sum) / x);
+  return -t + Math.log((Math.sqrt(2 * Math.PI) * sum) / x);
 }
 
 /** Regularised incomplete beta function I_x(a, b). */
@@ -124,7 +127,9 @@ export interface Group {
  * Welch's test of equal means (no equal variances assumed) and the share of variance between the groups.
  * @returns undefined when fewer than two groups can be compared
  */
-export function compareGroups(groups: readonly Group[]): { p: number; etaSquared: number; n: number } | undefined {
+export function compareGroups(
+  groups: readonly Group[],
+): { p: number; etaSquared: number; n: number } | undefined {
   const usable = groups.filter((group) => group.n >= 2);
   if (usable.length < 2) return undefined;
   const n = usable.reduce((sum, group) => sum + group.n, 0);
@@ -138,8 +143,13 @@ export function compareGroups(groups: readonly Group[]): { p: number; etaSquared
   const weights = varying.map((group) => group.n / group.variance);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const mean = varying.reduce((sum, group, index) => sum + (weights[index] ?? 0) * group.mean, 0) / total;
-  const numerator = varying.reduce((sum, group, index) => sum + (weights[index] ?? 0) * (group.mean - mean) ** 2, 0) / (k - 1);
-  const spread = varying.reduce((sum, group, index) => sum + (1 - (weights[index] ?? 0) / total) ** 2 / (group.n - 1), 0);
+  const numerator =
+    varying.reduce((sum, group, index) => sum + (weights[index] ?? 0) * (group.mean - mean) ** 2, 0) /
+    (k - 1);
+  const spread = varying.reduce(
+    (sum, group, index) => sum + (1 - (weights[index] ?? 0) / total) ** 2 / (group.n - 1),
+    0,
+  );
   const f = numerator / (1 + ((2 * (k - 2)) / (k * k - 1)) * spread);
   return { p: fTest(f, k - 1, (k * k - 1) / (3 * spread)), etaSquared, n };
 }
@@ -148,7 +158,9 @@ export function compareGroups(groups: readonly Group[]): { p: number; etaSquared
 export function cramersV(counts: readonly (readonly number[])[]): { v: number; p: number; n: number } {
   const rows = counts.map((row) => row.reduce((sum, value) => sum + value, 0));
   const width = counts[0]?.length ?? 0;
-  const columns = Array.from({ length: width }, (_, j) => counts.reduce((sum, row) => sum + (row[j] ?? 0), 0));
+  const columns = Array.from({ length: width }, (_, j) =>
+    counts.reduce((sum, row) => sum + (row[j] ?? 0), 0),
+  );
   const n = rows.reduce((sum, value) => sum + value, 0);
   const r = rows.filter((value) => value > 0).length;
   const c = columns.filter((value) => value > 0).length;

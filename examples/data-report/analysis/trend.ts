@@ -4,9 +4,10 @@
  * The period is chosen so that the line has tens of points. The first and the last period are left out of
  * the test when the data covers only a part of them: half a year looks like a fall.
  */
+import { median } from "simple-statistics";
 import { type Database, ident, num, numOrNull } from "../database.ts";
 import type { ColumnProfile, Profile } from "../table/column.ts";
-import { count, figure, pValue, percent, rough, short } from "../wording.ts";
+import { count, figure, percent, pValue, rough, short } from "../wording.ts";
 import { trendTest } from "./statistics.ts";
 
 export type Period = "year" | "quarter" | "month" | "week" | "day" | "hour";
@@ -84,7 +85,8 @@ export async function findTrend(
 async function seriesColumn(db: Database, profile: Profile, time: ColumnProfile): Promise<string> {
   if (time.distinct >= (profile.rows - time.missing) * 0.9) return "";
   const candidates = profile.columns.filter(
-    (c) => (c.kind === "category" || c.kind === "text") && c.distinct >= 2 && c.distinct <= 200 && c.missing === 0,
+    (c) =>
+      (c.kind === "category" || c.kind === "text") && c.distinct >= 2 && c.distinct <= 200 && c.missing === 0,
   );
   for (const candidate of candidates) {
     const [row] = await db.rows(
@@ -112,8 +114,12 @@ interface Span {
 
 async function spanOf(db: Database, column: ColumnProfile): Promise<Span> {
   const c = ident(column.name);
-  const row = await db.one(`Span of ${column.name}`, `SELECT CAST(min(${c}) AS VARCHAR) AS lo, CAST(max(${c}) AS VARCHAR) AS hi FROM "table"`);
-  const iso = (text: string) => (column.kind === "year" ? `${Math.trunc(Number(text))}-01-01` : text.replace(" ", "T"));
+  const row = await db.one(
+    `Span of ${column.name}`,
+    `SELECT CAST(min(${c}) AS VARCHAR) AS lo, CAST(max(${c}) AS VARCHAR) AS hi FROM "table"`,
+  );
+  const iso = (text: string) =>
+    column.kind === "year" ? `${Math.trunc(Number(text))}-01-01` : text.replace(" ", "T");
   const parse = (text: string) => Date.parse(`${iso(text)}${text.includes(":") ? "Z" : ""}`);
   const from = String(row.lo ?? "");
   const to = String(row.hi ?? "");
@@ -155,14 +161,23 @@ async function readPoints(
 }
 
 /** Leaves out a first or last period that the data covers in part only. */
-function completePeriods(points: readonly TrendPoint[], period: Period, span: Span, years: boolean): TrendPoint[] {
+function completePeriods(
+  points: readonly TrendPoint[],
+  period: Period,
+  span: Span,
+  years: boolean,
+): TrendPoint[] {
   if (years || period === "day" || period === "hour" || points.length < 4) return [...points];
   const length = { year: YEAR_MS, quarter: YEAR_MS / 4, month: YEAR_MS / 12, week: 7 * 86_400_000 }[period];
   const first = points[0]?.t ?? "";
   const last = points.at(-1)?.t ?? "";
   const start = (text: string) => Date.parse(`${text.slice(0, 10)}T00:00:00Z`);
-  const partFirst = (span.fromMs - start(first)) / length > 0.2;
-  const partLast = (start(last) + length - span.toMs) / length > 0.2;
+  const rows = totals(points);
+  const usual = median(rows.map((point) => point.n));
+  // A series with one value a month looks partial by its last date, but has as many rows as any month.
+  const fewer = (point: { n: number } | undefined) => (point?.n ?? 0) < usual * 0.8;
+  const partFirst = (span.fromMs - start(first)) / length > 0.2 && fewer(rows[0]);
+  const partLast = (start(last) + length - span.toMs) / length > 0.2 && fewer(rows.at(-1));
   return points.filter((point) => !(partFirst && point.t === first) && !(partLast && point.t === last));
 }
 
@@ -207,14 +222,33 @@ async function findCycles(
       cycles.push({
         measure: measure.name,
         of,
-        points: rows.map((row) => ({ at: num(row.place), median: num(row.median), q25: num(row.q25), q75: num(row.q75), n: num(row.n) })),
+        points: rows.map((row) => ({
+          at: num(row.place),
+          median: num(row.median),
+          q25: num(row.q25),
+          q75: num(row.q75),
+          n: num(row.n),
+        })),
       });
     }
   }
   return cycles.slice(0, 2);
 }
 
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+];
 
 export function cycleName(of: Cycle["of"], at: number): string {
   if (of === "month") return MONTHS[at - 1] ?? String(at);
@@ -230,10 +264,17 @@ export function periodName(t: string, period: Period): string {
   return period === "hour" ? t.slice(0, 16) : t.slice(0, 10);
 }
 
-const EVERY: Record<Period, string> = { year: "yearly", quarter: "quarterly", month: "monthly", week: "weekly", day: "daily", hour: "hourly" };
+const EVERY: Record<Period, string> = {
+  year: "yearly",
+  quarter: "quarterly",
+  month: "monthly",
+  week: "weekly",
+  day: "daily",
+  hour: "hourly",
+};
 
 function tell(trend: Trend, complete: readonly TrendPoint[]): string[] {
-  const { period, measures, series, column } = trend;
+  const { period, measures, series } = trend;
   const sentences: string[] = [];
   const names = series === "" ? [""] : largestSeries(complete);
   for (const [index, measure] of measures.entries()) {
@@ -243,10 +284,7 @@ function tell(trend: Trend, complete: readonly TrendPoint[]): string[] {
       const sentence = tellLine(line, index, measure, name, trend);
       if (sentence) told.push(sentence);
     }
-    sentences.push(...told.slice(0, series === "" ? 1 : 3));
-  }
-  if (sentences.length === 0 && measures.length > 0) {
-    sentences.push(`Over ${column}, none of ${measures.map((m) => short(m)).join(", ")} shows a lasting rise or fall that could be told from chance.`);
+    sentences.push(...told.slice(0, series === "" ? 1 : 5));
   }
   if (trend.countsMatter) {
     const perPeriod = totals(complete);
@@ -272,33 +310,51 @@ function at(of: Cycle["of"], value: number): string {
   return of === "hour" ? `the hour from ${cycleName(of, value)}` : cycleName(of, value);
 }
 
-function tellLine(line: readonly TrendPoint[], index: number, measure: string, name: string, trend: Trend): string | undefined {
+function tellLine(
+  line: readonly TrendPoint[],
+  index: number,
+  measure: string,
+  name: string,
+  trend: Trend,
+): string | undefined {
   const values = line.map((point) => point.values[index] ?? null);
   const test = trendTest(values);
   const first = line[0];
   const last = line.at(-1);
   if (!test || !first || !last) return undefined;
   const who = name === "" ? measure : `${measure} of ${short(name)}`;
-  const span = `between ${periodName(first.t, trend.period)} and ${periodName(last.t, trend.period)}`;
+  const from = periodName(first.t, trend.period);
+  const to = periodName(last.t, trend.period);
   const edge = Math.max(1, Math.min(3, Math.floor(line.length / 4)));
   const early = mean(values.slice(0, edge));
   const late = mean(values.slice(-edge));
-  if (test.p > MAX_P || test.slope === 0) return undefined;
+  const ends = `from ${rough(early)} in the first ${edge === 1 ? trend.period : `${edge} ${trend.period}s`} to ${rough(late)} in the last`;
+  if (test.p > MAX_P || test.slope === 0) {
+    const known = line.flatMap((point) =>
+      point.values[index] === null ? [] : [{ t: point.t, v: point.values[index] as number }],
+    );
+    const top = known.reduce((a, b) => (b.v > a.v ? b : a));
+    const bottom = known.reduce((a, b) => (b.v < a.v ? b : a));
+    if (top.v === bottom.v)
+      return `The ${EVERY[trend.period]} median of ${who} is ${rough(top.v)} throughout, from ${from} to ${to}.`;
+    return (
+      `The ${EVERY[trend.period]} median of ${who} went ${ends} between ${from} and ${to}, with its lowest value in ${periodName(bottom.t, trend.period)} (${rough(bottom.v)}) and its highest in ${periodName(top.t, trend.period)} (${rough(top.v)}); ` +
+      `a lasting rise or fall cannot be told from chance (Mann–Kendall test allowing for autocorrelation, ${pValue(test.p)}).`
+    );
+  }
   const way = test.slope > 0 ? "rose" : "fell";
   const agrees = Math.sign(late - early) === Math.sign(test.slope);
-  const ends = agrees
-    ? `, from ${rough(early)} in the first ${edge === 1 ? trend.period : `${edge} ${trend.period}s`} to ${rough(late)} in the last`
-    : "";
   const change = early > 0 && agrees ? changeText(late / early) : "";
   return (
-    `The ${EVERY[trend.period]} median of ${who} ${way} ${span}${ends}${change}: about ${figure(Math.abs(test.slope))} per ${trend.period} ` +
+    `The ${EVERY[trend.period]} median of ${who} ${way} between ${from} and ${to}${agrees ? `, ${ends}` : ""}${change}: about ${figure(Math.abs(test.slope))} per ${trend.period} ` +
     `(Theil–Sen slope over ${count(values.length, trend.period)}; Mann–Kendall test allowing for autocorrelation, ${pValue(test.p)}).`
   );
 }
 
 /** 1.12 → (+12%); 15.6 → (16 times as much). */
 function changeText(ratio: number): string {
-  if (ratio > 2.5) return ` (${figure(ratio < 10 ? Math.round(ratio * 10) / 10 : Math.round(ratio))} times as much)`;
+  if (ratio > 2.5)
+    return ` (${figure(ratio < 10 ? Math.round(ratio * 10) / 10 : Math.round(ratio))} times as much)`;
   return ratio >= 1 ? ` (+${percent(ratio - 1)})` : ` (−${percent(1 - ratio)})`;
 }
 
@@ -311,6 +367,8 @@ function mean(values: readonly (number | null)[]): number {
 export function largestSeries(points: readonly TrendPoint[]): string[] {
   const rows = new Map<string, number>();
   for (const point of points) rows.set(point.series, (rows.get(point.series) ?? 0) + point.n);
-  return [...rows].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0])).slice(0, MAX_SERIES).map(([name]) => name);
+  return [...rows]
+    .sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]))
+    .slice(0, MAX_SERIES)
+    .map(([name]) => name);
 }
-

@@ -1,11 +1,11 @@
 /** Which charts a report gets, and what each shows: chosen from the findings, drawn from SQL. */
 import type { Findings } from "../analysis/findings.ts";
 import type { Model } from "../analysis/model.ts";
-import { type Trend, cycleName, largestSeries } from "../analysis/trend.ts";
+import { cycleName, largestSeries, type Trend } from "../analysis/trend.ts";
 import { type Cell, type Database, ident, num } from "../database.ts";
 import type { ColumnProfile, Profile } from "../table/column.ts";
 import { count, listed, percent, rough, short, signed } from "../wording.ts";
-import { ACCENT, type ChartSpec, GRID, MUTED, SHORT_NUMBER, SOFT, WARM, renderChart } from "./render.ts";
+import { ACCENT, type ChartSpec, GRID, MUTED, renderChart, SHORT_NUMBER, SOFT, WARM } from "./render.ts";
 
 export type ChartSection = "quality" | "distribution" | "category" | "relation" | "group" | "trend" | "model";
 
@@ -48,7 +48,13 @@ export async function drawCharts(db: Database, request: ChartRequest): Promise<C
   ];
   const charts: Chart[] = [];
   for (const [index, { section, title, caption, ...spec }] of drafts.entries()) {
-    charts.push({ id: `chart-${index + 1}`, section, title, caption, svg: await renderChart(spec, `${title}. ${caption}`) });
+    charts.push({
+      id: `chart-${index + 1}`,
+      section,
+      title,
+      caption,
+      svg: await renderChart(spec, `${title}. ${caption}`),
+    });
   }
   return charts;
 }
@@ -68,17 +74,37 @@ function missingChart(profile: Profile): Draft[] {
     {
       section: "quality",
       title: "Missing values by column",
-      caption: missing.length > shown.length ? `The ${shown.length} of ${missing.length} columns with most missing values.` : "Columns without missing values are not shown.",
+      caption:
+        missing.length > shown.length
+          ? `The ${shown.length} of ${missing.length} columns with most missing values.`
+          : "Columns without missing values are not shown.",
       height: { step: 18 } as unknown as number,
-      data: shown.map((c) => ({ name: short(c.name, 26), share: c.missing / profile.rows, label: percent(c.missing / profile.rows) })),
+      data: shown.map((c) => ({
+        name: short(c.name, 26),
+        share: c.missing / profile.rows,
+        label: percent(c.missing / profile.rows),
+      })),
       spec: {
         encoding: {
-          y: { field: "name", type: "nominal", sort: null, axis: { title: null, domain: false, ticks: false } },
-          x: { field: "share", type: "quantitative", scale: { domain: [0, 1] }, axis: { title: "Share of rows", format: "%", tickCount: 5 } },
+          y: {
+            field: "name",
+            type: "nominal",
+            sort: null,
+            axis: { title: null, domain: false, ticks: false },
+          },
+          x: {
+            field: "share",
+            type: "quantitative",
+            scale: { domain: [0, 1] },
+            axis: { title: "Share of rows", format: "%", tickCount: 5 },
+          },
         },
         layer: [
           { mark: { type: "bar", color: ACCENT, height: 11 } },
-          { mark: { type: "text", align: "left", dx: 4, color: MUTED, fontSize: 10.5 }, encoding: { text: { field: "label" } } },
+          {
+            mark: { type: "text", align: "left", dx: 4, color: MUTED, fontSize: 10.5 },
+            encoding: { text: { field: "label" } },
+          },
         ],
       },
     },
@@ -119,7 +145,10 @@ async function histogram(db: Database, column: ColumnProfile): Promise<Draft> {
     to: bins.start + (num(row.bin) + 1) * bins.step - (bins.unit ? 0.5 : 0),
     n: num(row.n),
   }));
-  const cut = cutHigh || cutLow ? ` The outermost 1% at ${cutHigh && cutLow ? "each end" : cutHigh ? "the top" : "the bottom"} (${cutHigh ? `up to ${rough(facts.max)}` : `down to ${rough(facts.min)}`}) is not shown.` : "";
+  const cut =
+    cutHigh || cutLow
+      ? ` The outermost 1% at ${cutHigh && cutLow ? "each end" : cutHigh ? "the top" : "the bottom"} (${cutHigh && cutLow ? `from ${rough(facts.min)} to ${rough(facts.max)}` : cutHigh ? `up to ${rough(facts.max)}` : `down to ${rough(facts.min)}`}) is not shown.`
+      : "";
   return {
     section: "distribution",
     title: short(column.name, 60),
@@ -131,19 +160,33 @@ async function histogram(db: Database, column: ColumnProfile): Promise<Draft> {
         {
           mark: { type: "bar", color: ACCENT, binSpacing: data.length > 60 ? 0 : 1 },
           encoding: {
-            x: { field: "from", type: "quantitative", bin: { binned: true }, axis: numberAxis(column.name, { grid: false }), scale: { zero: false, nice: false } },
+            x: {
+              field: "from",
+              type: "quantitative",
+              bin: { binned: true },
+              axis: numberAxis(column.name, { grid: false }),
+              scale: { zero: false, nice: false },
+            },
             x2: { field: "to" },
             y: { field: "n", type: "quantitative", axis: numberAxis("Rows") },
           },
         },
-        { data: { values: [{ median: facts.median }] }, mark: { type: "rule", color: WARM, strokeWidth: 1.5, strokeDash: [4, 3] }, encoding: { x: { field: "median", type: "quantitative" } } },
+        {
+          data: { values: [{ median: facts.median }] },
+          mark: { type: "rule", color: WARM, strokeWidth: 1.5, strokeDash: [4, 3] },
+          encoding: { x: { field: "median", type: "quantitative" } },
+        },
       ],
     },
   };
 }
 
 /** About 30 bins whose edges are round numbers. */
-function binning(low: number, high: number, unit: number): { start: number; step: number; count: number; unit: boolean } {
+function binning(
+  low: number,
+  high: number,
+  unit: number,
+): { start: number; step: number; count: number; unit: boolean } {
   if (unit === 1) return { start: low, step: 1, count: Math.round(high - low) + 1, unit: true };
   const raw = (high - low) / 28 || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -160,21 +203,41 @@ function categoryBars({ profile }: ChartRequest): Draft[] {
       const filled = profile.rows - column.missing;
       const shown = column.top.slice(0, 8);
       const rest = filled - shown.reduce((sum, value) => sum + value.count, 0);
-      const data = shown.map((value) => ({ name: short(value.value, 24), n: value.count, label: percent(value.count / filled) }));
+      const data = shown.map((value) => ({
+        name: short(value.value, 24),
+        n: value.count,
+        label: percent(value.count / filled),
+      }));
       return {
         section: "category",
         title: short(column.name, 60),
-        caption: rest > 0 ? `The ${shown.length} most frequent of ${count(column.distinct, "value")}; the others have ${count(rest, "row")}.` : `${count(filled, "row")} have a value.`,
+        caption:
+          rest > 0
+            ? `The ${shown.length} most frequent of ${count(column.distinct, "value")}; the others have ${count(rest, "row")}.`
+            : `${count(filled, "row")} have a value.`,
         height: { step: 20 } as unknown as number,
         data,
         spec: {
           encoding: {
-            y: { field: "name", type: "nominal", sort: null, axis: { title: null, domain: false, ticks: false } },
-            x: { field: "n", type: "quantitative", axis: numberAxis("Rows"), scale: { domainMax: Math.max(...data.map((d) => d.n)) * 1.15 } },
+            y: {
+              field: "name",
+              type: "nominal",
+              sort: null,
+              axis: { title: null, domain: false, ticks: false },
+            },
+            x: {
+              field: "n",
+              type: "quantitative",
+              axis: numberAxis("Rows"),
+              scale: { domainMax: Math.max(...data.map((d) => d.n)) * 1.15 },
+            },
           },
           layer: [
             { mark: { type: "bar", color: ACCENT, height: 13 } },
-            { mark: { type: "text", align: "left", dx: 4, color: MUTED, fontSize: 10.5 }, encoding: { text: { field: "label" } } },
+            {
+              mark: { type: "text", align: "left", dx: 4, color: MUTED, fontSize: 10.5 },
+              encoding: { text: { field: "label" } },
+            },
           ],
         },
       };
@@ -183,7 +246,13 @@ function categoryBars({ profile }: ChartRequest): Draft[] {
 
 function heatmap(findings: Findings): Draft[] {
   const strongest = [...findings.numbers]
-    .map((name) => ({ name, most: Math.max(0, ...findings.correlations.filter((p) => p.a === name || p.b === name).map((p) => Math.abs(p.r))) }))
+    .map((name) => ({
+      name,
+      most: Math.max(
+        0,
+        ...findings.correlations.filter((p) => p.a === name || p.b === name).map((p) => Math.abs(p.r)),
+      ),
+    }))
     .sort((a, b) => b.most - a.most)
     .slice(0, MAX_HEATMAP)
     .map(({ name }) => name);
@@ -211,9 +280,27 @@ function heatmap(findings: Findings): Draft[] {
           y: { field: "b", type: "nominal", sort: order, axis: { ...axis, labelLimit: 110 } },
         },
         layer: [
-          { mark: { type: "rect", stroke: GRID, strokeWidth: 1 }, encoding: { color: { field: "r", type: "quantitative", scale: { domain: [-1, 0, 1], range: [WARM, "#f3f4f6", ACCENT] }, legend: null } } },
+          {
+            mark: { type: "rect", stroke: GRID, strokeWidth: 1 },
+            encoding: {
+              color: {
+                field: "r",
+                type: "quantitative",
+                scale: { domain: [-1, 0, 1], range: [WARM, "#f3f4f6", ACCENT] },
+                legend: null,
+              },
+            },
+          },
           ...(names.length <= 9
-            ? [{ mark: { type: "text", fontSize: names.length > 7 ? 9 : 10 }, encoding: { text: { field: "label" }, color: { condition: { test: "abs(datum.r) > 0.55", value: "#ffffff" }, value: "#22272f" } } }]
+            ? [
+                {
+                  mark: { type: "text", fontSize: names.length > 7 ? 9 : 10 },
+                  encoding: {
+                    text: { field: "label" },
+                    color: { condition: { test: "abs(datum.r) > 0.55", value: "#ffffff" }, value: "#22272f" },
+                  },
+                },
+              ]
             : []),
         ],
       },
@@ -240,9 +327,17 @@ async function scatters(db: Database, { findings, profile }: ChartRequest): Prom
       const wide = facts.min >= 0 && facts.mean > facts.median * 1.6 && values.every((v) => num(v) >= 0);
       return wide ? { type: "sqrt" } : { zero: false };
     };
-    const xScale = scaleOf(a, rows.map((row) => row.x ?? null));
-    const yScale = scaleOf(b, rows.map((row) => row.y ?? null));
-    const root = [xScale, yScale].some((scale) => "type" in scale) ? " Square-root scale where values spread widely." : "";
+    const xScale = scaleOf(
+      a,
+      rows.map((row) => row.x ?? null),
+    );
+    const yScale = scaleOf(
+      b,
+      rows.map((row) => row.y ?? null),
+    );
+    const root = [xScale, yScale].some((scale) => "type" in scale)
+      ? " Square-root scale where values spread widely."
+      : "";
     drafts.push({
       section: "relation",
       title: `${short(a.name, 30)} and ${short(b.name, 30)}`,
@@ -264,11 +359,19 @@ async function scatters(db: Database, { findings, profile }: ChartRequest): Prom
 function groupCharts(findings: Findings): Draft[] {
   const told = findings.findings.filter((finding) => finding.kind === "group").slice(0, 3);
   return told.flatMap((finding) => {
-    const difference = findings.groups.find((g) => g.number === finding.columns[0] && g.category === finding.columns[1]);
+    const difference = findings.groups.find(
+      (g) => g.number === finding.columns[0] && g.category === finding.columns[1],
+    );
     if (!difference) return [];
     const largest = [...difference.groups].sort((a, b) => b.n - a.n).slice(0, 12);
     const shown = largest.sort((a, b) => b.median - a.median);
-    const data = shown.map((g) => ({ name: `${short(g.name, 20)}`, q25: g.q25, median: g.median, q75: g.q75, n: g.n }));
+    const data = shown.map((g) => ({
+      name: `${short(g.name, 20)}`,
+      q25: g.q25,
+      median: g.median,
+      q75: g.q75,
+      n: g.n,
+    }));
     return [
       {
         section: "group" as const,
@@ -277,16 +380,31 @@ function groupCharts(findings: Findings): Draft[] {
         height: { step: 20 } as unknown as number,
         data,
         spec: {
-          encoding: { y: { field: "name", type: "nominal", sort: null, axis: { title: null, domain: false, ticks: false } } },
+          encoding: {
+            y: {
+              field: "name",
+              type: "nominal",
+              sort: null,
+              axis: { title: null, domain: false, ticks: false },
+            },
+          },
           layer: [
             {
               mark: { type: "bar", color: SOFT, height: 8, cornerRadius: 4 },
               encoding: {
-                x: { field: "q25", type: "quantitative", scale: { zero: false }, axis: numberAxis(difference.number, { grid: true }) },
+                x: {
+                  field: "q25",
+                  type: "quantitative",
+                  scale: { zero: false },
+                  axis: numberAxis(difference.number, { grid: true }),
+                },
                 x2: { field: "q75" },
               },
             },
-            { mark: { type: "circle", color: ACCENT, size: 60, opacity: 1 }, encoding: { x: { field: "median", type: "quantitative" } } },
+            {
+              mark: { type: "circle", color: ACCENT, size: 60, opacity: 1 },
+              encoding: { x: { field: "median", type: "quantitative" } },
+            },
           ],
         },
       },
@@ -299,12 +417,27 @@ function trendCharts(trend: Trend): Draft[] {
   const time = (t: string) => (t.length <= 4 ? `${t.padStart(4, "0")}-01-01` : t.replace(" ", "T"));
   const several = trend.series !== "";
   const names = several ? largestSeries(trend.points) : [""];
-  const x = { field: "t", type: "temporal", axis: { title: short(trend.column, 50), tickCount: 6, labelOverlap: true, ...(trend.period === "year" ? { format: "%Y" } : {}) } };
+  const x = {
+    field: "t",
+    type: "temporal",
+    axis: {
+      title: short(trend.column, 50),
+      tickCount: 6,
+      labelOverlap: true,
+      ...(trend.period === "year" ? { format: "%Y" } : {}),
+    },
+  };
   for (const [index, measure] of trend.measures.entries()) {
     const points = trend.points.filter((p) => names.includes(p.series) && p.values[index] !== null);
     if (points.length < 5) continue;
     const seriesTotal = new Set(trend.points.map((p) => p.series)).size;
-    const only = several && seriesTotal > names.length ? ` ${names.length} of ${seriesTotal} series are drawn: ${listed(names.map((n) => short(n, 20)), 8)}.` : "";
+    const only =
+      several && seriesTotal > names.length
+        ? ` ${names.length} of ${seriesTotal} series are drawn: ${listed(
+            names.map((n) => short(n, 20)),
+            8,
+          )}.`
+        : "";
     const tooFew = several ? "" : ` A ${trend.period} with fewer than five values is left out.`;
     drafts.push({
       section: "trend",
@@ -313,11 +446,31 @@ function trendCharts(trend: Trend): Draft[] {
       height: 190,
       data: points.map((p) => ({ t: time(p.t), v: p.values[index], s: short(p.series, 22) })),
       spec: {
-        mark: { type: "line", ...(several ? {} : { color: ACCENT }), interpolate: "linear", strokeWidth: points.length > 150 ? 1.3 : 2, ...(points.length <= 40 && !several ? { point: { size: 22, color: ACCENT } } : {}) },
+        mark: {
+          type: "line",
+          ...(several ? {} : { color: ACCENT }),
+          interpolate: "linear",
+          strokeWidth: points.length > 150 ? 1.3 : 2,
+          ...(points.length <= 40 && !several ? { point: { size: 22, color: ACCENT } } : {}),
+        },
         encoding: {
           x,
-          y: { field: "v", type: "quantitative", scale: { zero: false }, axis: numberAxis(`Median ${measure}`) },
-          ...(several ? { color: { field: "s", type: "nominal", sort: names.map((n) => short(n, 22)), legend: { title: null } } } : {}),
+          y: {
+            field: "v",
+            type: "quantitative",
+            scale: { zero: false },
+            axis: numberAxis(`Median ${measure}`),
+          },
+          ...(several
+            ? {
+                color: {
+                  field: "s",
+                  type: "nominal",
+                  sort: names.map((n) => short(n, 22)),
+                  legend: { title: null },
+                },
+              }
+            : {}),
         },
       },
     });
@@ -339,7 +492,15 @@ function trendCharts(trend: Trend): Draft[] {
   }
   for (const cycle of trend.cycles) {
     const names = { month: "month of the year", hour: "hour of the day", weekday: "day of the week" };
-    const data = cycle.points.map((p) => ({ ...p, name: cycle.of === "month" ? cycleName("month", p.at).slice(0, 3) : cycle.of === "hour" ? String(p.at) : cycleName(cycle.of, p.at).slice(0, 3) }));
+    const data = cycle.points.map((p) => ({
+      ...p,
+      name:
+        cycle.of === "month"
+          ? cycleName("month", p.at).slice(0, 3)
+          : cycle.of === "hour"
+            ? String(p.at)
+            : cycleName(cycle.of, p.at).slice(0, 3),
+    }));
     drafts.push({
       section: "trend",
       title: `${short(cycle.measure, 40)} by ${names[cycle.of]}`,
@@ -347,10 +508,35 @@ function trendCharts(trend: Trend): Draft[] {
       height: 190,
       data,
       spec: {
-        encoding: { x: { field: "name", type: "ordinal", sort: null, axis: { title: names[cycle.of].replace(/^./, (c) => c.toUpperCase()), labelAngle: 0, labelOverlap: true } } },
+        encoding: {
+          x: {
+            field: "name",
+            type: "ordinal",
+            sort: null,
+            axis: {
+              title: names[cycle.of].replace(/^./, (c) => c.toUpperCase()),
+              labelAngle: 0,
+              labelOverlap: true,
+            },
+          },
+        },
         layer: [
-          { mark: { type: "area", color: SOFT, opacity: 0.5 }, encoding: { y: { field: "q25", type: "quantitative", scale: { zero: false }, axis: numberAxis(cycle.measure) }, y2: { field: "q75" } } },
-          { mark: { type: "line", color: ACCENT, point: { size: 22, color: ACCENT } }, encoding: { y: { field: "median", type: "quantitative" } } },
+          {
+            mark: { type: "area", color: SOFT, opacity: 0.5 },
+            encoding: {
+              y: {
+                field: "q25",
+                type: "quantitative",
+                scale: { zero: false },
+                axis: numberAxis(cycle.measure),
+              },
+              y2: { field: "q75" },
+            },
+          },
+          {
+            mark: { type: "line", color: ACCENT, point: { size: 22, color: ACCENT } },
+            encoding: { y: { field: "median", type: "quantitative" } },
+          },
         ],
       },
     });
@@ -364,7 +550,10 @@ function modelCharts(model: Model): Draft[] {
     const all = model.points.flatMap((p) => [p.actual, p.predicted]);
     const low = Math.min(...all);
     const high = Math.max(...all);
-    const scale = model.logarithmic ? { type: "sqrt", domain: [Math.max(0, low), high] } : { zero: false, domain: [low, high] };
+    const scale =
+      model.compressed && low >= 0
+        ? { type: "sqrt", domain: [low, high] }
+        : { zero: false, domain: [low, high] };
     drafts.push({
       section: "model",
       title: `Predicted and actual ${short(model.target, 40)}`,
@@ -373,10 +562,28 @@ function modelCharts(model: Model): Draft[] {
       data: model.points.map((p) => ({ a: p.actual, p: Math.max(low, p.predicted) })),
       spec: {
         layer: [
-          { mark: { type: "circle", color: ACCENT, opacity: 0.4, size: 18 }, encoding: {
-            x: { field: "a", type: "quantitative", scale, axis: numberAxis(`Actual ${model.target}`, { grid: true }) },
-            y: { field: "p", type: "quantitative", scale, axis: numberAxis(`Predicted ${model.target}`) } } },
-          { data: { values: [{ a: low, p: low }, { a: high, p: high }] }, mark: { type: "line", color: WARM, strokeDash: [5, 4], strokeWidth: 1.5 }, encoding: { x: { field: "a", type: "quantitative" }, y: { field: "p", type: "quantitative" } } },
+          {
+            mark: { type: "circle", color: ACCENT, opacity: 0.4, size: 18 },
+            encoding: {
+              x: {
+                field: "a",
+                type: "quantitative",
+                scale,
+                axis: numberAxis(`Actual ${model.target}`, { grid: true }),
+              },
+              y: { field: "p", type: "quantitative", scale, axis: numberAxis(`Predicted ${model.target}`) },
+            },
+          },
+          {
+            data: {
+              values: [
+                { a: low, p: low },
+                { a: high, p: high },
+              ],
+            },
+            mark: { type: "line", color: WARM, strokeDash: [5, 4], strokeWidth: 1.5 },
+            encoding: { x: { field: "a", type: "quantitative" }, y: { field: "p", type: "quantitative" } },
+          },
         ],
       },
     });
@@ -384,7 +591,12 @@ function modelCharts(model: Model): Draft[] {
   if (model.kind === "category" && model.classes.length > 0) {
     const data = model.confusion.flatMap((line, i) => {
       const all = line.reduce((sum, n) => sum + n, 0);
-      return line.map((n, j) => ({ actual: short(model.classes[i] ?? "", 18), predicted: short(model.classes[j] ?? "", 18), n, share: all > 0 ? n / all : 0 }));
+      return line.map((n, j) => ({
+        actual: short(model.classes[i] ?? "", 18),
+        predicted: short(model.classes[j] ?? "", 18),
+        n,
+        share: all > 0 ? n / all : 0,
+      }));
     });
     const order = model.classes.map((name) => short(name, 18));
     const axis = { domain: false, ticks: false };
@@ -396,12 +608,33 @@ function modelCharts(model: Model): Draft[] {
       data,
       spec: {
         encoding: {
-          x: { field: "predicted", type: "nominal", sort: order, axis: { ...axis, title: "Predicted", labelAngle: order.length > 4 ? -40 : 0 } },
+          x: {
+            field: "predicted",
+            type: "nominal",
+            sort: order,
+            axis: { ...axis, title: "Predicted", labelAngle: order.length > 4 ? -40 : 0 },
+          },
           y: { field: "actual", type: "nominal", sort: order, axis: { ...axis, title: "Actual" } },
         },
         layer: [
-          { mark: { type: "rect", stroke: GRID }, encoding: { color: { field: "share", type: "quantitative", scale: { domain: [0, 1], range: ["#f3f4f6", ACCENT] }, legend: null } } },
-          { mark: { type: "text", fontSize: 11 }, encoding: { text: { field: "n", format: "," }, color: { condition: { test: "datum.share > 0.5", value: "#ffffff" }, value: "#22272f" } } },
+          {
+            mark: { type: "rect", stroke: GRID },
+            encoding: {
+              color: {
+                field: "share",
+                type: "quantitative",
+                scale: { domain: [0, 1], range: ["#f3f4f6", ACCENT] },
+                legend: null,
+              },
+            },
+          },
+          {
+            mark: { type: "text", fontSize: 11 },
+            encoding: {
+              text: { field: "n", format: "," },
+              color: { condition: { test: "datum.share > 0.5", value: "#ffffff" }, value: "#22272f" },
+            },
+          },
         ],
       },
     });
@@ -417,8 +650,20 @@ function modelCharts(model: Model): Draft[] {
       spec: {
         mark: { type: "bar", color: ACCENT, height: 13 },
         encoding: {
-          y: { field: "name", type: "nominal", sort: null, axis: { title: null, domain: false, ticks: false } },
-          x: { field: "v", type: "quantitative", axis: model.kind === "number" ? numberAxis("Growth of the mean absolute error") : { title: "Growth of the error rate", format: ".1~%", tickCount: 5 } },
+          y: {
+            field: "name",
+            type: "nominal",
+            sort: null,
+            axis: { title: null, domain: false, ticks: false },
+          },
+          x: {
+            field: "v",
+            type: "quantitative",
+            axis:
+              model.kind === "number"
+                ? numberAxis("Growth of the mean absolute error")
+                : { title: "Growth of the error rate", format: ".1~%", tickCount: 5 },
+          },
         },
       },
     });

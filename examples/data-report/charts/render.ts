@@ -6,7 +6,7 @@
  * Vega reads dots and brackets in a field's name as paths, and columns of real data have both.
  */
 import * as vega from "vega";
-import { type TopLevelSpec, compile } from "vega-lite";
+import { compile, type TopLevelSpec } from "vega-lite";
 
 /** Vega-Lite's remarks are for authors of specifications (it drops what a discrete axis cannot use). */
 const quiet = vega.logger(vega.None);
@@ -18,7 +18,16 @@ export const GRID = "#e3e6ea";
 export const ACCENT = "#2b6cb0";
 export const SOFT = "#a9c6e3";
 export const WARM = "#c8553d";
-export const SERIES = ["#2b6cb0", "#c8553d", "#3a8f6b", "#8a5fb0", "#b7862c", "#3b98a8", "#b34a7d", "#68727d"];
+export const SERIES = [
+  "#2b6cb0",
+  "#c8553d",
+  "#3a8f6b",
+  "#8a5fb0",
+  "#b7862c",
+  "#3b98a8",
+  "#b34a7d",
+  "#68727d",
+];
 
 /** Width with all labels, so that letters are of one size: charts stand two abreast on a desk and one on a phone. */
 export const WIDTH = 390;
@@ -67,11 +76,29 @@ export async function renderChart({ data, spec, height }: ChartSpec, label: stri
       font: FONT,
       view: { stroke: null },
       axis: {
-        labelColor: MUTED, titleColor: INK, gridColor: GRID, domainColor: MUTED, tickColor: MUTED,
-        labelFontSize: 11, titleFontSize: 11.5, titleFontWeight: 500, labelLimit: 190, titleLimit: 320, titlePadding: 8,
+        labelColor: MUTED,
+        titleColor: INK,
+        gridColor: GRID,
+        domainColor: MUTED,
+        tickColor: MUTED,
+        labelFontSize: 11,
+        titleFontSize: 11.5,
+        titleFontWeight: 500,
+        labelLimit: 190,
+        titleLimit: 320,
+        titlePadding: 8,
       },
       axisX: { grid: false },
-      legend: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11.5, symbolSize: 70, labelLimit: 140, orient: "bottom", columns: 4 },
+      legend: {
+        labelColor: INK,
+        titleColor: INK,
+        labelFontSize: 11,
+        titleFontSize: 11.5,
+        symbolSize: 70,
+        labelLimit: 140,
+        orient: "bottom",
+        columns: 4,
+      },
       header: { labelColor: INK, titleColor: INK },
       range: { category: SERIES },
       bar: { color: ACCENT },
@@ -82,7 +109,10 @@ export async function renderChart({ data, spec, height }: ChartSpec, label: stri
     },
     ...spec,
   };
-  const view = new vega.View(vega.parse(compile(full as unknown as TopLevelSpec, { logger: quiet }).spec), { renderer: "none", logLevel: vega.None });
+  const view = new vega.View(vega.parse(compile(full as unknown as TopLevelSpec, { logger: quiet }).spec), {
+    renderer: "none",
+    logLevel: vega.None,
+  });
   try {
     return scalable(await view.toSVG(), label);
   } finally {
@@ -99,7 +129,10 @@ function scalable(svg: string, label: string): string {
       tag
         .replace(/\swidth="[\d.]+"/, "")
         .replace(/\sheight="[\d.]+"/, "")
-        .replace("<svg ", `<svg role="img" aria-label="${name}" style="max-width:${Math.ceil(Number(width) * 1.1)}px" `),
+        .replace(
+          "<svg ",
+          `<svg role="img" aria-label="${name}" style="max-width:${Math.ceil(Number(width) * 1.1)}px" `,
+        ),
     )
     .replaceAll(/ aria-roledescription="[^"]*"/g, "")
     .replaceAll(/(<g|<path|<text)([^>]*?) aria-label="[^"]*"/g, "$1$2");

@@ -37,11 +37,15 @@ export function notebookOf(title: string, goal: string, steps: readonly StepLog[
       outputs: outputs.map((output) => ({ ...output, execution_count: executed })),
     });
   };
-  text(`# ${markdown(title)}: logbook\n\n${goal ? `Goal: ${markdown(goal)}\n\n` : ""}Every step of the run with the SQL that it ran and what came back. Run the cells again with Python and the \`duckdb\` package.`);
+  text(
+    `# ${markdown(title)}: logbook\n\n${goal ? `Goal: ${markdown(goal)}\n\n` : ""}Every step of the run with the SQL that it ran and what came back. Run the cells again with Python and the \`duckdb\` package.`,
+  );
   code("import duckdb\n\ndb = duckdb.connect()", []);
   for (const step of steps) {
     const took = `${step.role}.${step.task}, ${step.startedAt}, ${(step.durationMs / 1000).toFixed(2)} s`;
-    text(`## ${markdown(step.step)}\n\n${took}\n\n${step.summary.map((sentence) => `- ${markdown(sentence)}`).join("\n")}`);
+    text(
+      `## ${markdown(step.step)}\n\n${took}\n\n${step.summary.map((sentence) => `- ${markdown(sentence)}`).join("\n")}`,
+    );
     for (const entry of step.sql) code(cellSource(entry), entry.rows.length > 0 ? [resultOf(entry)] : []);
   }
   return {
@@ -66,10 +70,17 @@ function cellSource(entry: SqlEntry): string {
 function resultOf(entry: SqlEntry): Record<string, unknown> {
   const names = Object.keys(entry.rows[0] ?? {});
   const more = entry.rowCount > entry.rows.length ? `(${entry.rowCount - entry.rows.length} more rows)` : "";
-  const cell = (row: Row, name: string) => (row[name] === null || row[name] === undefined ? "" : String(row[name]));
+  const cell = (row: Row, name: string) =>
+    row[name] === null || row[name] === undefined ? "" : String(row[name]);
   const head = `<tr>${names.map((name) => `<th>${escaped(name)}</th>`).join("")}</tr>`;
-  const body = entry.rows.map((row) => `<tr>${names.map((name) => `<td>${escaped(cell(row, name))}</td>`).join("")}</tr>`);
-  const plain = [names.join("\t"), ...entry.rows.map((row) => names.map((name) => cell(row, name)).join("\t")), more];
+  const body = entry.rows.map(
+    (row) => `<tr>${names.map((name) => `<td>${escaped(cell(row, name))}</td>`).join("")}</tr>`,
+  );
+  const plain = [
+    names.join("\t"),
+    ...entry.rows.map((row) => names.map((name) => cell(row, name)).join("\t")),
+    more,
+  ];
   return {
     output_type: "execute_result",
     metadata: {},
@@ -83,10 +94,14 @@ function resultOf(entry: SqlEntry): Record<string, unknown> {
 /** nbformat keeps text as lines that carry their own line ends. */
 function lines(text: string): string[] {
   const parts = text.split("\n");
-  return parts.map((line, index) => (index < parts.length - 1 ? `${line}\n` : line)).filter((line) => line !== "");
+  return parts
+    .map((line, index) => (index < parts.length - 1 ? `${line}\n` : line))
+    .filter((line) => line !== "");
 }
 
 /** Text from data must not become markup in a notebook's page. */
 function markdown(text: string): string {
-  return escaped(text).replace(/([\\`*_[\]#|~])/g, "\\$1").replace(/[\r\n]+/g, " ");
+  return escaped(text)
+    .replace(/([\\`*_[\]#|~])/g, "\\$1")
+    .replace(/[\r\n]+/g, " ");
 }

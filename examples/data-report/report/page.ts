@@ -52,11 +52,13 @@ export function reportPage(parts: ReportParts): string {
 <ul>${summarise(parts).map((sentence) => html`<li>${sentence}</li>`)}</ul>
 </section>
 <nav aria-label="Sections">${shown.map(({ id, title }) => html`<a href="#${id}">${title.split(",")[0]}</a> `)}</nav>
-${shown.map(({ id, title, body }) => html`<section id="${id}">
+${shown.map(
+  ({ id, title, body }) => html`<section id="${id}">
 <h2>${title}</h2>
 ${body}
 </section>
-`)}
+`,
+)}
 <footer>Made by a DataHammer swarm (run <code>${parts.run}</code>, ${count(parts.steps.length, "step")} before this page). All figures come from the queries listed above and in the logbook beside this file; ${sentenceCase("correlation")} is not causation.</footer>
 </main>
 </body>
@@ -66,5 +68,10 @@ ${body}
 }
 
 function dateText(date: Date): string {
-  return date.toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+  return date.toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    timeZone: "UTC",
+  });
 }

@@ -26,7 +26,10 @@ export function summarise(parts: ReportParts): string[] {
   }
   if (cleaning) {
     const changes = cleaning.actions.filter((action) => action.changed > 0).map((action) => action.did);
-    const more = changes.length > 2 ? ` ${count(changes.length - 2, "more change")} ${changes.length === 3 ? "is" : "are"} listed under quality.` : "";
+    const more =
+      changes.length > 2
+        ? ` ${count(changes.length - 2, "more change")} ${changes.length === 3 ? "is" : "are"} listed under quality.`
+        : "";
     sentences.push(
       changes.length === 0
         ? "Cleaning changed nothing: missing values were left missing."

@@ -27,7 +27,9 @@ export interface Cleaning {
   actions: CleaningAction[];
 }
 
-const TOKENS = MISSING_TOKENS.filter((token) => token !== "none").map(literal).join(", ");
+const TOKENS = MISSING_TOKENS.filter((token) => token !== "none")
+  .map(literal)
+  .join(", ");
 
 /** Dates are taken for mistakes only while they are few. */
 const MAX_MISTAKEN_DATES = 0.02;
@@ -55,7 +57,10 @@ export async function cleanTable(db: Database, profile: Profile): Promise<Cleani
     );
   }
   const from = duplicates ? "unique_rows" : "dataset";
-  await db.query("Clean each column", `CREATE OR REPLACE TABLE cleaned AS SELECT\n  ${selected.join(",\n  ")}\nFROM ${from}`);
+  await db.query(
+    "Clean each column",
+    `CREATE OR REPLACE TABLE cleaned AS SELECT\n  ${selected.join(",\n  ")}\nFROM ${from}`,
+  );
   await emptyMistakenDates(db, profile, actions);
   const before = await filledCells(db, from, columns);
   const after = await filledCells(db, "cleaned", columns);
@@ -79,7 +84,11 @@ export async function cleanTable(db: Database, profile: Profile): Promise<Cleani
   return { rowsBefore: profile.rows, rowsAfter, droppedColumns: [...dropped], actions };
 }
 
-async function cleanExpression(db: Database, column: ColumnProfile, kinds: Problem["kind"][]): Promise<string> {
+async function cleanExpression(
+  db: Database,
+  column: ColumnProfile,
+  kinds: Problem["kind"][],
+): Promise<string> {
   const c = ident(column.name);
   if (column.mostly) {
     if (column.mostly.as !== "number") return column.mostly.expression;
@@ -89,7 +98,9 @@ async function cleanExpression(db: Database, column: ColumnProfile, kinds: Probl
   if (!kinds.some((kind) => kind === "missing-token" || kind === "padded" || kind === "variants")) return c;
   const trimmed = `trim(${c})`;
   const spellings = kinds.includes("variants") ? await mainSpellings(db, c) : [];
-  const whens = spellings.map(({ folded, main }) => `WHEN lower(${trimmed}) = ${literal(folded)} THEN ${literal(main)} `);
+  const whens = spellings.map(
+    ({ folded, main }) => `WHEN lower(${trimmed}) = ${literal(folded)} THEN ${literal(main)} `,
+  );
   return `CASE WHEN lower(${trimmed}) IN (${TOKENS}) THEN NULL ${whens.join("")}ELSE ${trimmed} END`;
 }
 
@@ -120,7 +131,10 @@ async function emptyMistakenDates(db: Database, profile: Profile, actions: Clean
     const [all] = await db.rows(`SELECT count(*) AS n FROM cleaned WHERE ${mistaken}`);
     const apart = num(all?.n) - future;
     await db.query(`Empty mistaken dates of ${name}`, `UPDATE cleaned SET ${c} = NULL WHERE ${mistaken}`);
-    const more = apart > 0 ? `; so ${apart === 1 ? "was" : "were"} ${apart} more after ${until}, which stand${apart === 1 ? "s" : ""} apart with them (a wrong century?)` : "";
+    const more =
+      apart > 0
+        ? `; so ${apart === 1 ? "was" : "were"} ${apart} more after ${until}, which stand${apart === 1 ? "s" : ""} apart with them (a wrong century?)`
+        : "";
     actions.push({
       problem: "future-dates",
       column: name,
@@ -136,7 +150,9 @@ async function emptyMistakenDates(db: Database, profile: Profile, actions: Clean
  * @returns the last year before that gap, if what lies beyond it is little
  */
 async function lastPlausibleYear(db: Database, c: string, filled: number): Promise<number | undefined> {
-  const rows = await db.rows(`SELECT year(${c}) AS y, count(*) AS n FROM cleaned WHERE ${c} IS NOT NULL GROUP BY ALL ORDER BY y`);
+  const rows = await db.rows(
+    `SELECT year(${c}) AS y, count(*) AS n FROM cleaned WHERE ${c} IS NOT NULL GROUP BY ALL ORDER BY y`,
+  );
   const years = new Map(rows.map((row) => [num(row.y), num(row.n)]));
   let until = [...years].findLast(([, n]) => n >= filled * 0.005)?.[0];
   if (until === undefined) return undefined;
@@ -146,7 +162,11 @@ async function lastPlausibleYear(db: Database, c: string, filled: number): Promi
   return beyond <= filled * MAX_MISTAKEN_DATES ? until : undefined;
 }
 
-async function filledCells(db: Database, relation: string, columns: readonly ColumnProfile[]): Promise<number[]> {
+async function filledCells(
+  db: Database,
+  relation: string,
+  columns: readonly ColumnProfile[],
+): Promise<number[]> {
   const [row] = await db.rows(
     `SELECT ${columns.map((column, index) => `count(${ident(column.name)}) AS n${index}`).join(", ")} FROM ${relation}`,
   );
@@ -163,24 +183,48 @@ function describe(
   const { name } = column;
   const own = problems.filter((problem) => problem.column === name);
   const has = (kind: Problem["kind"]) => own.find((problem) => problem.kind === kind);
-  const future = done.find((action) => action.column === name && action.problem === "future-dates")?.changed ?? 0;
+  const future =
+    done.find((action) => action.column === name && action.problem === "future-dates")?.changed ?? 0;
   const lost = emptied - future;
   const actions: CleaningAction[] = [];
-  const add = (problem: Problem["kind"], did: string, changed: number) => actions.push({ problem, column: name, did, changed });
+  const add = (problem: Problem["kind"], did: string, changed: number) =>
+    actions.push({ problem, column: name, did, changed });
   if (column.mostly) {
-    const noun = column.mostly.as === "date" || column.mostly.as === "timestamp" ? "dates" : column.mostly.as === "boolean" ? "truth values" : "numbers";
-    const kind = noun === "dates" ? "date-as-text" : noun === "numbers" ? "number-as-text" : "boolean-as-text";
+    const noun =
+      column.mostly.as === "date" || column.mostly.as === "timestamp"
+        ? "dates"
+        : column.mostly.as === "boolean"
+          ? "truth values"
+          : "numbers";
+    const kind =
+      noun === "dates" ? "date-as-text" : noun === "numbers" ? "number-as-text" : "boolean-as-text";
     const rest = lost === 0 ? "none was lost" : `${count(lost, "unreadable value")} became missing`;
     add(kind, `"${name}" was read as ${noun}; ${rest}.`, column.mostly.readable);
   } else {
-    if (has("missing-token")) add("missing-token", `${count(lost, "cell")} of "${name}" that said "missing" in words became missing.`, lost);
+    if (has("missing-token"))
+      add(
+        "missing-token",
+        `${count(lost, "cell")} of "${name}" that said "missing" in words became missing.`,
+        lost,
+      );
     const padded = has("padded");
     if (padded) add("padded", `Blanks around the values of "${name}" were cut off.`, padded.count);
     const variants = has("variants");
-    if (variants) add("variants", `The spellings of each category of "${name}" were made one, the most frequent.`, variants.count);
-    if (has("non-finite")) add("non-finite", `${count(lost, "value")} of "${name}" that were not finite became missing.`, lost);
+    if (variants)
+      add(
+        "variants",
+        `The spellings of each category of "${name}" were made one, the most frequent.`,
+        variants.count,
+      );
+    if (has("non-finite"))
+      add("non-finite", `${count(lost, "value")} of "${name}" that were not finite became missing.`, lost);
   }
   const missing = has("missing");
-  if (missing) add("missing", `Missing values of "${name}" were left missing: each figure counts the rows that have a value.`, 0);
+  if (missing)
+    add(
+      "missing",
+      `Missing values of "${name}" were left missing: each figure counts the rows that have a value.`,
+      0,
+    );
   return actions;
 }

@@ -6,7 +6,15 @@ import { z } from "zod";
  * years, `category` repeats few values, `text` does not repeat enough to group by.
  */
 export const COLUMN_KINDS = [
-  "number", "year", "date", "category", "boolean", "text", "id", "constant", "empty",
+  "number",
+  "year",
+  "date",
+  "category",
+  "boolean",
+  "text",
+  "id",
+  "constant",
+  "empty",
 ] as const;
 export type ColumnKind = (typeof COLUMN_KINDS)[number];
 
@@ -79,9 +87,22 @@ export interface ColumnProfile {
 }
 
 export const PROBLEM_KINDS = [
-  "missing", "missing-token", "empty-column", "duplicate-rows", "repeated-rows", "number-as-text", "date-as-text",
-  "boolean-as-text", "padded", "variants", "non-finite", "future-dates", "constant-column", "far-out",
-  "near-copy", "reading",
+  "missing",
+  "missing-token",
+  "empty-column",
+  "duplicate-rows",
+  "repeated-rows",
+  "number-as-text",
+  "date-as-text",
+  "boolean-as-text",
+  "padded",
+  "variants",
+  "non-finite",
+  "future-dates",
+  "constant-column",
+  "far-out",
+  "near-copy",
+  "reading",
 ] as const;
 
 /** Something about the data that a reader must know. */

@@ -7,7 +7,7 @@
 import { NonRetryableError } from "../../../src/workflow/errors.ts";
 import { type Database, ident, literal, num } from "../database.ts";
 import type { Source, SourceNote } from "../source.ts";
-import { type TextReading, readTextColumns } from "./typing.ts";
+import { readTextColumns, type TextReading } from "./typing.ts";
 
 export interface LoadedTable {
   /** The view of the typed table in this database. */
@@ -54,7 +54,10 @@ export async function loadTable(db: Database, source: Source): Promise<LoadedTab
     notes.push({
       kind: "nested",
       count: nested.length,
-      sentence: `${nested.length} column(s) hold lists or objects, kept as JSON text: ${nested.map((c) => c.name).slice(0, 5).join(", ")}.`,
+      sentence: `${nested.length} column(s) hold lists or objects, kept as JSON text: ${nested
+        .map((c) => c.name)
+        .slice(0, 5)
+        .join(", ")}.`,
     });
   }
   const flat = described.map((column) => ({ ...column, expression: flatten(column.name, column.type) }));
@@ -64,7 +67,11 @@ export async function loadTable(db: Database, source: Source): Promise<LoadedTab
       .map(({ name, expression }) => `${expression.sql} AS ${ident(name)}`)
       .join(", ")} FROM raw`,
   );
-  const found = await readTextColumns(db, "flat", texts.map((column) => column.name));
+  const found = await readTextColumns(
+    db,
+    "flat",
+    texts.map((column) => column.name),
+  );
   const readings = new Map<string, TextReading>();
   const selected: string[] = [];
   for (const { name, expression } of flat) {
@@ -81,7 +88,9 @@ export async function loadTable(db: Database, source: Source): Promise<LoadedTab
       }
     } else {
       if (reading) readings.set(name, reading);
-      selected.push(`${expression.text ? `nullif(${expression.sql}, '')` : expression.sql} AS ${ident(name)}`);
+      selected.push(
+        `${expression.text ? `nullif(${expression.sql}, '')` : expression.sql} AS ${ident(name)}`,
+      );
     }
   }
   await db.query(
@@ -119,5 +128,8 @@ export async function saveTable(db: Database, relation: string, file: string): P
 
 /** Makes a table of the work folder readable under a name. */
 export async function openTable(db: Database, name: string, file: string): Promise<void> {
-  await db.query(`Open ${name}`, `CREATE OR REPLACE VIEW ${ident(name)} AS SELECT * FROM read_parquet(${literal(file)})`);
+  await db.query(
+    `Open ${name}`,
+    `CREATE OR REPLACE VIEW ${ident(name)} AS SELECT * FROM read_parquet(${literal(file)})`,
+  );
 }

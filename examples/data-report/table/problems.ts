@@ -31,7 +31,8 @@ export function findProblems({ rows, columns, duplicates, notes }: Evidence): Pr
   }));
   if (duplicates > 0) {
     const telling = Math.max(...columns.map((column) => column.distinct)) >= rows * MIN_TELLING_SHARE;
-    const mistaken = telling && duplicates <= rows * MAX_MISTAKEN_DUPLICATES && columns.length >= MIN_COLUMNS_FOR_DUPLICATES;
+    const mistaken =
+      telling && duplicates <= rows * MAX_MISTAKEN_DUPLICATES && columns.length >= MIN_COLUMNS_FOR_DUPLICATES;
     problems.push({
       kind: mistaken ? "duplicate-rows" : "repeated-rows",
       count: duplicates,
@@ -51,39 +52,87 @@ function columnProblems(column: ColumnProfile, rows: number): Problem[] {
     if (n > 0) found.push({ kind, column: name, count: n, unit: "cells", sentence, treatable });
   };
   if (column.kind === "empty") {
-    return [{ kind: "empty-column", column: name, count: 1, unit: "columns", sentence: `"${name}" has no value in any row.`, treatable: true }];
+    return [
+      {
+        kind: "empty-column",
+        column: name,
+        count: 1,
+        unit: "columns",
+        sentence: `"${name}" has no value in any row.`,
+        treatable: true,
+      },
+    ];
   }
   if (column.kind === "constant") {
     const value = column.top[0]?.value;
     found.push({
-      kind: "constant-column", column: name, count: 1, unit: "columns", treatable: false,
+      kind: "constant-column",
+      column: name,
+      count: 1,
+      unit: "columns",
+      treatable: false,
       sentence: `"${name}" has the same value${value === undefined ? "" : ` (${value})`} wherever it has one.`,
     });
   }
   if (column.mostly) {
     const { as, readable, filled, form } = column.mostly;
-    const kind = as === "boolean" ? "boolean-as-text" : as === "date" || as === "timestamp" ? "date-as-text" : "number-as-text";
+    const kind =
+      as === "boolean"
+        ? "boolean-as-text"
+        : as === "date" || as === "timestamp"
+          ? "date-as-text"
+          : "number-as-text";
     const noun = kind === "date-as-text" ? "dates" : kind === "boolean-as-text" ? "truth values" : "numbers";
     const rest = filled - readable;
     found.push({
-      kind, column: name, count: rest, unit: "cells", treatable: true,
+      kind,
+      column: name,
+      count: rest,
+      unit: "cells",
+      treatable: true,
       sentence: `"${name}" holds ${noun} as text (${form}); ${count(rest, "value")} of ${filled.toLocaleString("en-US")} cannot be read as such.`,
     });
   } else if (column.text && (column.kind === "category" || column.kind === "text")) {
     const { tokens, padded, variants } = column.text;
-    cells("missing-token", tokens, `"${name}" says "missing" in words (such as N/A) in ${count(tokens, "cell")}.`);
+    cells(
+      "missing-token",
+      tokens,
+      `"${name}" says "missing" in words (such as N/A) in ${count(tokens, "cell")}.`,
+    );
     cells("padded", padded, `"${name}" has blanks around ${count(padded, "value")}.`);
-    cells("variants", variants, `"${name}" spells the same category in several ways in ${count(variants, "cell")} (upper and lower case, blanks).`);
+    cells(
+      "variants",
+      variants,
+      `"${name}" spells the same category in several ways in ${count(variants, "cell")} (upper and lower case, blanks).`,
+    );
   }
-  cells("missing", column.missing, `"${name}" is missing in ${count(column.missing, "row")} (${percent(column.missing / rows)}).`);
+  cells(
+    "missing",
+    column.missing,
+    `"${name}" is missing in ${count(column.missing, "row")} (${percent(column.missing / rows)}).`,
+  );
   if (column.number) {
     const { nonFinite, farOut } = column.number;
-    cells("non-finite", nonFinite, `"${name}" has ${count(nonFinite, "value")} that ${nonFinite === 1 ? "is" : "are"} infinite or not a number.`);
-    cells("far-out", farOut, `"${name}" has ${count(farOut, "value")} further than three interquartile ranges from the middle half.`, false);
+    cells(
+      "non-finite",
+      nonFinite,
+      `"${name}" has ${count(nonFinite, "value")} that ${nonFinite === 1 ? "is" : "are"} infinite or not a number.`,
+    );
+    cells(
+      "far-out",
+      farOut,
+      `"${name}" has ${count(farOut, "value")} further than three interquartile ranges from the middle half.`,
+      false,
+    );
   }
   if (column.date && column.date.future > 0) {
     const few = column.date.future <= Math.max(1, (rows - column.missing) * MAX_MISTAKEN_FUTURE);
-    cells("future-dates", column.date.future, `"${name}" lies in the future in ${count(column.date.future, "row")} (up to ${column.date.max.slice(0, 10)}).`, few);
+    cells(
+      "future-dates",
+      column.date.future,
+      `"${name}" lies in the future in ${count(column.date.future, "row")} (up to ${column.date.max.slice(0, 10)}).`,
+      few,
+    );
   }
   return found;
 }

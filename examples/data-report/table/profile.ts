@@ -4,9 +4,16 @@
  * The same code gives the cheap facts that shape the plan (`detail: "facts"`) and the explorer's profile,
  * so that plan and report never disagree about what is in the data.
  */
-import { type Database, type Row, ident, literal, num, numOrNull } from "../database.ts";
+import { type Database, ident, literal, num, numOrNull, type Row } from "../database.ts";
 import type { SourceNote } from "../source.ts";
-import type { ColumnKind, ColumnProfile, DateProfile, NumberProfile, Profile, TextProfile } from "./column.ts";
+import type {
+  ColumnKind,
+  ColumnProfile,
+  DateProfile,
+  NumberProfile,
+  Profile,
+  TextProfile,
+} from "./column.ts";
 import { findProblems } from "./problems.ts";
 import { MISSING_TOKENS, type TextReading } from "./typing.ts";
 
@@ -35,7 +42,10 @@ export async function profileTable(db: Database, request: ProfileRequest): Promi
     const chunk = columns.slice(at, at + COLUMNS_PER_QUERY);
     const sql = chunk.flatMap((column, index) => measures(column, index, approximate, request.detail));
     const range = columns.length > COLUMNS_PER_QUERY ? ` (${at + 1} to ${at + chunk.length})` : "";
-    const row = await db.one(`Measure each column${range}`, `SELECT\n  ${sql.join(",\n  ")}\nFROM ${relation}`);
+    const row = await db.one(
+      `Measure each column${range}`,
+      `SELECT\n  ${sql.join(",\n  ")}\nFROM ${relation}`,
+    );
     for (const [index, column] of chunk.entries()) {
       profiles.push(readColumn(column, index, row, rows, approximate, request.readings.get(column.name)));
     }
@@ -96,7 +106,9 @@ function measures(
       as(column.type === "DATE" ? "0" : `count(*) FILTER (WHERE ${c} <> date_trunc('day', ${c}))`, "timed"),
     );
   } else if (column.type === "VARCHAR") {
-    const tokens = MISSING_TOKENS.filter((token) => token !== "" && token !== "none").map(literal).join(", ");
+    const tokens = MISSING_TOKENS.filter((token) => token !== "" && token !== "none")
+      .map(literal)
+      .join(", ");
     list.push(
       as(`min(length(${c}))`, "minlength"),
       as(`max(length(${c}))`, "maxlength"),
@@ -182,7 +194,8 @@ function readText(get: Get): TextProfile {
   };
 }
 
-const ID_NAME = /(^|[\s_\-.])(id|ids|uuid|guid|key|index|idx|rownum|row|serial|no|nr|zip|zipcode|postcode|phone|fips)$|[a-z](Id|ID|Key)$|^unnamed/;
+const ID_NAME =
+  /(^|[\s_\-.])(id|ids|uuid|guid|key|index|idx|rownum|row|serial|no|nr|zip|zipcode|postcode|phone|fips)$|[a-z](Id|ID|Key)$|^unnamed/;
 const YEAR_NAME = /(^|[^a-z])(year|yr|yyyy)([^a-z]|$)/i;
 
 function kindOf(column: ColumnProfile, filled: number): ColumnKind {
@@ -205,7 +218,10 @@ function kindOf(column: ColumnProfile, filled: number): ColumnKind {
   const { distinct } = column;
   const meanLength = column.text?.meanLength ?? 0;
   const repeats = distinct <= filled * 0.9;
-  const few = distinct <= 30 || (distinct <= 200 && distinct <= filled * 0.3) || (distinct <= 1_000 && distinct <= filled * 0.05);
+  const few =
+    distinct <= 30 ||
+    (distinct <= 200 && distinct <= filled * 0.3) ||
+    (distinct <= 1_000 && distinct <= filled * 0.05);
   if (repeats && few && meanLength <= 80) return "category";
   if (distinct === filled && filled > 2 && ID_NAME.test(column.name) && meanLength <= 40) return "id";
   return "text";
@@ -221,8 +237,12 @@ async function addFarOut(db: Database, relation: string, columns: readonly Colum
       const c = ident(column.name);
       return `count(*) FILTER (WHERE isfinite(CAST(${c} AS DOUBLE)) AND (${c} < ${low} OR ${c} > ${high})) AS n${index}`;
     });
-    const row = await db.one("Count values far from the rest", `SELECT\n  ${sql.join(",\n  ")}\nFROM ${relation}`);
-    for (const [index, column] of chunk.entries()) (column.number as NumberProfile).farOut = num(row[`n${index}`]);
+    const row = await db.one(
+      "Count values far from the rest",
+      `SELECT\n  ${sql.join(",\n  ")}\nFROM ${relation}`,
+    );
+    for (const [index, column] of chunk.entries())
+      (column.number as NumberProfile).farOut = num(row[`n${index}`]);
   }
 }
 
@@ -234,7 +254,11 @@ export function fences(profile: NumberProfile): { low: number; high: number } {
 
 async function addTop(db: Database, relation: string, columns: readonly ColumnProfile[]): Promise<void> {
   const listed = columns.filter(
-    (c) => c.kind === "category" || c.kind === "boolean" || (c.number?.whole === true && c.distinct <= 20) || c.kind === "constant",
+    (c) =>
+      c.kind === "category" ||
+      c.kind === "boolean" ||
+      (c.number?.whole === true && c.distinct <= 20) ||
+      c.kind === "constant",
   );
   for (const column of listed.slice(0, TOP_COLUMNS)) {
     const c = ident(column.name);
@@ -247,7 +271,11 @@ async function addTop(db: Database, relation: string, columns: readonly ColumnPr
 }
 
 /** Spellings of one category that differ in case or blanks only. */
-async function countVariants(db: Database, relation: string, columns: readonly ColumnProfile[]): Promise<void> {
+async function countVariants(
+  db: Database,
+  relation: string,
+  columns: readonly ColumnProfile[],
+): Promise<void> {
   for (const column of columns) {
     if (column.kind !== "category" || !column.text) continue;
     const c = ident(column.name);
@@ -262,7 +290,12 @@ async function countVariants(db: Database, relation: string, columns: readonly C
 }
 
 /** Rows that repeat an earlier row in every column. */
-async function countDuplicates(db: Database, relation: string, rows: number, columns: number): Promise<number> {
+async function countDuplicates(
+  db: Database,
+  relation: string,
+  rows: number,
+  columns: number,
+): Promise<number> {
   if (columns > 300) return 0;
   const row = await db.one(
     "Count rows that repeat another row",

@@ -32,15 +32,51 @@ const COLUMNS_PER_QUERY = 60;
 export const MISSING_TOKENS = ["", "na", "n/a", "#n/a", "nan", "null", "nil", "none", "-", "--", "?", "."];
 
 const DATE_FORMATS = [
-  "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%m-%d-%Y", "%d-%m-%Y",
-  "%b %d %Y", "%B %d %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d-%B-%Y",
-  "%a %b %d %Y", "%Y-%m", "%Y/%m", "%b %Y", "%B %Y", "%Y%m%d",
+  "%Y-%m-%d",
+  "%Y/%m/%d",
+  "%d.%m.%Y",
+  "%m/%d/%Y",
+  "%d/%m/%Y",
+  "%m/%d/%y",
+  "%d/%m/%y",
+  "%m-%d-%Y",
+  "%d-%m-%Y",
+  "%b %d %Y",
+  "%B %d %Y",
+  "%b %d, %Y",
+  "%B %d, %Y",
+  "%d %b %Y",
+  "%d %B %Y",
+  "%d-%b-%Y",
+  "%d-%b-%y",
+  "%d-%B-%Y",
+  "%a %b %d %Y",
+  "%Y-%m",
+  "%Y/%m",
+  "%b %Y",
+  "%B %Y",
+  "%Y%m%d",
 ];
 const TIME_FORMATS = [
-  "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%m/%d/%Y %H:%M:%S",
-  "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%y %H:%M", "%d/%m/%y %H:%M",
-  "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%b %d %Y %H:%M:%S",
-  "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ",
+  "%Y-%m-%d %H:%M:%S",
+  "%Y-%m-%d %H:%M",
+  "%Y/%m/%d %H:%M:%S",
+  "%Y/%m/%d %H:%M",
+  "%m/%d/%Y %H:%M:%S",
+  "%m/%d/%Y %H:%M",
+  "%d/%m/%Y %H:%M:%S",
+  "%d/%m/%Y %H:%M",
+  "%m/%d/%y %H:%M",
+  "%d/%m/%y %H:%M",
+  "%d.%m.%Y %H:%M",
+  "%d.%m.%Y %H:%M:%S",
+  "%m/%d/%Y %I:%M:%S %p",
+  "%m/%d/%Y %I:%M %p",
+  "%b %d %Y %H:%M:%S",
+  "%Y-%m-%dT%H:%M:%S",
+  "%Y-%m-%dT%H:%M:%S.%f",
+  "%Y-%m-%dT%H:%M:%SZ",
+  "%Y-%m-%dT%H:%M:%S.%fZ",
   "%Y-%m-%d %H:%M:%S.%f",
 ];
 
@@ -48,7 +84,7 @@ const NUMBER = String.raw`^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$`;
 const LEADING_ZERO = String.raw`^[-+]?0\d`;
 const DECORATED = String.raw`^[-+]?[$€£]\s?\d{1,3}(,\d{3})*(\.\d+)?$|^[-+]?\d{1,3}(,\d{3})+(\.\d+)?$|^[-+]?[$€£]\s?\d+(\.\d+)?$|^[-+]?\d+(\.\d+)?\s?%$`;
 /** Words for numbers that are not finite: they read as numbers, and the profile counts them. */
-const NOT_FINITE = String.raw`^[-+]?(inf|infinity)$`;
+const NOT_FINITE = "^[-+]?(inf|infinity)$";
 
 /**
  * @param relation a table or view whose columns `names` are text
@@ -79,7 +115,10 @@ async function promisingColumns(db: Database, relation: string, names: readonly 
     const v = `trim(${ident(name)})`;
     const meant = `lower(${v}) NOT IN (${tokens})`;
     const hopeful = `regexp_matches(${v}, '\\d') OR lower(${v}) IN ('true', 'false') OR regexp_matches(${v}, ${literal(NOT_FINITE)}, 'i')`;
-    return [`count(*) FILTER (WHERE ${meant}) AS n${index}`, `count(*) FILTER (WHERE ${meant} AND (${hopeful})) AS h${index}`];
+    return [
+      `count(*) FILTER (WHERE ${meant}) AS n${index}`,
+      `count(*) FILTER (WHERE ${meant} AND (${hopeful})) AS h${index}`,
+    ];
   });
   const [row] = await db.rows(`SELECT ${counts.join(", ")} FROM ${head}`);
   return names.filter((_, index) => num(row?.[`h${index}`]) >= num(row?.[`n${index}`]) * 0.5);
@@ -165,13 +204,18 @@ async function readDates(db: Database, relation: string, name: string): Promise<
       .join(", ")} FROM ${relation}`,
   );
   const filled = num(full?.filled);
-  const counted = candidates.map((candidate, index) => ({ ...candidate, readable: num(full?.[`f${index}`]) }));
+  const counted = candidates.map((candidate, index) => ({
+    ...candidate,
+    readable: num(full?.[`f${index}`]),
+  }));
   counted.sort((a, b) => b.readable - a.readable);
   const best = counted[0];
   if (!best || best.readable < (filled - num(full?.tokens)) * MOSTLY) return undefined;
   const swapped = (format: string) =>
     format.replace("%m", "\u0001").replace("%d", "%m").replace("\u0001", "%d");
-  const ambiguous = counted.some((c) => c !== best && c.readable === best.readable && c.format === swapped(best.format));
+  const ambiguous = counted.some(
+    (c) => c !== best && c.readable === best.readable && c.format === swapped(best.format),
+  );
   const stamped = TIME_FORMATS.includes(best.format);
   const parsed = `TRY_STRPTIME(${v}, ${literal(best.format)})`;
   return {
