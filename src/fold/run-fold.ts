@@ -475,7 +475,7 @@ export class RunFold {
 
   #end(decision: DecisionMessage & { type: "end" }): undefined {
     const cause = decision.error?.message ?? "every step is done";
-    this.#endedAt = decision.at;
+    this.#endedAt = this.#frame.ts;
     this.#outputs = decision.outputs ?? {};
     this.#error = decision.error;
     // A failed run keeps what never became ready as pending: a retry may still reach it.
