@@ -43,6 +43,11 @@ export function encodeBody(value: unknown, encoding: Encoding = "msgpack"): Uint
   return packr.pack(clean);
 }
 
+/** How a body is encoded, by its first byte. An answer is encoded as its question was. */
+export function encodingOf(bytes: Uint8Array): Encoding {
+  return bytes[0] === OPENING_BRACE ? "json" : "msgpack";
+}
+
 export type Parsed<Value> = { ok: true; value: Value } | { ok: false; problem: string };
 
 /** Decodes without a schema. Never throws. */
@@ -52,7 +57,7 @@ export function decodeBody(bytes: Uint8Array, maxBytes = MAX_BODY_BYTES): Parsed
     return { ok: false, problem: `the body has ${bytes.length} bytes, more than ${maxBytes}` };
   }
   try {
-    if (bytes[0] === OPENING_BRACE) return { ok: true, value: JSON.parse(utf8.decode(bytes)) };
+    if (encodingOf(bytes) === "json") return { ok: true, value: JSON.parse(utf8.decode(bytes)) };
     // Timestamps, int64 and other guests are turned into wire values, so that they can be sent on.
     return { ok: true, value: wireValue(packr.unpack(bytes)) };
   } catch (error) {

@@ -2,8 +2,8 @@
 import type { Msg } from "nats";
 import type { z } from "zod";
 import { UnreachableError } from "../../workflow/errors.ts";
-import type { LiveChannel, Subscription } from "../bus.ts";
-import { assertFits, encodeBody, parseBody } from "../codec.ts";
+import type { LiveChannel, Pace, Subscription } from "../bus.ts";
+import { assertFits, encodeBody, encodingOf, parseBody } from "../codec.ts";
 import {
   type Answer,
   answerSchema,
@@ -33,16 +33,16 @@ export class NatsLive implements LiveChannel {
     this.#link = link;
   }
 
-  publish(message: LiveMessage & { role: string }): void {
-    this.#publish(this.#link.subjects.live(message.role, message.run, message.step), message);
+  publish(message: LiveMessage & { role: string }, pace: Pace = "now"): void {
+    this.#publish(this.#link.subjects.live(message.role, message.run, message.step), message, pace);
   }
 
   publishEnv(change: EnvChangeMessage): void {
-    this.#publish(this.#link.subjects.env(change.run, change.key), change);
+    this.#publish(this.#link.subjects.env(change.run, change.key), change, "soon");
   }
 
   publishHandoff(hop: HandoffHopMessage): void {
-    this.#publish(this.#link.subjects.handoff(hop.run, hop.step), hop);
+    this.#publish(this.#link.subjects.handoff(hop.run, hop.step), hop, "soon");
   }
 
   onLive(run: string | undefined, listener: (message: LiveMessage & { role: string }) => void): Subscription {
@@ -98,11 +98,12 @@ export class NatsLive implements LiveChannel {
     return this.#serve(this.#link.subjects.hello, helloSchema, (message) => listener(message));
   }
 
-  #publish(subject: string, message: unknown): void {
+  #publish(subject: string, message: unknown, pace: Pace): void {
     this.#link.assertOpen();
     const bytes = encodeBody(message);
     assertFits(bytes, this.#link.maxPayloadBytes, `The message on ${subject}`);
-    this.#link.send(subject, bytes);
+    if (pace === "soon") this.#link.sendSoon(subject, bytes);
+    else this.#link.send(subject, bytes);
   }
 
   #listen<Schema extends z.ZodType>(
@@ -134,7 +135,7 @@ export class NatsLive implements LiveChannel {
       // A listener that fails has not answered: the asker's time-out speaks for it.
       serve(message, subject)?.then(
         (answer) => {
-          if (answer !== undefined) this.#link.send(reply, encodeBody(answer));
+          if (answer !== undefined) this.#link.send(reply, encodeBody(answer, encodingOf(raw.data)));
         },
         () => undefined,
       );
