@@ -114,7 +114,11 @@ export interface RunLog {
 /** A task in the hands of a puller. Every method is fire-and-forget unless it returns a promise. */
 export interface TaskDelivery {
   readonly task: TaskMessage;
-  /** 1 for the first delivery. Above 1, ask whether the dispatch is still open before running it. */
+  /**
+   * 1 for the first delivery. Above 1, ask whether the dispatch is still open before running it. A task that is
+   * older than this party's connection to its broker counts 2 at least: a broker that was killed has forgotten
+   * its deliveries.
+   */
   readonly deliveryCount: number;
   /** Where `working` goes: what a keep-alive thread needs. Opaque outside the adapter. */
   readonly receipt: string;
@@ -209,9 +213,13 @@ export interface Subscription {
   close(): void;
 }
 
+/** `soon`: in no hurry, may wait a few milliseconds to share a write with what follows; order is kept. */
+export type Pace = "now" | "soon";
+
 /** Core messages: delivered to who listens now. */
 export interface LiveChannel {
-  publish(message: LiveMessage & { role: string }): void;
+  /** @param pace default `now` */
+  publish(message: LiveMessage & { role: string }, pace?: Pace): void;
   publishEnv(change: EnvChangeMessage): void;
   publishHandoff(hop: HandoffHopMessage): void;
   /** All of a swarm, or of one run. */

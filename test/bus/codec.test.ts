@@ -54,7 +54,7 @@ describe.each(ENCODINGS)("a body in %s", (encoding) => {
 
   test("refuses what no reader could understand, naming the place", () => {
     const cycle: Record<string, unknown> = {};
-    cycle["self"] = cycle;
+    cycle.self = cycle;
     const refused: [unknown, string][] = [
       [() => 1, "value.deep.1"],
       [Symbol("s"), "value.deep.1"],

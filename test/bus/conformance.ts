@@ -526,9 +526,9 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
       }
 
       test("a run waits for one orchestrator, and for the next when that one dies", async () => {
+        const holder = await stage.connect();
         expect(await bus.runs.push("run-1")).toBe("queued");
         expect(await other.runs.push("run-1")).toBe("present");
-        const holder = await stage.connect();
         expect(await stage.until(pullRuns(holder, 1).next())).toMatchObject({
           run: "run-1",
           deliveryCount: 1,

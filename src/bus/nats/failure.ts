@@ -69,6 +69,13 @@ export function closedBus(): UnreachableError {
 export function asBusError(error: unknown, swarm: string, what: string): DataHammerError {
   if (error instanceof DataHammerError) return error;
   if (error instanceof ApiRefusal && error.is("streamNotFound")) return noSwarm(swarm, error.message, error);
+  // The vendor's own stores name an absent stream in two ways: refused, or not listened to.
+  if (
+    error instanceof Error &&
+    /^(StreamNotFoundError|NoRespondersError|JetStreamNotEnabled)$/.test(error.name)
+  ) {
+    return noSwarm(swarm, error.message, error);
+  }
   const message = error instanceof Error ? error.message : String(error);
   if (/authorization|permission/i.test(message)) {
     return new InvalidInputError("E_NOT_ALLOWED", `${what}: the broker refused it: ${message}`, {

@@ -17,8 +17,11 @@ export interface LinkOptions extends ConnectionSettings {
 }
 
 /** How long a request waits for its answer when nothing else is said. */
-export const REQUEST_TIMEOUT_MS = 5_000;
+export const REQUEST_TIMEOUT_MS = 2_000;
 const NO_RESPONDERS = 503;
+/** How long and how many messages that are in no hurry wait for others to share a write with (L8). */
+const LINGER_MS = 2;
+const MAX_LINGERING = 256;
 
 interface OpenRequest {
   subject: string;
@@ -44,8 +47,12 @@ export class NatsLink {
   readonly #inboxPrefix: string;
   readonly #inbox: string;
   readonly #open = new Map<string, OpenRequest>();
+  /** Waiting for the next write, in the order of sending. */
+  #lingering: { subject: string; payload: Uint8Array | string; reply: string | undefined }[] = [];
+  #lingerTimer: unknown;
   #nextToken = 0;
   #status: BusStatus = "connected";
+  #connectedAt: number;
   #unreadable = 0;
   readonly #statusListeners = new Set<(status: BusStatus, reason: string) => void>();
   readonly #reconnectListeners = new Set<() => void>();
@@ -57,6 +64,7 @@ export class NatsLink {
     const { url, token, creds, name, inboxPrefix } = options;
     this.settings = { url, token, creds, name, inboxPrefix };
     this.clock = options.clock;
+    this.#connectedAt = options.clock.now();
     this.subjects = subjectsOf(options.swarm);
     this.#inboxPrefix = options.inboxPrefix ?? "_INBOX";
     this.#inbox = `${this.newInbox()}.`;
@@ -79,6 +87,10 @@ export class NatsLink {
 
   get status(): BusStatus {
     return this.#status;
+  }
+  /** When the connection was made, or made again, by this machine's clock. */
+  get connectedAt(): number {
+    return this.#connectedAt;
   }
   get unreadable(): number {
     return this.#unreadable;
@@ -120,7 +132,31 @@ export class NatsLink {
   /** Fire and forget. Silently nothing on a closed connection: what it would have told nobody waits for. */
   send(subject: string, payload: Uint8Array | string, reply?: string): void {
     if (this.nc.isClosed() || this.nc.isDraining()) return;
+    this.#sendLingering();
     this.nc.publish(subject, payload, reply === undefined ? undefined : { reply });
+  }
+
+  /**
+   * The same for what is in no hurry: it goes with the next message, after `LINGER_MS` at the latest, in the
+   * order of sending. A write to the socket costs more than all else about a small message.
+   */
+  sendSoon(subject: string, payload: Uint8Array | string, reply?: string): void {
+    if (this.nc.isClosed() || this.nc.isDraining()) return;
+    this.#lingering.push({ subject, payload, reply });
+    if (this.#lingering.length >= MAX_LINGERING) this.#sendLingering();
+    else this.#lingerTimer ??= this.clock.setTimeout(() => this.#sendLingering(), LINGER_MS);
+  }
+
+  #sendLingering(): void {
+    if (this.#lingerTimer === undefined) return;
+    this.clock.clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = undefined;
+    const messages = this.#lingering;
+    this.#lingering = [];
+    if (this.nc.isClosed() || this.nc.isDraining()) return;
+    for (const { subject, payload, reply } of messages) {
+      this.nc.publish(subject, payload, reply === undefined ? undefined : { reply });
+    }
   }
 
   /** @throws UnreachableError after `timeoutMs`, at once when nobody listens or the connection breaks. */
@@ -142,6 +178,7 @@ export class NatsLink {
       }, timeoutMs);
       this.#open.set(token, { subject, resolve, reject, timer });
       const reply = this.#inbox + token;
+      this.#sendLingering();
       this.nc.publish(subject, payload, hdrs === undefined ? { reply } : { reply, headers: hdrs });
     });
   }
@@ -234,6 +271,7 @@ export class NatsLink {
   async #close(): Promise<void> {
     await Promise.allSettled([...this.#closeListeners].map((listener) => listener()));
     this.#closeListeners.clear();
+    this.#sendLingering();
     if (this.#status === "connected") await this.#flush();
     this.#rejectOpen(() => closedBus());
     await this.nc.close();
@@ -280,6 +318,7 @@ export class NatsLink {
         this.#setStatus("reconnecting", `lost the connection to ${change.server}`);
         this.#rejectOpen((subject) => connectionLost(`a request to ${subject}`));
       } else if (change.type === "reconnect") {
+        this.#connectedAt = this.clock.now();
         this.#setStatus("connected", `connected again to ${change.server}`);
         for (const listener of [...this.#reconnectListeners]) listener();
       } else if (change.type === "close") {

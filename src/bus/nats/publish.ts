@@ -16,7 +16,7 @@ export interface StreamAnswer {
 }
 
 /** Tries of one publish before its caller is told that the broker cannot be reached. */
-export const PUBLISH_TRIES = 4;
+export const PUBLISH_TRIES = 5;
 
 /** @throws ApiRefusal when the stream refuses, UnreachableError when it does not answer. */
 export async function publishToStream(

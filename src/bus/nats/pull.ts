@@ -62,6 +62,8 @@ class NatsPuller implements Puller {
   #stopped: Promise<void> | undefined;
   /** The consumer was seen. A pull from one that does not exist is answered by nobody. */
   #ready = false;
+  /** When this connection was made, by the server's clock. */
+  #since = 0;
   #retryMs = RETRY_MIN_MS;
   #retry: unknown;
   #looking = false;
@@ -150,7 +152,12 @@ class NatsPuller implements Puller {
       return;
     }
     this.#charge(1);
-    this.#target.onMessage(pulled);
+    // A server that was killed has forgotten how often it delivered what it had. So what is older than this
+    // connection counts as delivered before: its receiver asks whether it is still open.
+    const { deliveryCount, ts } = pulled;
+    this.#target.onMessage(
+      ts < this.#since ? { ...pulled, deliveryCount: Math.max(2, deliveryCount) } : pulled,
+    );
     if (this.#requests.size < MAX_OPEN_REQUESTS) this.wake();
   }
 
@@ -216,7 +223,12 @@ class NatsPuller implements Puller {
     if (this.#looking || this.#stopped !== undefined) return;
     this.#looking = true;
     try {
-      await this.#link.api(`CONSUMER.INFO.${this.#target.stream}.${this.#target.consumer}`);
+      const info = await this.#link.api<{ ts?: string }>(
+        `CONSUMER.INFO.${this.#target.stream}.${this.#target.consumer}`,
+      );
+      // The server's clock stamps the messages; servers before 2.10 do not tell what it shows.
+      const ahead = info.ts === undefined ? 0 : Date.parse(info.ts) - this.#link.clock.now();
+      this.#since = this.#link.connectedAt + ahead;
       this.#ready = true;
       this.wake();
     } catch {

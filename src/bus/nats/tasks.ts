@@ -75,7 +75,8 @@ export class NatsTasks implements TaskQueue {
       task: parsed.value,
       deliveryCount: message.deliveryCount,
       receipt,
-      ack: () => this.#link.send(receipt, ACK),
+      // The result is stored: an ack that is lost or late only makes the next holder ask.
+      ack: () => this.#link.sendSoon(receipt, ACK),
       nak: (delayMs) => this.#link.send(receipt, nak(delayMs)),
       working: () => this.#link.send(receipt, WORKING),
     });
