@@ -30,6 +30,9 @@ const STOP_TIMEOUT_MS = 8_000;
 /** Environment variable that marks an agent process which another process started and looks after. */
 export const SUPERVISED = "DATAHAMMER_SUPERVISED";
 
+/** Why an agent process is interrupted when the process that looked after it has died. */
+export const PARENT_GONE = "parent gone";
+
 /** What an agent process tells its parent over the channel. */
 const childMessageSchema = z.discriminatedUnion("event", [
   z.object({

@@ -8,8 +8,9 @@
  */
 import { randomInt } from "node:crypto";
 import { systemClock } from "../bus/system-clock.ts";
-import { SUPERVISED } from "./agent-processes.ts";
+import { PARENT_GONE, SUPERVISED } from "./agent-processes.ts";
 import { EXIT } from "./exit-code.ts";
+import { Output } from "./output.ts";
 import { runProgram } from "./program.ts";
 import type { Shell, Sink } from "./shell.ts";
 
@@ -26,7 +27,7 @@ function interrupt(reason: string): void {
     interruption.abort(reason);
     return;
   }
-  if (reason === "EPIPE") return;
+  if (reason === "EPIPE" || reason === PARENT_GONE) return;
   for (const act of lastActs) act();
   process.exit(EXIT.interrupted);
 }
@@ -38,8 +39,18 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   });
 }
 if (supervised) {
-  process.once("disconnect", () => interrupt("SIGTERM"));
+  process.once("disconnect", () => interrupt(PARENT_GONE));
   process.channel?.unref();
+}
+
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  // A fault of ours, or of an agent's code: told like any error, and nothing that was started survives it.
+  process.on(event, (error: unknown) => {
+    new Output(shell, process.argv.includes("--json")).error(error);
+    if (error instanceof Error) shell.stderr.write(`${error.stack}\n`);
+    for (const act of lastActs) act();
+    process.exit(EXIT.failed);
+  });
 }
 
 function sinkOf(stream: NodeJS.WriteStream, onGone: () => void): Sink {

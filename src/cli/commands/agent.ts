@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { serveAgent } from "../../agent/host.ts";
 import { loadAgentFiles } from "../../agent/load.ts";
 import { UnreachableError } from "../../workflow/errors.ts";
-import type { AgentProcessMessage } from "../agent-processes.ts";
+import { type AgentProcessMessage, PARENT_GONE } from "../agent-processes.ts";
 import { connectBus, endpointOf } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { concurrencyFlag } from "../given-file.ts";
@@ -14,6 +14,10 @@ import { productVersion } from "../product-version.ts";
 
 /** Without a daemon nobody makes the roles' queues; the person is told after this long. */
 const PATIENCE_MS = 5_000;
+
+/** Of an agent whose parent stops: below the time after which the parent kills it. */
+const SUPERVISED_DRAIN_MS = 5_000;
+const ORPHAN_DRAIN_MS = 500;
 
 export interface AgentFlags {
   files: string[];
@@ -61,11 +65,17 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
     if (first === "joined") announce(call, roles, id);
     const last = await Promise.race([interrupted, ended]);
     if (last === "ended") throw connectionClosed();
-    await running.drain();
+    await running.drain(drainMs(shell.interrupted.reason));
   } finally {
     await bus.close();
   }
-  return shell.interrupted.reason === "SIGTERM" ? EXIT.done : EXIT.interrupted;
+  return shell.interrupted.reason === "SIGINT" ? EXIT.interrupted : EXIT.done;
+}
+
+/** By hand there is time; a parent that stops waits a while; one that died took the broker along. */
+function drainMs(reason: unknown): number | undefined {
+  if (reason === PARENT_GONE) return ORPHAN_DRAIN_MS;
+  return process.send === undefined ? undefined : SUPERVISED_DRAIN_MS;
 }
 
 function announce({ output }: Invocation, roles: readonly string[], id: string): void {

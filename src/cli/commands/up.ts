@@ -40,5 +40,5 @@ export const up: Command<UpFlags> = async (call, flags) => {
     await agents?.stop();
     await daemon.stop();
   }
-  return shell.interrupted.reason === "SIGTERM" ? EXIT.done : EXIT.interrupted;
+  return shell.interrupted.reason === "SIGINT" ? EXIT.interrupted : EXIT.done;
 };
