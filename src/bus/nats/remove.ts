@@ -1,9 +1,9 @@
 /**
- * Removing stored messages by subject, one by one.
+ * Removing stored messages by subject.
  *
- * A purge by subject would be one request, but on nats-server 2.9 it moves every consumer of the stream past
- * the stream's end and forgets what it had in hand: tasks of other dispatches would stay stored, block their
- * subject and never be delivered. Deleting single messages touches nothing else.
+ * A purge by subject is one request, but on nats-server 2.9 it moves every consumer of the stream past the
+ * stream's end and forgets what it had in hand: tasks of other dispatches would stay stored, block their
+ * subject and never be delivered. There messages are deleted one by one, which touches nothing else.
  */
 import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
@@ -13,6 +13,10 @@ const AT_ONCE = 32;
 
 /** @returns how many messages were removed. */
 export async function removeMessages(link: NatsLink, stream: string, filter: string): Promise<number> {
+  if (purgeIsSafe(link.serverVersion)) {
+    const { purged } = await link.api<{ purged: number }>(`STREAM.PURGE.${stream}`, { filter });
+    return purged;
+  }
   let removed = 0;
   const deletions = new Set<Promise<void>>();
   for (let seq = 1; ; ) {
@@ -31,6 +35,10 @@ export async function removeMessages(link: NatsLink, stream: string, filter: str
   }
   await Promise.all(deletions);
   return removed;
+}
+
+function purgeIsSafe([major = 0, minor = 0]: number[]): boolean {
+  return major > 2 || (major === 2 && minor >= 10);
 }
 
 async function deleteMessage(link: NatsLink, stream: string, seq: number): Promise<boolean> {
