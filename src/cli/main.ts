@@ -16,6 +16,7 @@ import type { Shell, Sink } from "./shell.ts";
 
 const DEFAULT_COLUMNS = 100;
 const DEFAULT_ROWS = 24;
+const ORPHAN_EXIT_MS = 2_500;
 const RANDOM_STEPS = 2 ** 32;
 
 const interruption = new AbortController();
@@ -39,7 +40,11 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   });
 }
 if (supervised) {
-  process.once("disconnect", () => interrupt(PARENT_GONE));
+  process.once("disconnect", () => {
+    interrupt(PARENT_GONE);
+    // Its broker has most likely gone the same way: farewells to it would only run into their time-outs.
+    setTimeout(() => process.exit(EXIT.failed), ORPHAN_EXIT_MS).unref();
+  });
   process.channel?.unref();
 }
 

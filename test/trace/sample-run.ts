@@ -28,7 +28,10 @@ function done(
   agent: string,
   outputs: Record<string, unknown>,
 ): readonly [number, LogEntry] {
-  return [at, { kind: "result", role, body: { v: 1, run: "sample", step, n, agent, status: "done", outputs } }];
+  return [
+    at,
+    { kind: "result", role, body: { v: 1, run: "sample", step, n, agent, status: "done", outputs } },
+  ];
 }
 
 export const SAMPLE_WORKFLOW = {
@@ -48,8 +51,14 @@ const error = { name: "Error", message: "singular\n matrix \u001b[31mred", retry
 export function sampleRecords(): LogRecord[] {
   return recordsOf("sample", [
     [0, { kind: "submit", body: { v: 1, workflow: SAMPLE_WORKFLOW, inputs: {} } }],
-    [5, { kind: "decision", body: { v: 1, id: "d1", epoch: 1, at: START + 5, type: "claim", holder: "o-1" } }],
-    observed(10, { dispatched: [dispatched(8, "load", 1, "loader")], started: [started(100, "load", 1, "loader-1")] }),
+    [
+      5,
+      { kind: "decision", body: { v: 1, id: "d1", epoch: 1, at: START + 5, type: "claim", holder: "o-1" } },
+    ],
+    observed(10, {
+      dispatched: [dispatched(8, "load", 1, "loader")],
+      started: [started(100, "load", 1, "loader-1")],
+    }),
     done(600, "load", 1, "loader", "loader-1", { dataset: 12 }),
     observed(620, { started: [started(610, "clean", 1, "cleaner-1")] }),
     done(1_000, "clean", 1, "cleaner", "cleaner-1", { clean: true }),
@@ -75,6 +84,12 @@ export function sampleEnd(): LogRecord[] {
   const last = sampleRecords().length;
   return recordsOf("sample", [
     done(4_000, "report", 1, "reporter", "reporter-1", {}),
-    [4_010, { kind: "decision", body: { v: 1, id: "d2", epoch: 1, at: START + 4_010, type: "end", status: "done" } }],
+    [
+      4_010,
+      {
+        kind: "decision",
+        body: { v: 1, id: "d2", epoch: 1, at: START + 4_010, type: "end", status: "done" },
+      },
+    ],
   ]).map((record, index) => ({ ...record, seq: 10 + last + index }));
 }
