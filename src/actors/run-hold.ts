@@ -13,7 +13,7 @@
 import type { Logger } from "pino";
 import { type Actor, createActor } from "xstate";
 import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
-import { checkIn } from "../bus/claim-check.ts";
+import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
 import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "../bus/messages.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
@@ -342,7 +342,10 @@ export class RunHold {
     const { bus, log } = this.#context;
     const ref = { run: this.run, step: task.step, n: task.n, role: task.role };
     try {
-      const inputs = await checkIn(bus.artifacts, this.run, task.inputs);
+      // Without waiting where nothing is large, so that the task shares a write with what announces it.
+      const inputs = travelsAsItIs(task.inputs)
+        ? task.inputs
+        : await checkIn(bus.artifacts, this.run, task.inputs);
       await bus.tasks.push(inputs === task.inputs ? task : { ...task, inputs });
     } catch (error) {
       if (this.#over || !this.fold.isOpen(ref)) return;

@@ -13,7 +13,7 @@
  */
 import type { Logger } from "pino";
 import type { Bus, Clock, KeepAlive, TaskDelivery } from "../bus/bus.ts";
-import { checkIn, redeem } from "../bus/claim-check.ts";
+import { checkIn, holdsReference, redeem, travelsAsItIs } from "../bus/claim-check.ts";
 import type { ResultMessage, TaskMessage, Usage, WireError } from "../bus/messages.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
@@ -26,6 +26,7 @@ import {
 } from "./define.ts";
 import { LiveFeed } from "./live-feed.ts";
 import { boundText, hostError, schemaProblem, thrownError } from "./outcome.ts";
+import { type AbortCause, TaskAbort, type TaskAbortedError } from "./task-abort.ts";
 import { taskEnvironment } from "./task-environment.ts";
 import { Backoff, wait } from "./waiting.ts";
 
@@ -42,19 +43,8 @@ const GIVE_BACK_DELAY_MS = 100;
 /** The same after a surprise: long enough that a lasting cause does not use up the deliveries at once. */
 const REFUSED_DELAY_MS = 30_000;
 
-/** Why a task's signal fired. */
-export type AbortCause = "cancelled" | "deadline" | "timeout" | "drain";
-
-/** The reason that `ctx.signal` carries. */
-export class TaskAbortedError extends Error {
-  readonly why: AbortCause;
-  constructor(why: AbortCause, message: string) {
-    super(message);
-    // The name that fetch and timers use, so that authors can treat all aborts alike.
-    this.name = "AbortError";
-    this.why = why;
-  }
-}
+/** A dispatch that took less than this ended at once. */
+const BRISK_MS = 5;
 
 /** What a dispatch needs of its process. */
 export interface DispatchHost {
@@ -65,6 +55,8 @@ export interface DispatchHost {
   readonly id: string;
   readonly keepAlive: KeepAlive;
   ackWaitMs(role: string): number;
+  /** Tasks whose last dispatch in this process ended at once. */
+  readonly brisk: WeakSet<TaskDefinition>;
   /** Fires when the process stops without waiting any longer. */
   readonly stopped: AbortSignal;
 }
@@ -83,7 +75,7 @@ export class Dispatch {
   hanging: Promise<void> | undefined;
   readonly #host: DispatchHost;
   readonly #agent: AgentDefinition;
-  readonly #abort = new AbortController();
+  readonly #abort = new TaskAbort();
   #delivery: TaskDelivery;
   #cachedLog: Logger | undefined;
   /** Once the task is acked or given back: how. */
@@ -113,7 +105,7 @@ export class Dispatch {
 
   /** Fires the task's signal. The first cause stays. */
   abort(why: AbortCause, message: string): void {
-    if (!this.#abort.signal.aborted) this.#abort.abort(new TaskAbortedError(why, message));
+    this.#abort.fire(why, message);
   }
 
   /** Gives the task back to the queue, for any agent to start anew. */
@@ -125,7 +117,7 @@ export class Dispatch {
   /** Carries the dispatch through. Never rejects. */
   async carryOut(): Promise<DispatchEnd> {
     try {
-      this.#abort.signal.throwIfAborted();
+      this.#abort.throwIfFired();
       const refusal = await this.#refusal();
       if (refusal === "closed") {
         this.#settle((delivery) => delivery.ack());
@@ -133,8 +125,8 @@ export class Dispatch {
       }
       return await this.#report(refusal === undefined ? await this.#run() : this.#failed(refusal));
     } catch (error) {
-      if (this.#host.stopped.aborted || this.#abortReason()?.why === "drain") return this.giveBack();
-      const aborted = this.#abortReason();
+      if (this.#host.stopped.aborted || this.#abort.reason?.why === "drain") return this.giveBack();
+      const aborted = this.#abort.reason;
       if (aborted !== undefined) return this.#report(this.#failed(abortError(aborted, false)));
       this.#log.error({ err: error, delayMs: REFUSED_DELAY_MS }, "dispatch given back");
       return this.giveBack(REFUSED_DELAY_MS);
@@ -180,12 +172,17 @@ export class Dispatch {
   async #run(): Promise<ResultMessage> {
     const definition = this.#definition() as TaskDefinition;
     const feed = new LiveFeed(this.#host, this.task, () => this.#log);
-    this.#startedAt = this.#host.clock.now();
-    feed.started();
+    const { clock, brisk } = this.#host;
+    this.#startedAt = clock.now();
+    const begunAt = clock.monotonic();
+    // Code that ends at once tells its start along with its result; code that may block the loop, before it.
+    feed.started(brisk.has(definition) ? "soon" : "now");
     const inputs = await this.#inputs(definition);
     if ("error" in inputs) return this.#failed(inputs.error);
     const end = await this.#execute(definition, inputs.value, feed);
     feed.close();
+    if (clock.monotonic() - begunAt < BRISK_MS) brisk.add(definition);
+    else brisk.delete(definition);
     return this.#outcome(definition, end);
   }
 
@@ -203,10 +200,11 @@ export class Dispatch {
   }
 
   async #redeem(inputs: Record<string, unknown>): Promise<{ value: unknown } | { error: WireError }> {
+    if (!holdsReference(inputs)) return { value: inputs };
     try {
       return { value: await this.#whileUnreachable(() => redeem(this.#host.bus.artifacts, inputs)) };
     } catch (error) {
-      if (this.#abort.signal.aborted || this.#host.stopped.aborted) throw error;
+      if (this.#abort.reason !== undefined || this.#host.stopped.aborted) throw error;
       // Purged or unreadable: no other agent will fare better.
       return { error: { ...thrownError(error), retryable: false } };
     }
@@ -215,8 +213,7 @@ export class Dispatch {
   /** Runs the task's code until it ends, or until its grace is over after the signal fired (D4). */
   async #execute(definition: TaskDefinition, inputs: unknown, feed: LiveFeed): Promise<CodeEnd> {
     const { clock } = this.#host;
-    const { signal } = this.#abort;
-    if (signal.aborted) return { kind: "threw", thrown: signal.reason };
+    if (this.#abort.reason !== undefined) return { kind: "threw", thrown: this.#abort.reason };
     const timers: unknown[] = [];
     const arm = (delayMs: number, why: AbortCause, message: string) => {
       timers.push(clock.setTimeout(() => this.abort(why, message), delayMs));
@@ -236,7 +233,7 @@ export class Dispatch {
 
     const gaveUp = new Promise<CodeEnd>((resolve) => {
       const giveUp = () => timers.push(clock.setTimeout(() => resolve({ kind: "gave up" }), ABORT_GRACE_MS));
-      signal.addEventListener("abort", giveUp, { once: true });
+      this.#abort.onFire(giveUp);
     });
     const code = this.#invoke(definition, inputs, feed);
     const end = await Promise.race([code, gaveUp]);
@@ -249,21 +246,26 @@ export class Dispatch {
   /** Never rejects: whatever the code does, synchronously or later, becomes a value. */
   async #invoke(definition: TaskDefinition, inputs: unknown, feed: LiveFeed): Promise<CodeEnd> {
     const { bus, clock, id } = this.#host;
-    const { signal } = this.#abort;
-    const environment = taskEnvironment({ bus, clock, task: this.task, agent: id, signal });
+    const abort = this.#abort;
+    // Made when first used, like the signal and the log.
+    let environment: ReturnType<typeof taskEnvironment> | undefined;
+    const env = () => {
+      environment ??= taskEnvironment({ bus, clock, task: this.task, agent: id, signal: abort.signal });
+      return environment.env;
+    };
     try {
-      return { kind: "returned", value: await definition.run(inputs, this.#context(environment.env, feed)) };
+      return { kind: "returned", value: await definition.run(inputs, this.#context(env, feed)) };
     } catch (thrown) {
       return { kind: "threw", thrown };
     } finally {
-      environment.close();
+      environment?.close();
     }
   }
 
-  #context(env: TaskEnvironment, feed: LiveFeed): TaskContext {
+  #context(env: () => TaskEnvironment, feed: LiveFeed): TaskContext {
     const { bus } = this.#host;
     const { run, step, n, attempt, idempotencyKey } = this.task;
-    const { signal } = this.#abort;
+    const abort = this.#abort;
     const log = () => this.#log;
     return {
       run,
@@ -271,8 +273,12 @@ export class Dispatch {
       n,
       attempt,
       idempotencyKey,
-      signal,
-      env,
+      get signal() {
+        return abort.signal;
+      },
+      get env() {
+        return env();
+      },
       get log() {
         return log();
       },
@@ -293,7 +299,7 @@ export class Dispatch {
     if (end.kind === "returned") {
       return end.value instanceof Handoff ? this.#handedOver(end.value) : this.#done(definition, end.value);
     }
-    const aborted = this.#abortReason();
+    const aborted = this.#abort.reason;
     if (end.kind === "gave up") {
       this.#log.error(
         { why: aborted?.why, graceMs: ABORT_GRACE_MS },
@@ -342,6 +348,7 @@ export class Dispatch {
     values: Record<string, unknown>,
     make: (checked: Record<string, unknown>) => ResultMessage,
   ): Promise<ResultMessage> {
+    if (travelsAsItIs(values)) return make(values);
     try {
       return make(
         await this.#whileUnreachable(() => checkIn(this.#host.bus.artifacts, this.task.run, values)),
@@ -355,7 +362,7 @@ export class Dispatch {
   /** Tries for as long as the broker is out of reach and the process goes on (D2). */
   async #whileUnreachable<Value>(act: () => Promise<Value>): Promise<Value> {
     const { clock, stopped } = this.#host;
-    const backoff = new Backoff(RETRY.firstMs, RETRY.maxMs);
+    let backoff: Backoff | undefined;
     while (true) {
       try {
         return await act();
@@ -363,6 +370,7 @@ export class Dispatch {
         if (!(error instanceof UnreachableError) || stopped.aborted) throw error;
         this.#log.warn({ err: error }, "the broker is out of reach; trying again");
       }
+      backoff ??= new Backoff(RETRY.firstMs, RETRY.maxMs);
       await wait(clock, backoff.next(), stopped);
     }
   }
@@ -403,10 +411,6 @@ export class Dispatch {
     const { run, step, n, task } = this.task;
     this.#cachedLog ??= this.#host.log.child({ run, step, n, task });
     return this.#cachedLog;
-  }
-
-  #abortReason(): TaskAbortedError | undefined {
-    return this.#abort.signal.reason as TaskAbortedError | undefined;
   }
 
   #failed(error: WireError): ResultMessage {

@@ -17,7 +17,7 @@ import type { DispatchRef } from "../bus/messages.ts";
 import { type AgentEvent, type AgentState, agentMachine, takesWork } from "../machines/agent.ts";
 import { InvalidInputError } from "../workflow/errors.ts";
 import { roleCard } from "./card.ts";
-import type { AgentDefinition } from "./define.ts";
+import type { AgentDefinition, TaskDefinition } from "./define.ts";
 import { checkAgentDefinition } from "./define-agent.ts";
 import { Dispatch, type DispatchHost } from "./dispatch.ts";
 import { Joining } from "./joining.ts";
@@ -99,6 +99,7 @@ class AgentHost implements RunningAgent, DispatchHost {
   readonly clock: Clock;
   readonly log: Logger;
   readonly keepAlive: KeepAlive;
+  readonly brisk = new WeakSet<TaskDefinition>();
   readonly #agents: ReadonlyMap<string, AgentDefinition>;
   readonly #concurrency: number;
   readonly #about: ServeOptions["about"];

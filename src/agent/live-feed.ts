@@ -6,7 +6,7 @@
  * so that a task which reports in a tight loop does not flood the broker.
  */
 import type { Logger } from "pino";
-import type { Clock, LiveChannel } from "../bus/bus.ts";
+import type { Clock, LiveChannel, Pace } from "../bus/bus.ts";
 import type { LiveMessage, TaskMessage } from "../bus/messages.ts";
 import { InvalidInputError } from "../workflow/errors.ts";
 
@@ -35,8 +35,9 @@ export class LiveFeed {
     this.#log = log;
   }
 
-  started(): void {
-    this.#publish({ type: "started" });
+  /** @param pace `soon` only for code that will not block the event loop meanwhile */
+  started(pace: Pace): void {
+    this.#publish({ type: "started" }, pace);
   }
 
   progress(fraction: number, message: string | undefined): void {
@@ -72,10 +73,10 @@ export class LiveFeed {
     this.#publish({ type: "progress", fraction, ...(message === undefined ? {} : { message }) });
   }
 
-  #publish(part: Pick<LiveMessage, "type"> & Partial<LiveMessage>): void {
+  #publish(part: Pick<LiveMessage, "type"> & Partial<LiveMessage>, pace: Pace = "now"): void {
     const { run, step, n, role } = this.#task;
     try {
-      this.#live.publish({ ...part, run, step, n, role, agent: this.#agent, at: this.#clock.now() });
+      this.#live.publish({ ...part, run, step, n, role, agent: this.#agent, at: this.#clock.now() }, pace);
     } catch (error) {
       // What cannot be encoded is the author's to hear of; a lost connection must not fail the task.
       if (error instanceof InvalidInputError) throw error;

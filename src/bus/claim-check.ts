@@ -15,10 +15,54 @@ import { decodeBody, encodeBody } from "./codec.ts";
 
 /** A value whose encoding is larger than this is checked in (L8). */
 export const CLAIM_CHECK_BYTES = 256 * 1024;
+/** The most that MessagePack puts before a value, numbers whole. */
+const MAX_HEAD_BYTES = 9;
+/** Deeper values are left to the codec to judge. */
+const PLAIN_DEPTH = 20;
 /** Values of one message together stay below this, well under the smallest usual broker payload of 1 MiB. */
 export const MESSAGE_VALUES_BYTES = 512 * 1024;
 /** The largest value that may be checked in (L8). */
 export const MAX_VALUE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Whether values are small and plain beyond doubt, so that nothing has to be checked in: the usual case, told
+ * without encoding them. False says nothing: `checkIn` knows.
+ */
+export function travelsAsItIs(values: Record<string, unknown>): boolean {
+  return roomAfter(values, CLAIM_CHECK_BYTES, 0) >= 0;
+}
+
+/** What is left of `room` bytes after the value at its largest; negative: too large, or not plain. */
+function roomAfter(value: unknown, room: number, depth: number): number {
+  switch (typeof value) {
+    case "string":
+      return room - MAX_HEAD_BYTES - 3 * value.length;
+    case "number":
+    case "boolean":
+    case "undefined":
+      return room - MAX_HEAD_BYTES;
+    case "object":
+      break;
+    default:
+      return -1;
+  }
+  if (value === null) return room - MAX_HEAD_BYTES;
+  if (value instanceof Uint8Array) return room - MAX_HEAD_BYTES - value.length;
+  if (depth >= PLAIN_DEPTH) return -1;
+  let left = room - MAX_HEAD_BYTES;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length && left >= 0; index++)
+      left = roomAfter(value[index], left, depth + 1);
+    return left;
+  }
+  const proto = Object.getPrototypeOf(value);
+  if ((proto !== Object.prototype && proto !== null) || "toJSON" in value) return -1;
+  for (const [key, inner] of Object.entries(value)) {
+    if (left < 0) return left;
+    left = roomAfter(inner, left - MAX_HEAD_BYTES - 3 * key.length, depth + 1);
+  }
+  return left;
+}
 
 /**
  * Replaces values that are too large by references. Gives back the very same object when none is.
@@ -29,8 +73,7 @@ export async function checkIn(
   run: string,
   values: Record<string, unknown>,
 ): Promise<Record<string, unknown>> {
-  // The usual case costs one small encoding and no waiting.
-  if (encodeBody(values).length <= CLAIM_CHECK_BYTES) return values;
+  if (travelsAsItIs(values) || encodeBody(values).length <= CLAIM_CHECK_BYTES) return values;
   const sized = Object.entries(values).map(([key, value]) => {
     const body = encodeBody({ value });
     if (body.length > MAX_VALUE_BYTES) throw tooLarge(key, body.length);
@@ -72,7 +115,8 @@ export function isClaimCheck(value: unknown): value is ArtifactRef {
   );
 }
 
-function holdsReference(value: unknown): boolean {
+/** Whether there is anything to redeem in a value. */
+export function holdsReference(value: unknown): boolean {
   if (typeof value !== "object" || value === null || value instanceof Uint8Array) return false;
   if (isClaimCheck(value)) return true;
   for (const inner of Array.isArray(value) ? value : Object.values(value)) {

@@ -5,6 +5,7 @@
  * Owns how an unanswered append is settled (B1): every append carries an id of its own in a header; the last
  * message on the subject, read back from the leader, says whether it is in the log.
  */
+import type { MsgHdrs } from "nats";
 import { UnreachableError } from "../../workflow/errors.ts";
 import type {
   AppendOptions,
@@ -146,21 +147,20 @@ export class NatsLog implements RunLog {
     const subscription = this.#link.nc.subscribe(subjects.liveRecordsOf(run), {
       callback: (error, message) => {
         if (error !== null) return;
-        const seq = Number(message.headers?.get("Nats-Sequence") || Number.NaN);
+        const { seq, lastOnSubject, ts } = readStamp(message.headers);
         // Whoever may publish to the live subject is not the stream.
         if (!Number.isSafeInteger(seq)) {
           this.#link.countUnreadable();
           return;
         }
-        const stamped = Date.parse(message.headers?.get("Nats-Time-Stamp") ?? "");
         const subject = storedPrefix + message.subject.slice(livePrefix.length);
         follower.offer({
           subject,
-          lastOnSubject: Number(message.headers?.get("Nats-Last-Sequence") || 0),
+          lastOnSubject,
           record: this.#decode(run, {
             subject,
             seq,
-            ts: Number.isFinite(stamped) ? stamped : this.#link.clock.now(),
+            ts: Number.isFinite(ts) ? ts : this.#link.clock.now(),
             data: message.data,
           }),
         });
@@ -220,6 +220,17 @@ export class NatsLog implements RunLog {
       removeMessages(this.#link, this.#link.subjects.logStream, this.#link.subjects.recordsOf(run)),
     );
   }
+}
+
+/** What the stream says about a live copy, in one pass: looking headers up by name walks all of them each time. */
+function readStamp(headers: MsgHdrs | undefined): { seq: number; lastOnSubject: number; ts: number } {
+  const stamp = { seq: Number.NaN, lastOnSubject: 0, ts: Number.NaN };
+  for (const [name, [value = ""]] of headers ?? []) {
+    if (name === "Nats-Sequence") stamp.seq = value === "" ? Number.NaN : Number(value);
+    else if (name === "Nats-Last-Sequence") stamp.lastOnSubject = Number(value);
+    else if (name === "Nats-Time-Stamp") stamp.ts = Date.parse(value);
+  }
+  return stamp;
 }
 
 function isWrongLast(refusal: ApiRefusal): boolean {
