@@ -6,7 +6,7 @@ It serves the role `words` over NATS, speaking JSON (docs/protocol.md). Give the
     datahammer roles add words --encoding json
     python3 examples/python-agent/agent.py --store .datahammer
 
-or name the broker: --nats nats://HOST:PORT --token TOKEN. To make an agent of your own, import `Agent`
+or name the broker: --nats nats://HOST:PORT --token TOKEN (or nats://USER:PASSWORD@HOST:PORT). To make an agent of your own, import `Agent`
 from this file and give it a dictionary of functions: task name -> function(inputs, ctx) -> outputs.
 
 What it does not do: TLS, credentials files, MessagePack, claim-checked inputs (values above 256 KiB).
@@ -73,7 +73,7 @@ class Nats:
     def __init__(self, url, token, name):
         parts = urllib.parse.urlsplit(url)
         self.address = (parts.hostname or "127.0.0.1", parts.port or 4222)
-        self.token, self.name = token, name
+        self.token, self.user, self.password, self.name = token, parts.username, parts.password, name
         self.inbox = "_INBOX_%s.%s." % (name, uuid.uuid4().hex)
         self.max_payload = 1024 * 1024
         self.connected = threading.Event()
@@ -154,6 +154,8 @@ class Nats:
         hello.update(name=self.name, lang="python", version=VERSION, protocol=1)
         if self.token:
             hello["auth_token"] = self.token
+        if self.user:
+            hello.update(user=urllib.parse.unquote(self.user), **{"pass": urllib.parse.unquote(self.password or "")})
         with self._lock:
             self._socket = connection
             self._send(b"CONNECT %s\r\n" % json.dumps(hello).encode())
@@ -511,6 +513,7 @@ def main(tasks, default_role="words"):
     parser.add_argument("--swarm", default=os.environ.get("DATAHAMMER_SWARM", "main"))
     parser.add_argument("--store", default=os.environ.get("DATAHAMMER_STORE", "./.datahammer"))
     parser.add_argument("--role", default=default_role)
+    parser.add_argument("--id", help="unique in the swarm; default: made up")
     options = parser.parse_args()
     if not options.nats:
         try:
@@ -520,7 +523,7 @@ def main(tasks, default_role="words"):
         except (OSError, ValueError, KeyError) as error:
             log("no broker: %s. Start one with `datahammer up`, or give --nats URL." % error)
             return 4
-    name = "%s-%d-%s" % (options.role, os.getpid(), uuid.uuid4().hex[:4])
+    name = options.id or "%s-%d-%s" % (options.role, os.getpid(), uuid.uuid4().hex[:4])
     try:
         nats = Nats(options.nats, options.token, name)
     except (OSError, Unreachable) as error:
