@@ -89,6 +89,7 @@ const shell: Shell = {
   random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
   interrupted: interruption.signal,
   lastActs,
+  tellParent: supervised ? (message) => process.send?.(message) : undefined,
   self: [process.execPath, ...process.execArgv, process.argv[1] ?? ""],
 };
 

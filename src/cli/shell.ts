@@ -22,6 +22,8 @@ export interface Shell {
   readonly interrupted: AbortSignal;
   /** What to do at once when the second Ctrl-C ends the process without order, such as killing children. */
   readonly lastActs: Set<() => void>;
+  /** Tells the process that started this one and looks after it; undefined: a person started it. */
+  readonly tellParent: ((message: unknown) => void) | undefined;
   /** The command and arguments that start this program again. */
   readonly self: readonly string[];
 }

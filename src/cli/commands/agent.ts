@@ -11,6 +11,7 @@ import { concurrencyFlag } from "../given-file.ts";
 import type { Command, Invocation } from "../invocation.ts";
 import { errorView } from "../output.ts";
 import { productVersion } from "../product-version.ts";
+import type { Shell } from "../shell.ts";
 
 /** Without a daemon nobody makes the roles' queues; the person is told after this long. */
 const PATIENCE_MS = 5_000;
@@ -29,7 +30,8 @@ export const agent: Command<AgentFlags> = async (call, flags) => {
     return await serve(call, flags);
   } catch (error) {
     // The parent tells the person; the same error twice would only confuse.
-    if (!tellParent({ event: "error", error: errorView(error) })) throw error;
+    if (call.shell.tellParent === undefined) throw error;
+    call.shell.tellParent({ event: "error", error: errorView(error) } satisfies AgentProcessMessage);
     return EXIT.failed;
   }
 };
@@ -65,7 +67,7 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
     if (first === "joined") announce(call, roles, id);
     const last = await Promise.race([interrupted, ended]);
     if (last === "ended") throw connectionClosed();
-    await running.drain(drainMs(shell.interrupted.reason));
+    await running.drain(drainMs(shell));
   } finally {
     await bus.close();
   }
@@ -73,24 +75,18 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
 }
 
 /** By hand there is time; a parent that stops waits a while; one that died took the broker along. */
-function drainMs(reason: unknown): number | undefined {
-  if (reason === PARENT_GONE) return ORPHAN_DRAIN_MS;
-  return process.send === undefined ? undefined : SUPERVISED_DRAIN_MS;
+function drainMs({ interrupted, tellParent }: Shell): number | undefined {
+  if (interrupted.reason === PARENT_GONE) return ORPHAN_DRAIN_MS;
+  return tellParent === undefined ? undefined : SUPERVISED_DRAIN_MS;
 }
 
-function announce({ output }: Invocation, roles: readonly string[], id: string): void {
+function announce({ output, shell }: Invocation, roles: readonly string[], id: string): void {
   const agents = roles.map((role) => ({ role, id }));
-  if (tellParent({ event: "ready", agents, pid: process.pid })) return;
-  output.line({ event: "ready", agents, pid: process.pid }, () => {
+  const ready = { event: "ready", agents, pid: process.pid } satisfies AgentProcessMessage;
+  if (shell.tellParent !== undefined) return shell.tellParent(ready);
+  output.line(ready, () => {
     return `agent ${id} serves ${roles.join(", ")} (process ${process.pid}); Ctrl-C ends it`;
   });
-}
-
-/** False when this process was started by hand. */
-function tellParent(message: AgentProcessMessage): boolean {
-  if (process.send === undefined) return false;
-  process.send(message);
-  return true;
 }
 
 const LETTERS = "abcdefghjkmnpqrstuvwxyz23456789";
