@@ -58,10 +58,13 @@ export async function recogniseSource(db: Database, path: string): Promise<Sourc
     .toString("latin1")
     .replace(/^\u00ef\u00bb\u00bf/, "")
     .trimStart();
+  if (start === "" && !compressed && head.bytes <= HEAD_BYTES) {
+    throw new NonRetryableError(`${path} holds nothing but blanks. Give a file with a header line and rows.`);
+  }
   const isJson =
     [".json", ".ndjson", ".jsonl"].includes(extension) ||
     (extension !== ".csv" && extension !== ".tsv" && /^(\[\s*[[{]|\{\s*")/.test(start));
-  if (isJson) return readJson(db, base);
+  if (isJson) return readJson(db, base, start, compressed);
   return readDelimited(db, base, extension === ".tsv" ? "\t" : undefined, encoding);
 }
 
@@ -128,7 +131,12 @@ interface Base {
   bytes: number;
 }
 
-async function readJson(db: Database, base: Base): Promise<Source> {
+async function readJson(db: Database, base: Base, start: string, compressed: boolean): Promise<Source> {
+  if (!compressed && !/^[[{]/.test(start)) {
+    throw new NonRetryableError(
+      `${base.path} is named as JSON but does not begin with a list or an object. Give an array of objects, or one object a line.`,
+    );
+  }
   const options = "sample_size = -1, maximum_object_size = 268435456";
   const relation = `read_json(${literal(base.path)}, ${options})`;
   let columns: { name: string; type: string }[];
@@ -175,6 +183,8 @@ async function readDelimited(
     "all_varchar = true",
     `max_line_size = ${MAX_LINE_BYTES}`,
     "strict_mode = false",
+    // The sniffer would otherwise skip lines until all have one length, and lose the table before.
+    "skip = 0",
     "quote = '\"'",
     "escape = '\"'",
     `encoding = ${literal(encoding)}`,
@@ -207,6 +217,7 @@ async function readDelimited(
           sentence: "Lines of the file differ in length; missing fields at their ends were read as missing.",
         });
       }
+      notes.push(...(await headerNotes(db, path, options, columns)));
       return { ...base, format: delimiter ? "tsv" : "csv", relation, notes };
     } catch (cause) {
       failure = cause;
@@ -221,6 +232,41 @@ async function readDelimited(
   );
 }
 
+/** What a reader must know about the header: that there is none, or that names were made unique. */
+async function headerNotes(
+  db: Database,
+  path: string,
+  options: readonly string[],
+  columns: readonly { name: string }[],
+): Promise<SourceNote[]> {
+  const [first] = await db.rows(
+    `SELECT * FROM read_csv(${literal(path)}, ${[...options, "header = false"].join(", ")}) LIMIT 1`,
+  );
+  const written = Object.values(first ?? {}).map((cell) =>
+    String(cell ?? "")
+      .trim()
+      .toLowerCase(),
+  );
+  if (columns.every((column, index) => column.name === `column${index}`) && !written.includes("column0")) {
+    return [
+      {
+        kind: "header",
+        count: 1,
+        sentence: "The file has no header line; its columns were named column0, column1, ….",
+      },
+    ];
+  }
+  const repeated = written.length - new Set(written).size;
+  if (repeated === 0) return [];
+  return [
+    {
+      kind: "duplicate-names",
+      count: repeated,
+      sentence: `${repeated} column name(s) of the file repeat another or are empty; they were made unique with a number.`,
+    },
+  ];
+}
+
 /** The last try: leave unreadable lines out, count them, and give up when they are many. */
 async function readDespiteErrors(
   db: Database,
@@ -230,9 +276,10 @@ async function readDespiteErrors(
   failure: unknown,
 ): Promise<Source> {
   const { path } = base;
-  const strict = `read_csv(${literal(path)}, ${[...options, "ignore_errors = true"].join(", ")})`;
+  const lenient = [...options, "null_padding = true", "parallel = false", "ignore_errors = true"];
+  const relation = `read_csv(${literal(path)}, ${lenient.join(", ")})`;
   try {
-    const counting = [...options, "ignore_errors = true", "store_rejects = true", "rejects_limit = 100000"];
+    const counting = [...lenient, "store_rejects = true", "rejects_limit = 100000"];
     const [good] = await db.rows(
       `SELECT count(*) AS n FROM (SELECT * FROM read_csv(${literal(path)}, ${counting.join(", ")}))`,
     );
@@ -247,7 +294,7 @@ async function readDespiteErrors(
       count: rejected,
       sentence: `${rejected} of ${read + rejected} lines did not fit the columns and were left out.`,
     });
-    return { ...base, format: "csv", relation: strict, notes };
+    return { ...base, format: "csv", relation, notes };
   } catch (cause) {
     throw new NonRetryableError(
       `${path} cannot be read as a table: ${firstLine(failure ?? cause)}. ` +

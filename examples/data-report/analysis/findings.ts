@@ -31,7 +31,7 @@ export interface CorrelationPair extends Correlation {
 export interface GroupDifference {
   number: string;
   category: string;
-  etaSquared: number;
+  explained: number;
   p: number;
   groups: { name: string; n: number; mean: number; q25: number; median: number; q75: number }[];
 }
@@ -53,7 +53,7 @@ const MAX_LEVELS = 300;
 const MIN_GROUP = 10;
 /** Below these a relation is too weak to tell a reader about. */
 const MIN_CORRELATION = 0.3;
-const MIN_ETA_SQUARED = 0.06;
+const MIN_EXPLAINED = 0.06;
 const MIN_CRAMERS_V = 0.3;
 /** The adjusted p-value above which a relation is not told. */
 const MAX_Q = 0.01;
@@ -82,9 +82,10 @@ export async function findFindings(db: Database, profile: Profile, target: strin
   const clear = <T>(tests: readonly T[], offset: number) =>
     tests.filter((_, index) => (q[offset + index] ?? 1) <= MAX_Q);
   const toTarget = (columns: readonly string[]) => (columns.includes(target) ? 1 : 0);
+  const told = strongestGroups(clear(groups, pairs.length), toTarget);
   const findings: Finding[] = [
     ...(await tellCorrelations(db, clear(pairs, 0), profile.rows, toTarget)),
-    ...tellGroups(clear(groups, pairs.length), toTarget),
+    ...told.map(tellGroup),
     ...tellAssociations(clear(associations, pairs.length + groups.length)),
     ...tellCategories(categories, profile.rows),
     ...(await tellDistributions(db, numbers)),
@@ -95,9 +96,7 @@ export async function findFindings(db: Database, profile: Profile, target: strin
     findings,
     numbers: numbers.map((c) => c.name),
     correlations: pairs,
-    groups: clear(groups, pairs.length)
-      .sort((a, b) => b.etaSquared - a.etaSquared)
-      .slice(0, 12),
+    groups: told,
     tested: q.length,
   };
 }
@@ -218,13 +217,14 @@ function readGroup(row: Row, index: number): GroupDifference["groups"][number] &
   };
 }
 
-function tellGroups(
+/** The differences worth telling, the target's first; at most two about one number. */
+function strongestGroups(
   clear: readonly GroupDifference[],
   toTarget: (columns: readonly string[]) => number,
-): Finding[] {
+): GroupDifference[] {
   const strong = clear
-    .filter((difference) => difference.etaSquared >= MIN_ETA_SQUARED && difference.groups.length >= 2)
-    .sort((x, y) => toTarget([y.number]) - toTarget([x.number]) || y.etaSquared - x.etaSquared);
+    .filter((difference) => difference.explained >= MIN_EXPLAINED && difference.groups.length >= 2)
+    .sort((x, y) => toTarget([y.number]) - toTarget([x.number]) || y.explained - x.explained);
   const perNumber = new Map<string, number>();
   const told: GroupDifference[] = [];
   for (const difference of strong) {
@@ -233,21 +233,23 @@ function tellGroups(
     perNumber.set(difference.number, seen + 1);
     told.push(difference);
   }
-  return told.map((difference) => {
-    const ordered = [...difference.groups].sort((a, b) => b.median - a.median);
-    const top = ordered[0];
-    const bottom = ordered.at(-1);
-    return {
-      kind: "group",
-      title: `${difference.number} by ${difference.category}`,
-      sentence:
-        `${difference.number} differs between groups of ${difference.category}: its median is highest for ${short(top?.name ?? "")} (${rough(top?.median ?? 0)}, ${count(top?.n ?? 0, "row")}) ` +
-        `and lowest for ${short(bottom?.name ?? "")} (${rough(bottom?.median ?? 0)}, ${count(bottom?.n ?? 0, "row")}). ` +
-        `The groups account for ${percent(difference.etaSquared)} of its variance (η²; Welch's test, ${pValue(difference.p)}).`,
-      columns: [difference.number, difference.category],
-      strength: difference.etaSquared,
-    };
-  });
+  return told;
+}
+
+function tellGroup(difference: GroupDifference): Finding {
+  const ordered = [...difference.groups].sort((a, b) => b.median - a.median);
+  const top = ordered[0];
+  const bottom = ordered.at(-1);
+  return {
+    kind: "group",
+    title: `${difference.number} by ${difference.category}`,
+    sentence:
+      `${difference.number} differs between groups of ${difference.category}: its median is highest for ${short(top?.name ?? "")} (${rough(top?.median ?? 0)}, ${count(top?.n ?? 0, "row")}) ` +
+      `and lowest for ${short(bottom?.name ?? "")} (${rough(bottom?.median ?? 0)}, ${count(bottom?.n ?? 0, "row")}). ` +
+      `The groups account for about ${percent(difference.explained)} of its variance (ω²; Welch's test, ${pValue(difference.p)}).`,
+    columns: [difference.number, difference.category],
+    strength: difference.explained,
+  };
 }
 
 interface Association {

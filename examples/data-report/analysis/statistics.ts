@@ -124,21 +124,24 @@ export interface Group {
 }
 
 /**
- * Welch's test of equal means (no equal variances assumed) and the share of variance between the groups.
+ * Welch's test of equal means (no equal variances assumed) and the share of variance between the groups
+ * (ω², which unlike η² does not grow with the number of groups alone).
  * @returns undefined when fewer than two groups can be compared
  */
 export function compareGroups(
   groups: readonly Group[],
-): { p: number; etaSquared: number; n: number } | undefined {
+): { p: number; explained: number; n: number } | undefined {
   const usable = groups.filter((group) => group.n >= 2);
   if (usable.length < 2) return undefined;
   const n = usable.reduce((sum, group) => sum + group.n, 0);
   const grand = usable.reduce((sum, group) => sum + group.n * group.mean, 0) / n;
   const between = usable.reduce((sum, group) => sum + group.n * (group.mean - grand) ** 2, 0);
   const within = usable.reduce((sum, group) => sum + (group.n - 1) * group.variance, 0);
-  const etaSquared = between + within > 0 ? between / (between + within) : 0;
+  const noise = n > usable.length ? within / (n - usable.length) : 0;
+  const whole = between + within + noise;
+  const explained = whole > 0 ? Math.max(0, between - (usable.length - 1) * noise) / whole : 0;
   const varying = usable.filter((group) => group.variance > 0);
-  if (varying.length < 2) return { p: 1, etaSquared, n };
+  if (varying.length < 2) return { p: 1, explained, n };
   const k = varying.length;
   const weights = varying.map((group) => group.n / group.variance);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -151,7 +154,7 @@ export function compareGroups(
     0,
   );
   const f = numerator / (1 + ((2 * (k - 2)) / (k * k - 1)) * spread);
-  return { p: fTest(f, k - 1, (k * k - 1) / (3 * spread)), etaSquared, n };
+  return { p: fTest(f, k - 1, (k * k - 1) / (3 * spread)), explained, n };
 }
 
 /** Cramér's V with the bias correction of Bergsma (2013), and the chi-squared test. */

@@ -198,7 +198,8 @@ function describe(
           : "numbers";
     const kind =
       noun === "dates" ? "date-as-text" : noun === "numbers" ? "number-as-text" : "boolean-as-text";
-    const rest = lost === 0 ? "none was lost" : `${count(lost, "unreadable value")} became missing`;
+    const rest =
+      lost === 0 ? "none was lost" : `${count(lost, "value")} that cannot be read so became missing`;
     add(kind, `"${name}" was read as ${noun}; ${rest}.`, column.mostly.readable);
   } else {
     if (has("missing-token"))

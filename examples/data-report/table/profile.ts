@@ -19,7 +19,7 @@ import { MISSING_TOKENS, type TextReading } from "./typing.ts";
 
 /** Above this many rows distinct values are estimated (HyperLogLog) instead of counted. */
 export const EXACT_DISTINCT_ROWS = 500_000;
-const COLUMNS_PER_QUERY = 40;
+const COLUMNS_PER_QUERY = 12;
 /** Columns whose frequent values are listed. */
 const TOP_COLUMNS = 120;
 const TOP_VALUES = 10;

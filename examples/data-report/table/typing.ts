@@ -26,7 +26,7 @@ export const MOSTLY = 0.9;
 const SAMPLE_VALUES = 2_000;
 /** Values looked at to see whether a column is plainly text. */
 const FIRST_VALUES = 5_000;
-const COLUMNS_PER_QUERY = 60;
+const COLUMNS_PER_QUERY = 12;
 
 /** Texts that mean "no value" in a column of numbers or dates. */
 export const MISSING_TOKENS = ["", "na", "n/a", "#n/a", "nan", "null", "nil", "none", "-", "--", "?", "."];
@@ -83,7 +83,7 @@ const TIME_FORMATS = [
 const NUMBER = String.raw`^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$`;
 const LEADING_ZERO = String.raw`^[-+]?0\d`;
 const DECORATED = String.raw`^[-+]?[$€£]\s?\d{1,3}(,\d{3})*(\.\d+)?$|^[-+]?\d{1,3}(,\d{3})+(\.\d+)?$|^[-+]?[$€£]\s?\d+(\.\d+)?$|^[-+]?\d+(\.\d+)?\s?%$`;
-/** Words for numbers that are not finite: they read as numbers, and the profile counts them. */
+/** Words for numbers that are not finite: the column is one of numbers, but they cannot be read as one. */
 const NOT_FINITE = "^[-+]?(inf|infinity)$";
 
 /**
@@ -136,7 +136,8 @@ async function readChunk(
     return [
       `count(*) FILTER (WHERE ${filled}) AS f${index}`,
       `count(*) FILTER (WHERE lower(${v}) IN (${MISSING_TOKENS.map(literal).join(", ")}) AND ${filled}) AS t${index}`,
-      `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(NUMBER)}) OR regexp_matches(${v}, ${literal(NOT_FINITE)}, 'i')) AS n${index}`,
+      `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(NUMBER)})) AS n${index}`,
+      `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(NOT_FINITE)}, 'i')) AS x${index}`,
       `count(*) FILTER (WHERE TRY_CAST(${v} AS BIGINT) IS NOT NULL AND regexp_matches(${v}, '^[-+]?\\d+$')) AS i${index}`,
       `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(LEADING_ZERO)}) AND NOT contains(${v}, '.')) AS z${index}`,
       `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(DECORATED)})) AS d${index}`,
@@ -157,7 +158,7 @@ async function readChunk(
     if (enough(get("b"))) {
       const expression = `CASE lower(${v}) WHEN 'true' THEN true WHEN 'false' THEN false END`;
       readings.set(name, { ...base, as: "boolean", expression, form: "true or false", readable: get("b") });
-    } else if (enough(get("n")) && get("z") <= meant * 0.01) {
+    } else if (enough(get("n") + get("x")) && get("z") <= meant * 0.01) {
       const integer = get("i") === get("n");
       const type = integer ? "BIGINT" : "DOUBLE";
       const expression = `TRY_CAST(${v} AS ${type})`;
