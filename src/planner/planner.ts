@@ -105,7 +105,7 @@ export class WorkflowPlanner {
       capabilities,
       ...exclusion(matched),
     };
-    const want = withoutImplied(request, options.want ?? []);
+    const want = withoutImplied(reachableWishes(request, options.want ?? []), options.want ?? []);
     const problem = groundProblem({ ...request, want });
     if (problem.goals.length === 0) {
       throw new NoPlanError(
@@ -220,6 +220,19 @@ function validated(
 
 function exclusion({ ruledOut }: MatchedGoals): Pick<ProblemRequest, "exclude"> {
   return { exclude: (role, capability) => ruledOut.get(`${role}.${capability.name}`) };
+}
+
+/**
+ * Where keys are wanted by name, those read out of a goal's text are wishes: one that nothing here can reach
+ * is let go, so that "report, and what drives x" still gives the report on a table too small for a model.
+ */
+function reachableWishes(request: ProblemRequest, byName: readonly string[]): ProblemRequest {
+  if (byName.length === 0) return request;
+  const reachable = (key: string): boolean => {
+    const alone = groundProblem({ ...request, want: [key] });
+    return alone.goals.length === 0 || prune(alone.graph) !== undefined;
+  };
+  return { ...request, want: request.want.filter((key) => byName.includes(key) || reachable(key)) };
 }
 
 /**

@@ -417,3 +417,37 @@ describe("a capabilities file", () => {
     expect(failure(() => parseCapabilities("")).code).toBe("E_CAPABILITIES");
   });
 });
+
+describe("wishes", () => {
+  const capabilities: RoleCard[] = [
+    role("reporter", { name: "report", description: "Write a report", needs: ["path"], gives: ["report"] }),
+    role("modeler", {
+      name: "model",
+      description: "Fit a model",
+      needs: ["path"],
+      gives: ["model"],
+      when: "env.rows >= 80",
+      synonyms: ["drives", "predict"],
+    }),
+  ];
+  const planner = new WorkflowPlanner({ capabilities });
+  const plan = (rows: number) =>
+    planner.createWorkflow("what drives revenue", { path: "x", rows }, { want: ["report"] });
+
+  it("a key read out of the goal is reached beside the wanted ones where it can be", () => {
+    expect(plan(100).want).toEqual(["report", "model"]);
+  });
+
+  it("one that cannot be reached is let go, and its task is listed with the reason", () => {
+    const small = plan(20);
+    expect(small.want).toEqual(["report"]);
+    expect(small.rejected).toMatchObject([{ role: "modeler", task: "model" }]);
+  });
+
+  it("a wanted key that cannot be reached is still refused", () => {
+    const request = { want: ["model"] };
+    expect(() => planner.createWorkflow("report", { path: "x", rows: 20 }, request)).toThrow(
+      /No plan reaches/,
+    );
+  });
+});
