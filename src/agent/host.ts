@@ -21,6 +21,7 @@ import type { AgentDefinition, TaskDefinition } from "./define.ts";
 import { checkAgentDefinition } from "./define-agent.ts";
 import { Dispatch, type DispatchHost } from "./dispatch.ts";
 import { Joining } from "./joining.ts";
+import { logStrayRejections } from "./stray-rejections.ts";
 import { timerKeepAlive } from "./timer-keep-alive.ts";
 import { wait } from "./waiting.ts";
 
@@ -113,6 +114,7 @@ class AgentHost implements RunningAgent, DispatchHost {
   readonly #ackWaits = new Map<string, number>();
   readonly #subscriptions: Subscription[] = [];
   readonly #pullers: Puller[] = [];
+  readonly #leaveRejections: () => void;
   #resolveEnded: () => void = () => undefined;
   #snapshot = initialTransition(agentMachine)[0];
   #withdraw: (() => Promise<void>) | undefined;
@@ -142,6 +144,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     this.#concurrency = concurrency;
     this.#about = about;
     this.keepAlive = bus.tasks.keepAlive?.() ?? timerKeepAlive(clock);
+    this.#leaveRejections = logStrayRejections(this.log);
     this.#joining = new Joining({
       bus,
       clock,
@@ -239,9 +242,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     for (const dispatch of this.#dispatches.values()) dispatch.giveBack();
     for (const subscription of this.#subscriptions.splice(0)) subscription.close();
     await this.#withdraw?.();
-    this.keepAlive.close();
-    this.#send({ type: "drained" });
-    this.#resolveEnded();
+    this.#close({ type: "drained" });
     this.log.info({ done: this.#done, failed: this.#failed }, "stopped");
   }
 
@@ -331,13 +332,18 @@ class AgentHost implements RunningAgent, DispatchHost {
       this.#wake();
     } else if (this.state() !== "draining") {
       this.log.error({ reason }, "the connection to the broker is closed for good; this agent has stopped");
-      this.#send({ type: "stop" });
       this.#joining.end();
       this.#stopping.abort();
       this.#abortAll("the connection to the broker is closed");
-      this.keepAlive.close();
-      this.#resolveEnded();
+      this.#close({ type: "stop" });
     }
+  }
+
+  #close(event: AgentEvent): void {
+    this.keepAlive.close();
+    this.#leaveRejections();
+    this.#send(event);
+    this.#resolveEnded();
   }
 
   #send(event: AgentEvent): void {

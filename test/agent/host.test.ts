@@ -6,6 +6,7 @@
 import { describe, expect, it } from "vitest";
 import type { AgentDefinition } from "../../src/agent/define.ts";
 import { serveAgent } from "../../src/agent/host.ts";
+import type { BusStatus } from "../../src/bus/bus.ts";
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
 import { InvalidInputError } from "../../src/workflow/errors.ts";
 import { gate, ManualClock, type Stage, setStage, settle } from "./stage.ts";
@@ -207,6 +208,63 @@ describe("joining", () => {
     expect(hellos).toBe(1);
     await agent.stop();
     expect(clock.pending()).toBe(0);
+  });
+});
+
+describe("a promise that a task left behind", () => {
+  it("is logged when it is rejected, and the other tasks go on", async () => {
+    const stage = await setStage({
+      tasks: {
+        work: {
+          run: ({ careless }: { careless?: boolean }) => {
+            if (careless) void Promise.reject(new Error("left behind"));
+            return {};
+          },
+        },
+      },
+    });
+    await stage.push({ inputs: { careless: true } });
+    await stage.push();
+    expect(stage.results.map(({ status }) => status)).toEqual(["done", "done"]);
+    expect(JSON.stringify(stage.logLines)).toContain("left behind");
+    const listeners = process.listenerCount("unhandledRejection");
+    await stage.agent.drain();
+    expect(process.listenerCount("unhandledRejection")).toBe(listeners - 1);
+  });
+});
+
+describe("a broker that was out of reach", () => {
+  it("is told of the agent again when it is back, and work goes on meanwhile", async () => {
+    let tell: (status: BusStatus, reason: string) => void = () => undefined;
+    const running = gate();
+    const stage = await setStage({
+      tasks: { work: { run: () => running.promise } },
+      tamper: (bus) =>
+        Object.create(bus, {
+          onStatus: {
+            value: (listener: typeof tell) => {
+              tell = listener;
+              return { close: () => undefined };
+            },
+          },
+        }),
+    });
+    const hellos: string[] = [];
+    stage.daemonBus.live.onHello(async ({ id }) => {
+      hellos.push(id);
+      return { ok: true, roles: [] };
+    });
+    await stage.push();
+    tell("reconnecting", "lost");
+    expect(stage.agent.state()).toBe("disconnected");
+    running.open();
+    await settle();
+    expect(stage.results).toHaveLength(1);
+    expect(hellos).toEqual([]);
+    tell("connected", "back");
+    await settle();
+    expect(hellos).toEqual(["agent-1"]);
+    expect(stage.agent.state()).toBe("serving");
   });
 });
 
