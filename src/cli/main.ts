@@ -51,6 +51,8 @@ if (supervised) {
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   // A fault of ours, or of an agent's code: told like any error, and nothing that was started survives it.
   process.on(event, (error: unknown) => {
+    // While agents are served their host logs what a task left behind; the other tasks go on.
+    if (event === "unhandledRejection" && process.listenerCount(event) > 1) return;
     new Output(shell, process.argv.includes("--json")).error(error);
     if (error instanceof Error) shell.stderr.write(`${error.stack}\n`);
     for (const act of lastActs) act();
