@@ -128,7 +128,9 @@ export class RunHold {
 
   async #takeOn(): Promise<void> {
     const { bus, log, holder, clock } = this.#context;
-    this.#follower = await bus.log.follow(this.run, (record) => this.#onRecord(record));
+    this.#follower = await bus.log.follow(this.run, (record) => this.#onRecord(record), {
+      onDisorder: (missedSeq) => this.#onDisorder(missedSeq),
+    });
     await this.#follower.caughtUp;
     if (!this.fold.submission || this.fold.ended) return this.#close("finished");
     this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
@@ -186,6 +188,12 @@ export class RunHold {
       this.#scheduleAct();
     }
     while (this.#waiters[0] && this.#waiters[0].seq <= record.seq) this.#waiters.shift()?.resolve();
+  }
+
+  /** A record was missed before a younger one was folded: what was folded is void, so it is folded anew (L1). */
+  #onDisorder(missedSeq: number): void {
+    this.#context.log.warn({ run: this.run, missedSeq }, "the log came out of order; folding it anew");
+    this.#close("released");
   }
 
   #onClaim(record: LogRecord & { kind: "decision" }): void {

@@ -253,3 +253,24 @@ describe("two daemons", () => {
     expect(stage.inHand("worker")).toEqual([]);
   });
 });
+
+describe("a log that comes out of order", () => {
+  it("is folded anew, and the run goes on", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const { agent, bus } = await stage.daemon();
+    const follow = bus.log.follow.bind(bus.log);
+    let disorder: ((missedSeq: number) => void) | undefined;
+    bus.log.follow = (run, onRecord, options) => {
+      disorder = options?.onDisorder;
+      return follow(run, onRecord, options);
+    };
+    await stage.submit({ steps: [step("a")] });
+    disorder?.(1);
+    await stage.clock.advance(2_000);
+    expect(agent.runs).toEqual(["r1"]);
+    expect((await stage.fold()).epoch).toBe(2);
+    await stage.answer("worker");
+    expect((await stage.fold()).status).toBe("done");
+  });
+});
