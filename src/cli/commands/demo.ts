@@ -4,6 +4,7 @@
  *
  * The agents and their libraries are optional, so they are imported only when it is called.
  */
+import { access } from "node:fs/promises";
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SwarmClient, WatchEvent } from "../../client/swarm.ts";
@@ -81,17 +82,18 @@ async function startingPoint(
   goal: string,
   out: string,
 ): Promise<Record<string, unknown>> {
+  await access(data).catch((cause: unknown) => {
+    throw new NotFoundError("E_FILE_NOT_FOUND", `there is no readable file ${data}`, {
+      remedy: "Check the path.",
+      data: { path: data },
+      cause,
+    });
+  });
   try {
     return await job.startingEnvironment(data, goal, out);
   } catch (error) {
     if (error instanceof DataHammerError || !(error instanceof Error)) throw error;
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      throw new NotFoundError("E_FILE_NOT_FOUND", `there is no file ${data}`, {
-        remedy: "Check the path.",
-        cause: error,
-      });
-    }
-    throw new InvalidInputError("E_DATA", `${data} cannot be used: ${error.message}`, {
+    throw new InvalidInputError("E_DATA", error.message, {
       remedy: "Give a CSV, TSV, JSON or Parquet file with at least one row.",
       data: { path: data },
       cause: error,
