@@ -8,7 +8,7 @@
 import type { Bus, BusStatus, Clock } from "../bus.ts";
 import { parseSubject } from "../subjects.ts";
 import { MemoryArtifacts } from "./artifacts.ts";
-import { MemoryConnection } from "./connection.ts";
+import { type ConnectOptions, MemoryConnection } from "./connection.ts";
 import { MemoryLive } from "./live.ts";
 import { MemoryLog } from "./log.ts";
 import { type Deliver, deliverAtOnce } from "./network.ts";
@@ -28,9 +28,16 @@ export interface MemoryBrokerOptions {
   runAckWaitMs?: number;
 }
 
+/** A connection that can be cut, as a network cuts real ones. */
+export interface MemoryBus extends Bus {
+  /** Calls fail as unreachable, what is sent is lost and nothing arrives, until `restore`. */
+  cut(reason: string): void;
+  restore(): void;
+}
+
 export interface MemoryBroker {
   /** A new connection to a swarm of this broker; the swarm is made when it is first named. */
-  connect(swarm?: string): Bus;
+  connect(swarm?: string, options?: ConnectOptions): MemoryBus;
   /** Publishes bytes as they are on a subject of the wire protocol, as a program in any language could. */
   inject(subject: string, bytes: Uint8Array): void;
 }
@@ -46,7 +53,7 @@ export function createMemoryBroker(options: MemoryBrokerOptions): MemoryBroker {
     return store;
   };
   return {
-    connect: (swarm = "main") => openBus(storeOf(swarm)),
+    connect: (swarm = "main", options = {}) => openBus(storeOf(swarm), options),
     inject(subject, bytes) {
       const parsed = parseSubject(subject);
       if (parsed === undefined) return;
@@ -58,9 +65,12 @@ export function createMemoryBroker(options: MemoryBrokerOptions): MemoryBroker {
   };
 }
 
-function openBus(store: SwarmStore): Bus {
-  const connection = new MemoryConnection(store);
+function openBus(store: SwarmStore, options: ConnectOptions): MemoryBus {
+  const connection = new MemoryConnection(store, options);
   const listeners = new Set<(status: BusStatus, reason: string) => void>();
+  const tell = (reason: string): void => {
+    for (const listener of listeners) listener(connection.status, reason);
+  };
   return {
     swarm: store.subjects.swarm,
     log: new MemoryLog(connection),
@@ -70,7 +80,7 @@ function openBus(store: SwarmStore): Bus {
     presence: new MemoryPresence(connection),
     artifacts: new MemoryArtifacts(connection),
     index: new MemoryRunIndex(connection),
-    status: () => (connection.closed ? "closed" : "connected"),
+    status: () => connection.status,
     onStatus(listener) {
       listeners.add(listener);
       return { close: () => listeners.delete(listener) };
@@ -79,7 +89,13 @@ function openBus(store: SwarmStore): Bus {
     async close() {
       if (connection.closed) return;
       connection.close();
-      for (const listener of listeners) listener("closed", "closed by its owner");
+      tell("closed by its owner");
+    },
+    cut(reason) {
+      if (connection.cut()) tell(reason);
+    },
+    restore() {
+      if (connection.restore()) tell("connected again");
     },
   };
 }

@@ -122,7 +122,9 @@ export class MemoryLive implements LiveChannel {
     const { store } = this.#connection.open();
     const listener: CoreListener = {
       family,
+      party: this.#connection.party,
       listen: (text, bytes, reply) => {
+        if (!this.#connection.reachable) return;
         const subject = parseSubject(text);
         const parsed = parseBody(schema, bytes);
         if (parsed.ok && subject !== undefined) receive(parsed.value, subject, reply);
@@ -146,7 +148,7 @@ export class MemoryLive implements LiveChannel {
     return this.#listen(family, schema, (message, subject, reply) => {
       // A listener that fails has not answered: the asker's time-out speaks for it.
       serve(message, subject)?.then(
-        (answer) => answer !== undefined && reply?.(encodeBody(answer)),
+        (answer) => answer !== undefined && this.#connection.reachable && reply?.(encodeBody(answer)),
         () => undefined,
       );
     });
@@ -162,20 +164,21 @@ export class MemoryLive implements LiveChannel {
     return new Promise((resolve) => {
       let timer: unknown;
       const finish = (answer: z.output<Schema> | undefined): void => {
-        store.clock.clearTimeout(timer);
+        this.#connection.clock.clearTimeout(timer);
         release();
         resolve(answer);
       };
       const release = this.#connection.onClose(() => finish(undefined));
       const reached = store.publish(subject, encodeBody(message), (bytes) => {
-        store.deliver({ kind: "core", subject }, () => {
+        store.deliver({ kind: "core", subject, to: this.#connection.party }, () => {
+          if (!this.#connection.reachable) return;
           const parsed = parseBody(schema, bytes);
           if (parsed.ok) finish(parsed.value);
           else this.#connection.countUnreadable();
         });
       });
       if (reached === 0) finish(undefined);
-      else timer = store.clock.setTimeout(() => finish(undefined), timeoutMs);
+      else timer = this.#connection.clock.setTimeout(() => finish(undefined), timeoutMs);
     });
   }
 }

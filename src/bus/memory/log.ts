@@ -28,7 +28,6 @@ export class MemoryLog implements RunLog {
     assertFits(bytes, store.maxPayloadBytes, `The ${entry.kind} record of run ${run}`);
     const stored = store.append(run, subject, bytes, options.expectLast);
     if (!stored.ok) return { ok: false, lastSeq: stored.seq };
-    store.arrivals.push(`${subject}.${stored.seq}`, bytes);
     return { ok: true, seq: stored.seq };
   }
 
@@ -46,24 +45,29 @@ export class MemoryLog implements RunLog {
     store.subjects.recordsOf(run);
     const subscriber: LogSubscriber = {
       run,
-      offer: (message, lastOnSubject) => follower.offer({ ...this.#decode(message), lastOnSubject }),
+      party: this.#connection.party,
+      offer: (message, lastOnSubject) => {
+        if (this.#connection.reachable) follower.offer({ ...this.#decode(message), lastOnSubject });
+      },
     };
     const follower = new RunFollower({
       run,
       onRecord,
       from: options.from ?? 1,
       onDisorder: options.onDisorder,
-      clock: store.clock,
+      clock: this.#connection.clock,
       source: {
         read: (id, from) => this.#stored(id, from, Number.POSITIVE_INFINITY),
       },
       onClose: () => {
         store.logSubscribers.delete(subscriber);
+        forget();
         release();
       },
     });
     store.logSubscribers.add(subscriber);
     const release = this.#connection.onClose(() => follower.close());
+    const forget = this.#connection.onRestore(() => follower.heal());
     return follower;
   }
 

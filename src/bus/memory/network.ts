@@ -7,6 +7,8 @@ export interface Parcel {
   /** `record`: a live copy of the log; `task`: a delivery to a puller; `core`: everything else. */
   kind: "record" | "task" | "core";
   subject: string;
+  /** Who it goes to: the party named when connecting, or nothing. */
+  to: string;
 }
 
 /** Calls `arrive` once, later, in order; a test may call it never, twice, or in another order. */

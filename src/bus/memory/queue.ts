@@ -18,6 +18,7 @@ export interface QueueItem {
 
 /** Somebody who takes items. */
 export interface Taker {
+  readonly party: string;
   slots(): number;
   take(item: QueueItem): void;
   /** Deliveries on their way to this taker. */
@@ -151,7 +152,7 @@ export class WorkQueue {
     this.#arm(item, this.settings.ackWaitMs);
     taker.inTransit++;
     let arrived = false;
-    this.#deliver({ kind: "task", subject: item.subject }, () => {
+    this.#deliver({ kind: "task", subject: item.subject, to: taker.party }, () => {
       if (!arrived) taker.inTransit--;
       arrived = true;
       if (this.#takers.includes(taker)) taker.take(item);

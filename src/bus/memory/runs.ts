@@ -23,19 +23,23 @@ export class MemoryRuns implements RunQueue {
     const { store } = this.#connection.open();
     const queue = store.orchestrate;
     const taker: Taker = {
+      party: this.#connection.party,
       inTransit: 0,
-      slots: () => (this.#connection.closed ? 0 : options.slots()),
+      slots: () => (!this.#connection.reachable ? 0 : options.slots()),
       take: (item) => {
+        if (!this.#connection.reachable) return;
         const parsed = parseSubject(item.subject);
         if (parsed?.is === "orchestrate") options.onDelivery(this.#delivery(parsed.run, item, store));
       },
     };
     queue.join(taker);
     const release = this.#connection.onClose(() => queue.leave(taker));
+    const forget = this.#connection.onRestore(() => queue.pump());
     return {
       wake: () => queue.pump(),
       stop: async () => {
         release();
+        forget();
         queue.leave(taker);
       },
     };
@@ -43,7 +47,7 @@ export class MemoryRuns implements RunQueue {
 
   #delivery(run: string, item: QueueItem, { orchestrate }: SwarmStore): RunDelivery {
     const whileOpen = (act: () => void): void => {
-      if (!this.#connection.closed) act();
+      if (this.#connection.reachable) act();
     };
     return {
       run,
@@ -57,9 +61,11 @@ export class MemoryRuns implements RunQueue {
   async serveArrivals(): Promise<{ stop(): Promise<void> }> {
     const { store } = this.#connection.open();
     const taker: Taker = {
+      party: this.#connection.party,
       inTransit: 0,
-      slots: () => (this.#connection.closed ? 0 : 1),
+      slots: () => (!this.#connection.reachable ? 0 : 1),
       take: (item) => {
+        if (!this.#connection.reachable) return;
         const parsed = parseSubject(item.subject.slice(0, item.subject.lastIndexOf(".")));
         if (parsed?.is === "record") store.orchestrate.push(store.subjects.orchestrate(parsed.run), EMPTY);
         store.arrivals.ack(item);
@@ -67,9 +73,11 @@ export class MemoryRuns implements RunQueue {
     };
     store.arrivals.join(taker);
     const release = this.#connection.onClose(() => store.arrivals.leave(taker));
+    const forget = this.#connection.onRestore(() => store.arrivals.pump());
     return {
       stop: async () => {
         release();
+        forget();
         store.arrivals.leave(taker);
       },
     };

@@ -18,11 +18,13 @@ export interface StoredMessage {
 
 export interface LogSubscriber {
   run: string;
+  party: string;
   offer(message: StoredMessage, lastOnSubject: number): void;
 }
 
 export interface CoreListener {
   family: string;
+  party: string;
   listen(subject: string, bytes: Uint8Array, reply: ((bytes: Uint8Array) => void) | undefined): void;
 }
 
@@ -83,7 +85,7 @@ export class SwarmStore {
     this.#lastOnSubject.set(subject, message.seq);
     for (const subscriber of this.logSubscribers) {
       if (subscriber.run !== run) continue;
-      this.deliver({ kind: "record", subject }, () => subscriber.offer(message, last));
+      this.deliver({ kind: "record", subject, to: subscriber.party }, () => subscriber.offer(message, last));
     }
     const parsed = parseSubject(subject);
     if (parsed?.is === "record" && (parsed.kind === "submit" || parsed.kind === "control")) {
@@ -110,7 +112,7 @@ export class SwarmStore {
     for (const listener of this.coreListeners) {
       if (listener.family !== family) continue;
       reached++;
-      this.deliver({ kind: "core", subject }, () => {
+      this.deliver({ kind: "core", subject, to: listener.party }, () => {
         if (this.coreListeners.has(listener)) listener.listen(subject, bytes, reply);
       });
     }

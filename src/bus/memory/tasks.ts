@@ -68,9 +68,12 @@ export class MemoryTasks implements TaskQueue {
     const { store } = this.#connection.open();
     store.subjects.tasksOf(role);
     const taker: Taker = {
+      party: this.#connection.party,
       inTransit: 0,
-      slots: () => (this.#connection.closed ? 0 : options.slots()),
-      take: (item) => this.#take(store, role, item, options),
+      slots: () => (!this.#connection.reachable ? 0 : options.slots()),
+      take: (item) => {
+        if (this.#connection.reachable) this.#take(store, role, item, options);
+      },
     };
     // A puller that came before its role's queue waits for it, as a pull request to the broker would.
     const join = (arrived: string): void => {
@@ -84,11 +87,14 @@ export class MemoryTasks implements TaskQueue {
       store.roleArrivals.delete(join);
       store.roles.get(role)?.queue.leave(taker);
     };
+    const wake = (): void => store.roles.get(role)?.queue.pump();
     const release = this.#connection.onClose(leave);
+    const forget = this.#connection.onRestore(wake);
     return {
-      wake: () => store.roles.get(role)?.queue.pump(),
+      wake,
       stop: async () => {
         release();
+        forget();
         leave();
       },
     };
@@ -112,7 +118,7 @@ export class MemoryTasks implements TaskQueue {
       return;
     }
     const whileOpen = (act: () => void): void => {
-      if (!this.#connection.closed) act();
+      if (this.#connection.reachable) act();
     };
     options.onDelivery({
       task: parsed.value,
