@@ -106,8 +106,9 @@ export class AgentProcesses {
     const { clock, lastActs } = this.#call.shell;
     for (const timer of this.#timers) clock.clearTimeout(timer);
     await Promise.all(
-      this.#processes.map(async ({ child, ended }) => {
-        child.kill("SIGTERM");
+      this.#processes.map(async ({ child, ended, served }) => {
+        // One that is still loading has nothing to drain, and may be deaf until it has loaded.
+        child.kill(served.length === 0 ? "SIGKILL" : "SIGTERM");
         const timer = clock.setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
         await ended;
         clock.clearTimeout(timer);
@@ -167,15 +168,20 @@ export class AgentProcesses {
 
   /** Resolves when the process serves its roles. */
   async #ready(entry: AgentProcess): Promise<void> {
-    const { clock } = this.#call.shell;
+    const { clock, interrupted } = this.#call.shell;
     const { child, ended, file } = entry;
     let timer: unknown;
+    let onInterrupt = (): void => {};
     const message = new Promise<AgentProcessMessage>((resolve, reject) => {
       child.on("message", (raw) => {
         const parsed = childMessageSchema.safeParse(raw);
         if (parsed.success) resolve(parsed.data);
       });
       timer = clock.setTimeout(() => reject(notReady(file)), READY_TIMEOUT_MS);
+      onInterrupt = () =>
+        reject(new DataHammerError("E_INTERRUPTED", "interrupted while agents were starting"));
+      interrupted.addEventListener("abort", onInterrupt, { once: true });
+      if (interrupted.aborted) onInterrupt();
     });
     try {
       const first = await Promise.race([message, ended]);
@@ -186,6 +192,7 @@ export class AgentProcesses {
       entry.served = told.agents.map(({ role }) => ({ role, pid: told.pid }));
     } finally {
       clock.clearTimeout(timer);
+      interrupted.removeEventListener("abort", onInterrupt);
     }
   }
 

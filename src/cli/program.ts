@@ -28,11 +28,15 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done; // --help, --version
     const told = error instanceof CommanderError ? usageError(error) : error;
     const output = new Output(shell, argv.includes("--json"));
+    if (shell.interrupted.aborted) {
+      // What was given up half way fails in many ways, all of which mean this.
+      output.notice("interrupted");
+      return EXIT.interrupted;
+    }
     output.error(told);
     if (told instanceof Error && !(told instanceof DataHammerError) && wantsDetail(argv, shell)) {
       output.notice(told.stack ?? "");
     }
-    if (shell.interrupted.aborted) return EXIT.interrupted;
     return exitCodeOf(told);
   }
 }

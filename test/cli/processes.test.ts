@@ -153,3 +153,15 @@ describe("a command whose reader goes away", () => {
     expect(stderr).not.toContain("EPIPE");
   });
 });
+
+describe("Ctrl-C while a swarm is starting", () => {
+  it.each(["starting a process", "broker"])("leaves no process behind (%s)", async (word) => {
+    const demo = work.start(["demo"]);
+    await demo.waitForLine((line) => line.includes(word), { stream: "stderr" });
+    const children = await processesUnder(demo.pid);
+    const result = await demo.kill("SIGINT");
+    expect(result.code, result.stderr).toBe(130);
+    await gone(children.map(({ pid }) => pid));
+    expect((await work.run(["runs"])).code).toBe(4);
+  });
+});
