@@ -7,6 +7,9 @@ import { percentile } from "./statistics.ts";
 import { takeStoredTimes } from "./stored-times.ts";
 import type { Shape, Subject } from "./subject.ts";
 
+/** Unmeasured rounds before the others: all four processes get their code compiled, as a daemon's is. */
+const WARM_UP_ROUNDS = 2;
+
 /** One run of one subject, in ms and µs. */
 export interface Measurement {
   /** From one result to the next. */
@@ -34,9 +37,8 @@ export async function compare(
   isOver: () => boolean,
 ): Promise<Round[]> {
   const measured: Round[] = [];
-  // The round before the first warms the compilers of all four processes.
-  for (let round = 0; round <= rounds && !isOver(); round++) {
-    const run = `bench-${shape.kind}-${round}`;
+  for (let round = 1 - WARM_UP_ROUNDS; round <= rounds && !isOver(); round++) {
+    const run = `bench-${shape.kind}-${round + WARM_UP_ROUNDS}`;
     const floor = await measure(nc, subjects.floor, run, shape);
     const runtime = await measure(nc, subjects.runtime, run, shape);
     if (round > 0) measured.push({ floor, runtime });

@@ -6,7 +6,7 @@ export const PARTS = ["chain", "fan", "scaling"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
-  /** Measured rounds; floor and runtime take turns in each. One more comes before them, unmeasured. */
+  /** Measured rounds; floor and runtime take turns in each. */
   rounds: number;
   /** Steps of the chain, one at a time. */
   chain: number;
