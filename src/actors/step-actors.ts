@@ -32,15 +32,8 @@ export class StepActors implements StepHost {
   }
 
   send(id: string, event: StepEvent, input: () => StepInput): StepStatus {
-    const actor = this.#open.get(id) ?? this.#spawn(id, input);
-    actor.send(event);
-    const snapshot = actor.getSnapshot();
-    if (snapshot.value === "done" || snapshot.value === "failed") {
-      this.#scope.stopChild(actor);
-      this.#open.delete(id);
-      this.#closed.set(id, snapshot);
-    }
-    return statusOf(snapshot);
+    const actor = this.#open.get(id);
+    return statusOf(actor ? this.#move(id, actor, event) : this.#begin(id, event, input));
   }
 
   /** Stops every actor: the hold is over. */
@@ -49,16 +42,32 @@ export class StepActors implements StepHost {
     this.#open.clear();
   }
 
-  #spawn(id: string, input: () => StepInput): StepActor {
-    const ended = this.#closed.get(id);
-    const actor = createActor(stepLogic, {
-      id,
-      parent: this.#scope.self,
-      input: input(),
-      ...(ended ? { snapshot: ended } : {}),
-    });
-    this.#closed.delete(id);
-    this.#open.set(id, actor);
-    return actor.start();
+  #move(id: string, actor: StepActor, event: StepEvent): StepSnapshot {
+    actor.send(event);
+    const snapshot = actor.getSnapshot();
+    if (isClosed(snapshot)) {
+      this.#scope.stopChild(actor);
+      this.#open.delete(id);
+      this.#closed.set(id, snapshot);
+    }
+    return snapshot;
   }
+
+  /** The event that opens a step, or opens it again, makes its actor; one that ends it at once needs none. */
+  #begin(id: string, event: StepEvent, input: () => StepInput): StepSnapshot {
+    const snapshot = stepLogic.next(this.#closed.get(id) ?? stepLogic.initial(input()), event);
+    if (snapshot.value === "pending") return snapshot;
+    if (isClosed(snapshot)) {
+      this.#closed.set(id, snapshot);
+      return snapshot;
+    }
+    this.#closed.delete(id);
+    const actor = createActor(stepLogic, { id, parent: this.#scope.self, input: input(), snapshot });
+    this.#open.set(id, actor.start());
+    return snapshot;
+  }
+}
+
+function isClosed({ value }: StepSnapshot): boolean {
+  return value === "done" || value === "failed";
 }

@@ -15,7 +15,7 @@ import {
   resultSchema,
   submitSchema,
 } from "./messages.ts";
-import { type LogAddress, parseSubject } from "./subjects.ts";
+import { type LogAddress, type ParsedSubject, parseSubject } from "./subjects.ts";
 
 const SCHEMAS = {
   submit: submitSchema,
@@ -41,7 +41,7 @@ export function decodeRecord(
 ): LogRecord {
   const { run, subject, seq, ts } = stored;
   const unreadable = (problem: string): LogRecord => ({ run, seq, ts, kind: "unreadable", subject, problem });
-  const address = parseSubject(subject);
+  const address = addressIn(subject);
   if (address?.is !== "record" && address?.is !== "live-record")
     return unreadable("not a subject of the log");
   const parsed = parseBody<z.ZodType>(SCHEMAS[address.kind], bytes);
@@ -56,4 +56,12 @@ export function decodeRecord(
   if (entry.kind === "result" && entry.body.run !== run)
     return unreadable(`the body names run ${entry.body.run}`);
   return { run, seq, ts, ...entry };
+}
+
+/** A run's records come by few subjects, one after another by the same: the last one is remembered. */
+let lastParsed: { subject: string; address: ParsedSubject | undefined } = { subject: "", address: undefined };
+
+function addressIn(subject: string): ParsedSubject | undefined {
+  if (lastParsed.subject !== subject) lastParsed = { subject, address: parseSubject(subject) };
+  return lastParsed.address;
 }

@@ -131,11 +131,14 @@ class NatsPuller implements Puller {
       this.#end(token);
       this.wake();
     }, EXPIRES_MS + EXPIRY_SLACK_MS);
+    // While as many again are requested already, more are in no hurry.
+    const isTopUp = this.#requested >= batch;
     this.#requests.set(token, { remaining: batch, expiry });
     this.#requested += batch;
     this.#watchSilence();
     const terms = { batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
-    this.#link.send(this.#api, JSON.stringify(terms), this.#inbox + token);
+    const send = isTopUp ? "sendSoon" : "send";
+    this.#link[send](this.#api, JSON.stringify(terms), this.#inbox + token);
   }
 
   #arrive(message: Msg): void {
