@@ -35,7 +35,11 @@ export async function examineServer(target: ExaminationTarget): Promise<Examinat
   });
   try {
     const roundTrips: number[] = [];
-    for (let round = 0; round < TRIES; round++) roundTrips.push(await link.nc.rtt());
+    for (let round = 0; round < TRIES; round++) {
+      const sent = clock.monotonic();
+      await link.nc.flush();
+      roundTrips.push(clock.monotonic() - sent);
+    }
     const serverVersion = link.nc.info?.version ?? "unknown";
     const roundTripMs = Math.min(...roundTrips);
     try {
