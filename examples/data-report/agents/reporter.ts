@@ -8,7 +8,7 @@ import { NonRetryableError } from "../../../src/workflow/errors.ts";
 import type { Findings } from "../analysis/findings.ts";
 import type { Model } from "../analysis/model.ts";
 import type { Trend } from "../analysis/trend.ts";
-import type { Chart } from "../charts/charts.ts";
+import type { Chart } from "../charts/draft.ts";
 import { readShared, runStep, type StepLog } from "../logbook.ts";
 import { notebookOf } from "../report/notebook.ts";
 import { reportPage } from "../report/page.ts";

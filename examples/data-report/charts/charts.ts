@@ -1,29 +1,19 @@
 /** Which charts a report gets, and what each shows: chosen from the findings, drawn from SQL. */
 import type { Findings } from "../analysis/findings.ts";
 import type { Model } from "../analysis/model.ts";
-import { cycleName, largestSeries, type Trend } from "../analysis/trend.ts";
+import type { Trend } from "../analysis/trend.ts";
 import { type Cell, type Database, ident, num } from "../database.ts";
 import type { ColumnProfile, Profile } from "../table/column.ts";
-import { count, listed, percent, rough, short, signed } from "../wording.ts";
-import { ACCENT, type ChartSpec, GRID, MUTED, renderChart, SHORT_NUMBER, SOFT, WARM } from "./render.ts";
-
-export type ChartSection = "quality" | "distribution" | "category" | "relation" | "group" | "trend" | "model";
-
-export interface Chart {
-  id: string;
-  section: ChartSection;
-  title: string;
-  /** What to see, and what is not shown. */
-  caption: string;
-  svg: string;
-}
+import { count, percent, rough, short, signed } from "../wording.ts";
+import { type Chart, type Draft, numberAxis } from "./draft.ts";
+import { modelCharts } from "./model-charts.ts";
+import { ACCENT, GRID, MUTED, renderChart, SOFT, WARM } from "./render.ts";
+import { trendCharts } from "./trend-charts.ts";
 
 const MAX_HISTOGRAMS = 6;
 const MAX_BARS = 4;
 const MAX_SCATTER_POINTS = 900;
 const MAX_HEATMAP = 12;
-
-type Draft = Omit<Chart, "svg" | "id"> & ChartSpec;
 
 export interface ChartRequest {
   profile: Profile;
@@ -58,13 +48,6 @@ export async function drawCharts(db: Database, request: ChartRequest): Promise<C
   }
   return charts;
 }
-
-const numberAxis = (title: string, extra: Record<string, unknown> = {}) => ({
-  title: short(title, 50),
-  labelExpr: SHORT_NUMBER,
-  tickCount: 5,
-  ...extra,
-});
 
 function missingChart(profile: Profile): Draft[] {
   const missing = profile.columns.filter((c) => c.missing > 0).sort((a, b) => b.missing - a.missing);
@@ -410,263 +393,4 @@ function groupCharts(findings: Findings): Draft[] {
       },
     ];
   });
-}
-
-function trendCharts(trend: Trend): Draft[] {
-  const drafts: Draft[] = [];
-  const time = (t: string) => (t.length <= 4 ? `${t.padStart(4, "0")}-01-01` : t.replace(" ", "T"));
-  const several = trend.series !== "";
-  const names = several ? largestSeries(trend.points) : [""];
-  const x = {
-    field: "t",
-    type: "temporal",
-    axis: {
-      title: short(trend.column, 50),
-      tickCount: 6,
-      labelOverlap: true,
-      ...(trend.period === "year" ? { format: "%Y" } : {}),
-    },
-  };
-  for (const [index, measure] of trend.measures.entries()) {
-    const points = trend.points.filter((p) => names.includes(p.series) && p.values[index] !== null);
-    if (points.length < 5) continue;
-    const seriesTotal = new Set(trend.points.map((p) => p.series)).size;
-    const only =
-      several && seriesTotal > names.length
-        ? ` ${names.length} of ${seriesTotal} series are drawn: ${listed(
-            names.map((n) => short(n, 20)),
-            8,
-          )}.`
-        : "";
-    const tooFew = several ? "" : ` A ${trend.period} with fewer than five values is left out.`;
-    drafts.push({
-      section: "trend",
-      title: `${short(measure, 40)} over time`,
-      caption: `Median by ${trend.period}${several ? ` for each ${short(trend.series, 30)}` : ""}.${only}${tooFew}`,
-      height: 190,
-      data: points.map((p) => ({ t: time(p.t), v: p.values[index], s: short(p.series, 22) })),
-      spec: {
-        mark: {
-          type: "line",
-          ...(several ? {} : { color: ACCENT }),
-          interpolate: "linear",
-          strokeWidth: points.length > 150 ? 1.3 : 2,
-          ...(points.length <= 40 && !several ? { point: { size: 22, color: ACCENT } } : {}),
-        },
-        encoding: {
-          x,
-          y: {
-            field: "v",
-            type: "quantitative",
-            scale: { zero: false },
-            axis: numberAxis(`Median ${measure}`),
-          },
-          ...(several
-            ? {
-                color: {
-                  field: "s",
-                  type: "nominal",
-                  sort: names.map((n) => short(n, 22)),
-                  legend: { title: null },
-                },
-              }
-            : {}),
-        },
-      },
-    });
-  }
-  if (trend.countsMatter) {
-    const sums = new Map<string, number>();
-    for (const point of trend.points) sums.set(point.t, (sums.get(point.t) ?? 0) + point.n);
-    drafts.push({
-      section: "trend",
-      title: "Rows over time",
-      caption: `Rows per ${trend.period}, from ${trend.from.slice(0, 10)} to ${trend.to.slice(0, 10)}.`,
-      height: 190,
-      data: [...sums].map(([t, n]) => ({ t: time(t), n })),
-      spec: {
-        mark: { type: "area", color: SOFT, line: { color: ACCENT, strokeWidth: 1.5 }, interpolate: "linear" },
-        encoding: { x, y: { field: "n", type: "quantitative", axis: numberAxis("Rows") } },
-      },
-    });
-  }
-  for (const cycle of trend.cycles) {
-    const names = { month: "month of the year", hour: "hour of the day", weekday: "day of the week" };
-    const data = cycle.points.map((p) => ({
-      ...p,
-      name:
-        cycle.of === "month"
-          ? cycleName("month", p.at).slice(0, 3)
-          : cycle.of === "hour"
-            ? String(p.at)
-            : cycleName(cycle.of, p.at).slice(0, 3),
-    }));
-    drafts.push({
-      section: "trend",
-      title: `${short(cycle.measure, 40)} by ${names[cycle.of]}`,
-      caption: "Line: median. Band: middle half of the values.",
-      height: 190,
-      data,
-      spec: {
-        encoding: {
-          x: {
-            field: "name",
-            type: "ordinal",
-            sort: null,
-            axis: {
-              title: names[cycle.of].replace(/^./, (c) => c.toUpperCase()),
-              labelAngle: 0,
-              labelOverlap: true,
-            },
-          },
-        },
-        layer: [
-          {
-            mark: { type: "area", color: SOFT, opacity: 0.5 },
-            encoding: {
-              y: {
-                field: "q25",
-                type: "quantitative",
-                scale: { zero: false },
-                axis: numberAxis(cycle.measure),
-              },
-              y2: { field: "q75" },
-            },
-          },
-          {
-            mark: { type: "line", color: ACCENT, point: { size: 22, color: ACCENT } },
-            encoding: { y: { field: "median", type: "quantitative" } },
-          },
-        ],
-      },
-    });
-  }
-  return drafts;
-}
-
-function modelCharts(model: Model): Draft[] {
-  const drafts: Draft[] = [];
-  if (model.kind === "number" && model.points.length > 0) {
-    const all = model.points.flatMap((p) => [p.actual, p.predicted]);
-    const low = Math.min(...all);
-    const high = Math.max(...all);
-    const scale =
-      model.compressed && low >= 0
-        ? { type: "sqrt", domain: [low, high] }
-        : { zero: false, domain: [low, high] };
-    drafts.push({
-      section: "model",
-      title: `Predicted and actual ${short(model.target, 40)}`,
-      caption: `Each dot is one of ${model.points.length.toLocaleString("en-US")} rows held out; on the line the prediction is right.`,
-      height: 240,
-      data: model.points.map((p) => ({ a: p.actual, p: Math.max(low, p.predicted) })),
-      spec: {
-        layer: [
-          {
-            mark: { type: "circle", color: ACCENT, opacity: 0.4, size: 18 },
-            encoding: {
-              x: {
-                field: "a",
-                type: "quantitative",
-                scale,
-                axis: numberAxis(`Actual ${model.target}`, { grid: true }),
-              },
-              y: { field: "p", type: "quantitative", scale, axis: numberAxis(`Predicted ${model.target}`) },
-            },
-          },
-          {
-            data: {
-              values: [
-                { a: low, p: low },
-                { a: high, p: high },
-              ],
-            },
-            mark: { type: "line", color: WARM, strokeDash: [5, 4], strokeWidth: 1.5 },
-            encoding: { x: { field: "a", type: "quantitative" }, y: { field: "p", type: "quantitative" } },
-          },
-        ],
-      },
-    });
-  }
-  if (model.kind === "category" && model.classes.length > 0) {
-    const data = model.confusion.flatMap((line, i) => {
-      const all = line.reduce((sum, n) => sum + n, 0);
-      return line.map((n, j) => ({
-        actual: short(model.classes[i] ?? "", 18),
-        predicted: short(model.classes[j] ?? "", 18),
-        n,
-        share: all > 0 ? n / all : 0,
-      }));
-    });
-    const order = model.classes.map((name) => short(name, 18));
-    const axis = { domain: false, ticks: false };
-    drafts.push({
-      section: "model",
-      title: `Predicted and actual ${short(model.target, 40)}`,
-      caption: `Rows held out, counted; each line is an actual class, and the diagonal is right.`,
-      height: Math.max(120, 34 * order.length),
-      data,
-      spec: {
-        encoding: {
-          x: {
-            field: "predicted",
-            type: "nominal",
-            sort: order,
-            axis: { ...axis, title: "Predicted", labelAngle: order.length > 4 ? -40 : 0 },
-          },
-          y: { field: "actual", type: "nominal", sort: order, axis: { ...axis, title: "Actual" } },
-        },
-        layer: [
-          {
-            mark: { type: "rect", stroke: GRID },
-            encoding: {
-              color: {
-                field: "share",
-                type: "quantitative",
-                scale: { domain: [0, 1], range: ["#f3f4f6", ACCENT] },
-                legend: null,
-              },
-            },
-          },
-          {
-            mark: { type: "text", fontSize: 11 },
-            encoding: {
-              text: { field: "n", format: "," },
-              color: { condition: { test: "datum.share > 0.5", value: "#ffffff" }, value: "#22272f" },
-            },
-          },
-        ],
-      },
-    });
-  }
-  const useful = model.importance.filter((item) => item.increase > 0).slice(0, 10);
-  if (useful.length >= 2) {
-    drafts.push({
-      section: "model",
-      title: "What the model uses",
-      caption: `How much the error on the rows held out grows when a column's values are shuffled.`,
-      height: { step: 20 } as unknown as number,
-      data: useful.map((item) => ({ name: short(item.column, 24), v: item.increase })),
-      spec: {
-        mark: { type: "bar", color: ACCENT, height: 13 },
-        encoding: {
-          y: {
-            field: "name",
-            type: "nominal",
-            sort: null,
-            axis: { title: null, domain: false, ticks: false },
-          },
-          x: {
-            field: "v",
-            type: "quantitative",
-            axis:
-              model.kind === "number"
-                ? numberAxis("Growth of the mean absolute error")
-                : { title: "Growth of the error rate", format: ".1~%", tickCount: 5 },
-          },
-        },
-      },
-    });
-  }
-  return drafts;
 }

@@ -2,7 +2,7 @@
 import type { Findings } from "../analysis/findings.ts";
 import type { Model } from "../analysis/model.ts";
 import type { Trend } from "../analysis/trend.ts";
-import type { Chart, ChartSection } from "../charts/charts.ts";
+import type { Chart, ChartSection } from "../charts/draft.ts";
 import type { StepLog } from "../logbook.ts";
 import type { Cleaning } from "../table/cleaning.ts";
 import type { Profile } from "../table/column.ts";

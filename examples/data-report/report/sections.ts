@@ -1,5 +1,5 @@
 /** The sections of the report. Each gives nothing when the plan had no step for it. */
-import type { Chart } from "../charts/charts.ts";
+import type { Chart } from "../charts/draft.ts";
 import type { ColumnProfile, Problem } from "../table/column.ts";
 import { count, figure, listed, percent, rough, short } from "../wording.ts";
 import { type Html, html, trusted } from "./html.ts";
