@@ -19,7 +19,7 @@ import type { Endpoint } from "./connection.ts";
 import type { Invocation } from "./invocation.ts";
 
 /** Restarts of one file's process within a command's life (L8). */
-export const RESTART_LIMIT = 10;
+const RESTART_LIMIT = 10;
 const RESTART_MIN_MS = 200;
 const RESTART_MAX_MS = 10_000;
 /** From start to ready: loading a large library from a cold disk takes its time. */

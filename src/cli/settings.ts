@@ -11,8 +11,8 @@ import { z } from "zod";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 
-export const CONFIG_FILE = "datahammer.yaml";
-export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const CONFIG_FILE = "datahammer.yaml";
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface Settings {

@@ -6,7 +6,7 @@ import { systemClock } from "../bus/system-clock.ts";
 import { BusSwarmClient } from "./bus-client.ts";
 import type { SwarmClient } from "./swarm.ts";
 
-export const DEFAULT_SWARM = "main";
+const DEFAULT_SWARM = "main";
 
 export type ConnectOptions = (
   | {

@@ -14,7 +14,7 @@ const RENDERERS = {
 } satisfies Record<string, Renderer>;
 
 export type TraceFormat = keyof typeof RENDERERS;
-export const TRACE_FORMATS = Object.keys(RENDERERS) as TraceFormat[];
+const TRACE_FORMATS = Object.keys(RENDERERS) as TraceFormat[];
 
 /** @throws InvalidInputError naming the formats that there are. */
 export function traceFormat(name: string): TraceFormat {

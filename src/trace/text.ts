@@ -167,7 +167,7 @@ function transitionLines({ transitions, fold }: Trace, colors: Colors): string[]
 }
 
 /** One transition as a line: when, what moved where, in which attempt, and why. */
-export function transitionLine(transition: TransitionRecord, from: number, colors: Colors): string {
+function transitionLine(transition: TransitionRecord, from: number, colors: Colors): string {
   const { ts, actor, to, attempt, cause, seq } = transition;
   const at = `+${formatDuration(ts - from)}`.padStart(8);
   const arrow = `${transition.from} → ${paintOutcome(to, to, colors)}`;

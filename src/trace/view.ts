@@ -57,7 +57,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
   };
 }
 
-export function stepViewOf(fold: RunFold, id: string): StepView {
+function stepViewOf(fold: RunFold, id: string): StepView {
   const { state, context } = fold.step(id);
   return {
     state,
