@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """A DataHammer agent in one file of standard-library Python (3.8 or newer).
 
-It serves the role `words` over NATS, speaking JSON (docs/protocol.md). Give the role a JSON queue first:
+It serves the role `words` over NATS, speaking JSON (docs/protocol.md), beside a daemon (`datahammer up`):
 
-    datahammer roles add words --encoding json
     python3 examples/python-agent/agent.py --store .datahammer
 
-or name the broker: --nats nats://HOST:PORT --token TOKEN (or nats://USER:PASSWORD@HOST:PORT). To make an agent of your own, import `Agent`
-from this file and give it a dictionary of functions: task name -> function(inputs, ctx) -> outputs.
+or name the broker: --nats nats://HOST:PORT --token TOKEN (or nats://USER:PASSWORD@HOST:PORT). To make an
+agent of your own, import `Agent` from this file and give it a dictionary of functions:
+task name -> function(inputs, ctx) -> outputs.
 
 What it does not do: TLS, credentials files, MessagePack, claim-checked inputs (values above 256 KiB).
 """
@@ -283,7 +283,7 @@ class Agent:
     def announce(self):
         """Says hello until a daemon answers that the role has a JSON queue. False: stopped meanwhile."""
         tasks = [{"name": name, "description": (run.__doc__ or "").strip()} for name, run in self.tasks.items()]
-        hello = {"v": 1, "id": self.id, "roles": [{"role": self.role, "tasks": tasks}]}
+        hello = {"v": 1, "id": self.id, "roles": [{"role": self.role, "tasks": tasks}], "encoding": "json"}
         said = None
         while not self._stopping.is_set():
             answer = self.nats.request("dh.%s.hello" % self.swarm, dump(hello), 1.0)

@@ -266,6 +266,8 @@ export const helloSchema = z.object({
   v: version,
   id: z.string(),
   roles: z.array(roleCardSchema),
+  /** What the agent can read, where that is not both: its roles' queues are set to it. */
+  encoding: z.enum(["json", "msgpack"]).optional(),
 });
 export type HelloMessage = z.infer<typeof helloSchema>;
 

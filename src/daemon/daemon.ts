@@ -154,7 +154,12 @@ async function assemble(
 /** Makes the queues of the roles that an agent process announces. */
 async function admit(bus: Bus, log: Logger, message: HelloMessage): Promise<HelloReply> {
   try {
-    const roles = await Promise.all(message.roles.map(({ role }) => bus.tasks.ensureRole({ role })));
+    const { encoding } = message;
+    const roles = await Promise.all(
+      message.roles.map(({ role }) =>
+        bus.tasks.ensureRole(encoding === undefined ? { role } : { role, encoding }),
+      ),
+    );
     log.info({ agent: message.id, roles: roles.map(({ role }) => role) }, "agent joined");
     return { ok: true, roles };
   } catch (error) {
