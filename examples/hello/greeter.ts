@@ -2,11 +2,9 @@
  * The smallest agent: one role with one task.
  *
  *     datahammer run examples/hello/hello.yaml --agents examples/hello/greeter.ts --input name=Ada
- *
- * In a project of your own, import from "datahammer".
  */
+import { defineAgent } from "datahammer";
 import { z } from "zod";
-import { defineAgent } from "../../src/agent/define-agent.ts";
 
 export default defineAgent({
   role: "greeter",

@@ -3,8 +3,8 @@
  *
  * One implementation for numbers and classes: the target is a matrix with one column per class (or one
  * number), and a split is the one that explains most of its variance, which for class columns is Gini's
- * criterion. Written here because the packages at hand try every value as a split at a quadratic cost:
- * 2,000 rows by 20 columns took them 69 s for 50 trees, and this 0.2 s.
+ * criterion. Written here because the packages at hand try every value as a split, at a quadratic cost: a
+ * minute for 50 trees over 2,000 rows of 20 columns.
  */
 
 const BINS = 40;
