@@ -25,7 +25,7 @@ const DEFAULTS = { rounds: "5", chain: "1000", fan: "5000", "in-flight": "256", 
 /** Every path is taken, nothing is measured well. */
 const SMOKE = { rounds: "1", chain: "5", fan: "20", "in-flight": "4", graph: "20" };
 
-export const USAGE = `npm run bench -- [--rounds N] [--chain STEPS] [--fan STEPS] [--in-flight N] [--graph STEPS]
+const USAGE = `npm run bench -- [--rounds N] [--chain STEPS] [--fan STEPS] [--in-flight N] [--graph STEPS]
                  [--only ${PARTS.join("|")}]… [--profile DIR] [--smoke]`;
 
 /** @throws InvalidInputError for an unknown flag, part or number */

@@ -9,7 +9,14 @@ import { launchBrowser } from "../test/support/browser.ts";
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "datahammer-pictures-"));
 try {
-  const command = [join(root, "dist/src/cli/main.js"), "demo", "--store", join(folder, "store"), "--out", folder];
+  const command = [
+    join(root, "dist/src/cli/main.js"),
+    "demo",
+    "--store",
+    join(folder, "store"),
+    "--out",
+    folder,
+  ];
   const demo = spawnSync(process.execPath, command, { stdio: "inherit" });
   if (demo.status !== 0) throw new Error(`the demo ended with ${demo.status}`);
   const browser = await launchBrowser();

@@ -33,7 +33,7 @@ export interface DataFacts {
 }
 
 /** Different points in time that a trend needs. */
-export const MIN_TREND_POINTS = 5;
+const MIN_TREND_POINTS = 5;
 
 /**
  * @param goalText names the target, perhaps
@@ -48,7 +48,7 @@ export async function inspectData(path: string, goalText = ""): Promise<DataFact
   });
 }
 
-export function factsOf(profile: Profile, format: string, goalText: string): DataFacts {
+function factsOf(profile: Profile, format: string, goalText: string): DataFacts {
   const { columns, rows } = profile;
   const times = timeColumns(columns);
   const target = readGoal(goalText).noModel ? undefined : chooseTarget(columns, rows, goalText);

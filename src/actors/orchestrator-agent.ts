@@ -13,7 +13,7 @@ import { type HoldContext, RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
 /** Runs that one daemon holds at once, by default (L8). */
-export const DEFAULT_MAX_RUNS = 1_000;
+const DEFAULT_MAX_RUNS = 1_000;
 /** Held runs are reported in progress this often: a third of the shortest usual ack-wait. */
 const WORKING_MS = 3_000;
 /** A daemon that does not hold a run leaves its holder this long to answer a question. */

@@ -35,7 +35,7 @@ export const MAX_DELIVERIES = 5;
 /** How long a question whether a dispatch is still open may take. */
 export const OPEN_TIMEOUT_MS = 2_000;
 /** How long a task may go on after its signal fired before it is given up. */
-export const ABORT_GRACE_MS = 5_000;
+const ABORT_GRACE_MS = 5_000;
 /** Pauses between tries while the broker is out of reach. */
 const RETRY = { firstMs: 50, maxMs: 5_000 } as const;
 /** How long a task that was given back waits before it is delivered again. */

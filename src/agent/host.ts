@@ -26,9 +26,9 @@ import { timerKeepAlive } from "./timer-keep-alive.ts";
 import { wait } from "./waiting.ts";
 
 /** Dispatches that one process runs at once, over all of its roles. */
-export const DEFAULT_CONCURRENCY = 8;
+const DEFAULT_CONCURRENCY = 8;
 /** How long a drain waits for running tasks before it gives them back. */
-export const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
+const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
 /** How long a task that was told to stop by a drain may take to end. */
 const DRAIN_GRACE_MS = 2_000;
 /** Before a daemon has told a role's ack-wait, tasks are kept as if it were the shortest allowed. */

@@ -10,7 +10,7 @@ import type { Clock, LiveChannel, Pace } from "../bus/bus.ts";
 import type { LiveMessage, TaskMessage } from "../bus/messages.ts";
 import { InvalidInputError } from "../workflow/errors.ts";
 
-export const PROGRESS_INTERVAL_MS = 100;
+const PROGRESS_INTERVAL_MS = 100;
 
 export class LiveFeed {
   readonly #live: LiveChannel;

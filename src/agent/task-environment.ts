@@ -10,7 +10,7 @@ import type { EnvVerdict, TaskEnvironment } from "./define.ts";
 import { wait } from "./waiting.ts";
 
 /** How long one question may take, and how often it is asked before the task is told (L8). */
-export const QUESTION_TIMEOUT_MS = 2_000;
+const QUESTION_TIMEOUT_MS = 2_000;
 const QUESTION_TRIES = 5;
 const QUESTION_PAUSE_MS = 200;
 

@@ -45,8 +45,6 @@ export type LogEntry =
   | { kind: "observed"; body: ObservedMessage }
   | { kind: "decision"; body: DecisionMessage };
 
-export type LogKind = LogEntry["kind"];
-
 /**
  * One stored record. `seq` is the sequence in the swarm's log stream (gaps between records of one run are
  * normal: other runs are in between); `ts` is the broker's storage time in epoch ms (0 where an old broker

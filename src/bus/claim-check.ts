@@ -22,7 +22,7 @@ const PLAIN_DEPTH = 20;
 /** Values of one message together stay below this, well under the smallest usual broker payload of 1 MiB. */
 export const MESSAGE_VALUES_BYTES = 512 * 1024;
 /** The largest value that may be checked in (L8). */
-export const MAX_VALUE_BYTES = 256 * 1024 * 1024;
+const MAX_VALUE_BYTES = 256 * 1024 * 1024;
 
 /**
  * Whether values are small and plain beyond doubt, so that nothing has to be checked in: the usual case, told
@@ -102,7 +102,7 @@ export async function redeem(artifacts: ArtifactStore, value: unknown): Promise<
 }
 
 /** Whether a value is a reference that stands for a value. */
-export function isClaimCheck(value: unknown): value is ArtifactRef {
+function isClaimCheck(value: unknown): value is ArtifactRef {
   if (typeof value !== "object" || value === null || !("$artifact" in value)) return false;
   const { $artifact } = value;
   return (

@@ -89,7 +89,7 @@ export const envUpdateSchema = z.object({
 });
 export type EnvUpdateMessage = z.infer<typeof envUpdateSchema>;
 
-export const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
+const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
 export const controlSchema = z.object({
   v: version,
   verb: z.enum(CONTROL_VERBS),
@@ -166,7 +166,6 @@ export const decisionSchema = z.discriminatedUnion("type", [
   }),
 ]);
 export type DecisionMessage = z.infer<typeof decisionSchema>;
-export type DecisionType = DecisionMessage["type"];
 export type RunError = z.infer<typeof runErrorSchema>;
 
 // ── tasks and live messages ──────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,4 @@
-/** The machine's own clock and randomness, for processes; tests and simulations bring theirs (L7). */
-import { randomBytes } from "node:crypto";
+/** The machine's own clock, for processes; tests and simulations bring theirs (L7). */
 import type { Clock } from "./bus.ts";
 
 export const systemClock: Clock = {
@@ -8,8 +7,3 @@ export const systemClock: Clock = {
   setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };
-
-/** 96 random bits as 16 characters that fit an id. */
-export function randomId(): string {
-  return randomBytes(12).toString("base64url");
-}

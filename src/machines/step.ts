@@ -97,8 +97,6 @@ export type StepEvent =
       inputs?: Record<string, unknown> | undefined;
     };
 
-export type StepEventType = StepEvent["type"];
-
 const failureOf = (context: StepContext, error: StepError): StepFailure => ({
   n: context.n,
   attempt: context.attempt,
@@ -106,7 +104,7 @@ const failureOf = (context: StepContext, error: StepError): StepFailure => ({
   error,
 });
 
-export const handoffLimitError = (context: StepContext, to: string): StepError => ({
+const handoffLimitError = (context: StepContext, to: string): StepError => ({
   name: "HandoffLimitError",
   code: "E_HANDOFF_LIMIT",
   message: `step ${context.id} was handed off more than ${MAX_HANDOFFS} times: ${[

@@ -11,7 +11,7 @@ import { DataHammerError } from "../workflow/errors.ts";
 import { evaluateCondition, evaluateExpression } from "../workflow/expressions.ts";
 
 /** Cost of a task that says nothing, or whose cost cannot be known yet. */
-export const DEFAULT_COST = 1;
+const DEFAULT_COST = 1;
 
 export interface Facts {
   readonly environment: Readonly<Record<string, unknown>>;

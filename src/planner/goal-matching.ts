@@ -36,7 +36,7 @@ export interface MatchedGoals {
 }
 
 /** Below it a goal is unclear. A lone word of a description does not reach it; a task's name does. */
-export const CONFIDENCE_THRESHOLD = 0.35;
+const CONFIDENCE_THRESHOLD = 0.35;
 /** Two tasks whose scores differ by less fit equally well. */
 const TIE = 0.97;
 /** A task at the end of a line is preferred to one on the way that fits better, down to this share of it. */

@@ -43,7 +43,7 @@ export function relaxedPlan(
   );
 }
 
-export function candidateOf(graph: Hypergraph): Candidate {
+function candidateOf(graph: Hypergraph): Candidate {
   return {
     origins: graph.operators.map((operator) => operator.origin),
     cost: graph.operators.reduce((sum, operator) => sum + operator.cost, 0),

@@ -11,8 +11,8 @@ import { COST_EPSILON, lmCut } from "./lm-cut.ts";
 import { relaxedPlan, withoutSpare } from "./relaxed-plan.ts";
 import { keep, prune } from "./relevance.ts";
 
-export const TIE_NODE_LIMIT = 500;
-export const TIE_WORK_LIMIT = 2_000_000;
+const TIE_NODE_LIMIT = 500;
+const TIE_WORK_LIMIT = 2_000_000;
 
 interface Best {
   origins: readonly number[];

@@ -21,7 +21,7 @@ import {
   type TaskDefinition,
 } from "../../src/agent/define.ts";
 
-export const AGENTS: readonly AgentDefinition[] = [
+const AGENTS: readonly AgentDefinition[] = [
   loader,
   explorer,
   cleaner,
@@ -60,7 +60,7 @@ export async function runJob(path: string, goal: string, outDir: string): Promis
 }
 
 /** Runs one task as the host would: inputs and outputs are checked by its schemas. */
-export async function runTask(
+async function runTask(
   task: TaskDefinition,
   inputs: Record<string, unknown>,
   step: string,
@@ -71,7 +71,7 @@ export async function runTask(
   return (task.outputs ? task.outputs.parse(result) : result) as Record<string, unknown>;
 }
 
-export function context(step: string): TaskContext {
+function context(step: string): TaskContext {
   const unused = () => {
     throw new Error("not used by these agents");
   };

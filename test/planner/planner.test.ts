@@ -222,11 +222,11 @@ describe("a goal that cannot be reached", () => {
   it("names the missing key and what comes nearest to it", () => {
     const error = failure(() => make(REPORTING, ["reprot"], { path: "x" }));
     expect(error).toMatchObject({ code: "E_NO_PLAN", data: { missing: ["reprot"] } });
-    expect(error.data["nearest"]).toMatchObject([{ role: "reporter", task: "report" }, {}, {}]);
+    expect(error.data.nearest).toMatchObject([{ role: "reporter", task: "report" }, {}, {}]);
   });
 
   it("names the key at the bottom of it, not the goal on top", () => {
-    expect(failure(() => make(REPORTING, ["report"])).data["missing"]).toEqual(["path"]);
+    expect(failure(() => make(REPORTING, ["report"])).data.missing).toEqual(["path"]);
   });
 
   it("names the guard that stands in the way", () => {
@@ -234,14 +234,14 @@ describe("a goal that cannot be reached", () => {
     expect(error.message).toContain(
       "cleaner.clean would, but its guard `env.profile.nulls > 0` is false here",
     );
-    expect(error.data["blockedBy"]).toHaveLength(1);
+    expect(error.data.blockedBy).toHaveLength(1);
   });
 
   it("is refused when the tasks only wait for each other", () => {
     const circle = [
       role("r", { name: "a", needs: ["b"], gives: ["a"] }, { name: "b", needs: ["a"], gives: ["b"] }),
     ];
-    expect(failure(() => make(circle, ["a"])).data["missing"]).toEqual(["a", "b"]);
+    expect(failure(() => make(circle, ["a"])).data.missing).toEqual(["a", "b"]);
   });
 
   it("is refused when the only task that gives the key needs it first", () => {
@@ -287,7 +287,7 @@ describe("a goal in words", () => {
     (text) => {
       const error = failure(() => goal(text));
       expect(error.code).toBe("E_GOAL_UNCLEAR");
-      expect(error.data["candidates"]).not.toEqual([]);
+      expect(error.data.candidates).not.toEqual([]);
     },
   );
 

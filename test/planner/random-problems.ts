@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { Capability, RoleCard } from "../../src/workflow/capability.ts";
 
-export const ROLE = "worker";
+const ROLE = "worker";
 
 export interface RandomProblem {
   cards: RoleCard[];

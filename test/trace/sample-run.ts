@@ -34,7 +34,7 @@ function done(
   ];
 }
 
-export const SAMPLE_WORKFLOW = {
+const SAMPLE_WORKFLOW = {
   name: "sales",
   steps: [
     { id: "load", agent: "loader", task: "load", outputs: ["dataset"] },

@@ -384,7 +384,7 @@ async function tellExtremes(
 }
 
 /** The column that names rows for people: text that hardly repeats. */
-export function labelColumn(profile: Profile): string | undefined {
+function labelColumn(profile: Profile): string | undefined {
   const texts = profile.columns.filter(
     (c) =>
       c.kind === "text" &&

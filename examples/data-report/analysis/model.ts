@@ -13,7 +13,7 @@ import type { ColumnProfile } from "../table/column.ts";
 import { type Encoder, type LeftOut, learnEncoders, levelOf, seeded } from "./features.ts";
 import { growForest } from "./forest.ts";
 
-export const MODEL_SEED = 20_240_229;
+const MODEL_SEED = 20_240_229;
 const HELD_OUT = 0.25;
 const FOLDS = 3;
 const TREES = 100;

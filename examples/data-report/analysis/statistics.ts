@@ -5,7 +5,7 @@
  * sections 6.2 and 6.4; Lentz's method), good to about 1e-10: far more than a printed p-value needs.
  */
 
-export function logGamma(x: number): number {
+function logGamma(x: number): number {
   const c = [
     76.18009172947146, -86.50532032941678, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2,
     -0.5395239384953e-5,
@@ -17,7 +17,7 @@ export function logGamma(x: number): number {
 }
 
 /** Regularised incomplete beta function I_x(a, b). */
-export function betaInc(a: number, b: number, x: number): number {
+function betaInc(a: number, b: number, x: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
   const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log(1 - x));
@@ -52,7 +52,7 @@ function notZero(value: number): number {
 }
 
 /** Regularised upper incomplete gamma function Q(a, x). */
-export function gammaQ(a: number, x: number): number {
+function gammaQ(a: number, x: number): number {
   if (x <= 0) return 1;
   const front = Math.exp(-x + a * Math.log(x) - logGamma(a));
   if (x < a + 1) {

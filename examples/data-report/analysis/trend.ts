@@ -257,7 +257,7 @@ export function cycleName(of: Cycle["of"], at: number): string {
 }
 
 /** A period's start as people write it. */
-export function periodName(t: string, period: Period): string {
+function periodName(t: string, period: Period): string {
   if (period === "year") return t.slice(0, 4);
   if (period === "quarter") return `Q${Math.floor((Number(t.slice(5, 7)) - 1) / 3) + 1} ${t.slice(0, 4)}`;
   if (period === "month") return `${MONTHS[Number(t.slice(5, 7)) - 1] ?? ""} ${t.slice(0, 4)}`;

@@ -18,7 +18,7 @@ export const GRID = "#e3e6ea";
 export const ACCENT = "#2b6cb0";
 export const SOFT = "#a9c6e3";
 export const WARM = "#c8553d";
-export const SERIES = [
+const SERIES = [
   "#2b6cb0",
   "#c8553d",
   "#3a8f6b",
@@ -30,7 +30,7 @@ export const SERIES = [
 ];
 
 /** Width with all labels, so that letters are of one size: charts stand two abreast on a desk and one on a phone. */
-export const WIDTH = 390;
+const WIDTH = 390;
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 

@@ -8,7 +8,7 @@ import { chartsOf, type ReportParts } from "./parts.ts";
 /** Columns and problems shown before the rest is folded away. */
 const SHOWN = 60;
 
-export function figures(charts: readonly Chart[]): Html | undefined {
+function figures(charts: readonly Chart[]): Html | undefined {
   if (charts.length === 0) return undefined;
   return html`<div class="charts">${charts.map(
     (chart) =>

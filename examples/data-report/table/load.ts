@@ -20,7 +20,7 @@ export interface LoadedTable {
 }
 
 /** Columns beyond this are refused: no page could show them. */
-export const MAX_COLUMNS = 2_000;
+const MAX_COLUMNS = 2_000;
 
 /** @throws NonRetryableError when the file has no columns or no rows */
 export async function loadTable(db: Database, source: Source): Promise<LoadedTable> {

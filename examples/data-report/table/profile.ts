@@ -18,7 +18,7 @@ import { findProblems } from "./problems.ts";
 import { MISSING_TOKENS, type TextReading } from "./typing.ts";
 
 /** Above this many rows distinct values are estimated (HyperLogLog) instead of counted. */
-export const EXACT_DISTINCT_ROWS = 500_000;
+const EXACT_DISTINCT_ROWS = 500_000;
 const COLUMNS_PER_QUERY = 12;
 /** Columns whose frequent values are listed. */
 const TOP_COLUMNS = 120;
@@ -247,7 +247,7 @@ async function addFarOut(db: Database, relation: string, columns: readonly Colum
 }
 
 /** Tukey's outer fences. */
-export function fences(profile: NumberProfile): { low: number; high: number } {
+function fences(profile: NumberProfile): { low: number; high: number } {
   const spread = profile.q75 - profile.q25;
   return { low: profile.q25 - 3 * spread, high: profile.q75 + 3 * spread };
 }

@@ -21,7 +21,7 @@ export interface TextReading {
 }
 
 /** The share of filled values that must read as a type before a column is taken for it. */
-export const MOSTLY = 0.9;
+const MOSTLY = 0.9;
 /** Values looked at to find a date's format, before the whole column is counted. */
 const SAMPLE_VALUES = 2_000;
 /** Values looked at to see whether a column is plainly text. */

@@ -31,7 +31,7 @@ export class ApiRefusal extends Error {
   }
 }
 
-export const START_A_DAEMON = "Start a daemon: datahammer up";
+const START_A_DAEMON = "Start a daemon: datahammer up";
 
 /** No stream takes the message, or none is there to be asked. */
 export function noSwarm(swarm: string, what: string, cause?: unknown): UnreachableError {

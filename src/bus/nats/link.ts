@@ -17,7 +17,7 @@ export interface LinkOptions extends ConnectionSettings {
 }
 
 /** How long a request waits for its answer when nothing else is said. */
-export const REQUEST_TIMEOUT_MS = 2_000;
+const REQUEST_TIMEOUT_MS = 2_000;
 const NO_RESPONDERS = 503;
 /** How long and how many messages that are in no hurry wait for others to share a write with (L8). */
 const LINGER_MS = 2;

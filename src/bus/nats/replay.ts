@@ -64,7 +64,7 @@ export async function* replay(
 }
 
 /** The next message, told by the stream's leader. */
-export function readNext(link: NatsLink, filter: string, seq: number): Promise<ReplayedMessage | undefined> {
+function readNext(link: NatsLink, filter: string, seq: number): Promise<ReplayedMessage | undefined> {
   return link.guard("Reading the log", () =>
     link.storedMessage(link.subjects.logStream, { next_by_subj: filter, seq: Math.max(1, seq) }),
   );

@@ -12,9 +12,9 @@ import { ensureConsumer } from "./roles.ts";
 import { nanos } from "./streams.ts";
 
 /** Runs held at once by all orchestrators. The broker's own default would stop at 1,000. */
-export const RUNS_IN_FLIGHT = 20_000;
+const RUNS_IN_FLIGHT = 20_000;
 /** A run whose orchestrator is silent for this long goes to another. */
-export const RUN_ACK_WAIT_MS = 10_000;
+const RUN_ACK_WAIT_MS = 10_000;
 const ARRIVAL_ACK_WAIT_MS = 10_000;
 /** Arrivals that one daemon turns into tasks at the same time. */
 const ARRIVALS_AT_ONCE = 64;
