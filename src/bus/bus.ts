@@ -49,11 +49,12 @@ export type LogEntry =
  * One stored record. `seq` is the sequence in the swarm's log stream (gaps between records of one run are
  * normal: other runs are in between); `ts` is the broker's storage time in epoch ms (0 where an old broker
  * does not send it with live copies).
- * A record that did not parse keeps its place as kind `unreadable` and changes nothing.
+ * A record that did not parse keeps its place as kind `unreadable` and changes nothing; `of` is the kind that
+ * its subject names, since the next append there has to expect it.
  */
 export type LogRecord = { run: string; seq: number; ts: number } & (
   | LogEntry
-  | { kind: "unreadable"; subject: string; problem: string }
+  | { kind: "unreadable"; of?: LogEntry["kind"]; subject: string; problem: string }
 );
 
 export interface AppendOptions {

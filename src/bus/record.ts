@@ -40,10 +40,14 @@ export function decodeRecord(
   bytes: Uint8Array,
 ): LogRecord {
   const { run, subject, seq, ts } = stored;
-  const unreadable = (problem: string): LogRecord => ({ run, seq, ts, kind: "unreadable", subject, problem });
-  const address = addressIn(subject);
-  if (address?.is !== "record" && address?.is !== "live-record")
-    return unreadable("not a subject of the log");
+  const parsedSubject = addressIn(subject);
+  const address =
+    parsedSubject?.is === "record" || parsedSubject?.is === "live-record" ? parsedSubject : undefined;
+  const unreadable = (problem: string): LogRecord => {
+    const of = address === undefined ? undefined : { of: address.kind };
+    return { run, seq, ts, kind: "unreadable", ...of, subject, problem };
+  };
+  if (address === undefined) return unreadable("not a subject of the log");
   const parsed = parseBody<z.ZodType>(SCHEMAS[address.kind], bytes);
   if (!parsed.ok) return unreadable(parsed.problem);
   // The schema of a kind and the body type of that kind are paired by SCHEMAS; TypeScript cannot follow

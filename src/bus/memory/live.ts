@@ -21,7 +21,7 @@ import {
   type Question,
   questionSchema,
 } from "../messages.ts";
-import { type ParsedSubject, parseSubject } from "../subjects.ts";
+import { type ParsedSubject, parseSubject, type Subjects } from "../subjects.ts";
 import type { MemoryConnection } from "./connection.ts";
 import type { CoreListener } from "./store.ts";
 
@@ -35,18 +35,15 @@ export class MemoryLive implements LiveChannel {
   }
 
   publish(message: LiveMessage & { role: string }): void {
-    const { store } = this.#connection.open();
-    this.#send(store.subjects.live(message.role, message.run, message.step), message);
+    this.#send(message, (subjects) => subjects.live(message.role, message.run, message.step));
   }
 
   publishEnv(change: EnvChangeMessage): void {
-    const { store } = this.#connection.open();
-    this.#send(store.subjects.env(change.run, change.key), change);
+    this.#send(change, (subjects) => subjects.env(change.run, change.key));
   }
 
   publishHandoff(hop: HandoffHopMessage): void {
-    const { store } = this.#connection.open();
-    this.#send(store.subjects.handoff(hop.run, hop.step), hop);
+    this.#send(hop, (subjects) => subjects.handoff(hop.run, hop.step));
   }
 
   onLive(run: string | undefined, listener: (message: LiveMessage & { role: string }) => void): Subscription {
@@ -107,8 +104,11 @@ export class MemoryLive implements LiveChannel {
     return this.#serve("hello", helloSchema, (message) => listener(message));
   }
 
-  #send(subject: string, message: unknown): void {
+  #send(message: unknown, subjectIn: (subjects: Subjects) => string): void {
+    // What is sent on a connection that is cut is lost: nobody waits for a live message.
+    if (this.#connection.status === "reconnecting") return;
     const { store } = this.#connection.open();
+    const subject = subjectIn(store.subjects);
     const bytes = encodeBody(message);
     assertFits(bytes, store.maxPayloadBytes, `The message on ${subject}`);
     store.publish(subject, bytes, undefined);

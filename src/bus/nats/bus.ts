@@ -11,6 +11,7 @@ import { NatsArtifacts, provisionArtifacts } from "./artifacts.ts";
 import { asBusError } from "./failure.ts";
 import { NatsLink } from "./link.ts";
 import { NatsLive } from "./live.ts";
+import { LiveCopies } from "./live-copies.ts";
 import { NatsLog } from "./log.ts";
 import { NatsPresence } from "./presence.ts";
 import { NatsRunIndex, provisionIndex } from "./run-index.ts";
@@ -66,7 +67,7 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   }
   return {
     swarm,
-    log: new NatsLog(link),
+    log: new NatsLog(link, new LiveCopies(link, options.provision === true)),
     tasks: new NatsTasks(link),
     runs: new NatsRuns(link),
     live: new NatsLive(link),

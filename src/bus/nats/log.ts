@@ -5,7 +5,6 @@
  * Owns how an unanswered append is settled (B1): every append carries an id of its own in a header; the last
  * message on the subject, read back from the leader, says whether it is in the log.
  */
-import type { MsgHdrs } from "nats";
 import { UnreachableError } from "../../workflow/errors.ts";
 import type {
   AppendOptions,
@@ -22,6 +21,7 @@ import { addressOf, decodeRecord, encodeEntry } from "../record.ts";
 import { parseSubject } from "../subjects.ts";
 import { ApiRefusal } from "./failure.ts";
 import { headersOf, type NatsLink, type StreamMessage } from "./link.ts";
+import type { LiveCopies } from "./live-copies.ts";
 import { PUBLISH_TRIES, publishToStream } from "./publish.ts";
 import { removeMessages } from "./remove.ts";
 import { replay } from "./replay.ts";
@@ -43,12 +43,13 @@ interface Attempted {
 
 export class NatsLog implements RunLog {
   readonly #link: NatsLink;
-  /** Live copies come in the same connection's order; this prefix turns their subject into the stored one. */
+  readonly #live: LiveCopies;
   readonly #appendPrefix = globalThis.crypto.randomUUID().slice(0, 8);
   #appends = 0;
 
-  constructor(link: NatsLink) {
+  constructor(link: NatsLink, live: LiveCopies) {
     this.#link = link;
+    this.#live = live;
   }
 
   append(run: string, entry: LogEntry, options: AppendOptions = {}): Promise<AppendOutcome> {
@@ -141,31 +142,6 @@ export class NatsLog implements RunLog {
     options: FollowOptions = {},
   ): Promise<LogFollower> {
     this.#link.assertOpen();
-    const { subjects } = this.#link;
-    const livePrefix = subjects.liveRecordsOf(run).slice(0, -1);
-    const storedPrefix = subjects.recordsOf(run).slice(0, -1);
-    const subscription = this.#link.nc.subscribe(subjects.liveRecordsOf(run), {
-      callback: (error, message) => {
-        if (error !== null) return;
-        const { seq, lastOnSubject, ts } = readStamp(message.headers);
-        // Whoever may publish to the live subject is not the stream.
-        if (!Number.isSafeInteger(seq)) {
-          this.#link.countUnreadable();
-          return;
-        }
-        const subject = storedPrefix + message.subject.slice(livePrefix.length);
-        follower.offer({
-          subject,
-          lastOnSubject,
-          record: this.#decode(run, {
-            subject,
-            seq,
-            ts: Number.isFinite(ts) ? ts : this.#link.clock.now(),
-            data: message.data,
-          }),
-        });
-      },
-    });
     const follower = new RunFollower({
       run,
       onRecord,
@@ -177,10 +153,16 @@ export class NatsLog implements RunLog {
       },
       onClose: () => {
         for (const forget of forgets) forget();
-        subscription.unsubscribe();
       },
     });
     const forgets = [
+      this.#live.listen(run, ({ lastOnSubject, ...stored }) =>
+        follower.offer({
+          subject: stored.subject,
+          lastOnSubject,
+          record: this.#decode(run, stored),
+        }),
+      ),
       this.#link.onReconnect(() => follower.heal()),
       this.#link.onClose(() => follower.close()),
     ];
@@ -220,17 +202,6 @@ export class NatsLog implements RunLog {
       removeMessages(this.#link, this.#link.subjects.logStream, this.#link.subjects.recordsOf(run)),
     );
   }
-}
-
-/** What the stream says about a live copy, in one pass: looking headers up by name walks all of them each time. */
-function readStamp(headers: MsgHdrs | undefined): { seq: number; lastOnSubject: number; ts: number } {
-  const stamp = { seq: Number.NaN, lastOnSubject: 0, ts: Number.NaN };
-  for (const [name, [value = ""]] of headers ?? []) {
-    if (name === "Nats-Sequence") stamp.seq = value === "" ? Number.NaN : Number(value);
-    else if (name === "Nats-Last-Sequence") stamp.lastOnSubject = Number(value);
-    else if (name === "Nats-Time-Stamp") stamp.ts = Date.parse(value);
-  }
-  return stamp;
 }
 
 function isWrongLast(refusal: ApiRefusal): boolean {
