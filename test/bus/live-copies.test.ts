@@ -9,7 +9,7 @@ import { VirtualClock } from "./virtual-clock.ts";
 function queue() {
   const clock = new VirtualClock();
   const passed: number[] = [];
-  const order = new ElderFirst<{ seq: number }>(clock, ({ seq }) => passed.push(seq));
+  const order = new ElderFirst<{ seq: number }>(clock, ({ seq }) => passed.push(seq), 2);
   const offer = (...seqs: number[]) => {
     for (const seq of seqs) order.offer({ seq });
   };

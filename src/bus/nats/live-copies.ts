@@ -13,8 +13,11 @@ import type { Msg, MsgHdrs } from "nats";
 import type { Clock } from "../bus.ts";
 import type { NatsLink } from "./link.ts";
 
-/** How long a copy waits for its elders. Swaps seen were well below a millisecond apart. */
-const ELDERS_WAIT_MS = 2;
+/**
+ * How long a copy waits for its elders. In the whole swarm's copies a gap is a swap or a loss, and a swap under
+ * load may take a while; in one run's copies nearly every gap is another run's record.
+ */
+const ELDERS_WAIT_MS = { wide: 50, narrow: 2 };
 
 export interface LiveMessage {
   /** The stored record's subject. */
@@ -68,7 +71,7 @@ export class LiveCopies {
     const { nc, clock, subjects } = this.#link;
     const livePrefix = subjects.allLiveRecords.slice(0, -1);
     const storedPrefix = subjects.allRecords.slice(0, -1);
-    const queue = new ElderFirst(clock, listener);
+    const queue = new ElderFirst(clock, listener, ELDERS_WAIT_MS[this.#wide ? "wide" : "narrow"]);
     const subscription = nc.subscribe(pattern, {
       callback: (error, message: Msg) => {
         if (error !== null) return;
@@ -95,21 +98,23 @@ export class LiveCopies {
 export class ElderFirst<Item extends { seq: number }> {
   readonly #clock: Clock;
   readonly #pass: (item: Item) => void;
+  readonly #waitMs: number;
   /** By sequence, the eldest first. */
   #waiting: Item[] = [];
   #last: number | undefined;
   #timer: unknown;
 
-  constructor(clock: Clock, pass: (item: Item) => void) {
+  constructor(clock: Clock, pass: (item: Item) => void, waitMs: number) {
     this.#clock = clock;
     this.#pass = pass;
+    this.#waitMs = waitMs;
   }
 
   offer(item: Item): void {
     if (this.#last !== undefined && item.seq > this.#last + 1) {
       const at = this.#waiting.findLastIndex(({ seq }) => seq < item.seq);
       this.#waiting.splice(at + 1, 0, item);
-      this.#timer ??= this.#clock.setTimeout(() => this.#passWaiting(), ELDERS_WAIT_MS);
+      this.#timer ??= this.#clock.setTimeout(() => this.#passWaiting(), this.#waitMs);
       return;
     }
     this.#passOn(item);
