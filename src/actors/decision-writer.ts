@@ -104,7 +104,10 @@ export class DecisionWriter {
         await scene.folded(outcome.seq);
         return true;
       }
+      const expected = scene.lastDecisionSeq;
       await scene.sync();
+      // A refusal that the log does not explain must not be tried again without end in one breath (L8).
+      if (scene.lastDecisionSeq === expected) await scene.pause(RETRY_MS);
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       // The broker is away, and the append may or may not be in the log: wait, read on, look again.

@@ -113,9 +113,9 @@ export class OrchestratorAgent {
     return fold;
   }
 
-  #answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
-    const held = this.#held.get(ref.run);
-    return held ? held.hold.answer(ref, question) : this.#answerFromLog(ref, question);
+  async #answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
+    const answer = await this.#held.get(ref.run)?.hold.answer(ref, question);
+    return answer ?? this.#answerFromLog(ref, question);
   }
 
   /** Any daemon may answer from the log; the holder is left the first word. */

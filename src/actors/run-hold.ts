@@ -32,8 +32,9 @@ export const HOLD_LIMITS = {
   cancelWaitMs: 5_000,
   /** A broker that is away is tried again after this. */
   retryMs: 500,
-  /** After this much silence with work out, the log's end is read from the leader. */
+  /** After this much silence the log's end is read from the leader; with nothing out, less and less often. */
   silenceMs: 5_000,
+  idleSilenceMs: 60_000,
   /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
   watchdogMs: 15_000,
   watchdogBatch: 64,
@@ -152,12 +153,17 @@ export class RunHold {
     this.#close("released");
   }
 
-  /** Answers an agent's question about a dispatch of this run. */
-  async answer(ref: DispatchRef, question: Question): Promise<Answer> {
+  /**
+   * Answers an agent's question about a dispatch of this run, as far as this hold can know: undefined before
+   * its claim, and about a dispatch that it has not heard of. A daemon that slept while the run moved on must
+   * not call closed what another holder has opened (L3).
+   */
+  async answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
     const { fold } = this;
+    if (!this.#active) return undefined;
     switch (question.q) {
       case "open":
-        return { open: fold.isOpen(ref) };
+        return fold.knows(ref) ? { open: fold.isOpen(ref) } : undefined;
       case "env": {
         const { values, revision } = fold.environment;
         if (question.key === undefined) return { values: { ...values }, revision };
@@ -465,10 +471,12 @@ export class RunHold {
     this.#close("released");
   }
 
-  #timeOut(step: string): void {
+  async #timeOut(step: string): Promise<void> {
     const flight = this.#flights.get(step);
     const afterMs = this.fold.graph?.step(step).timeoutMs;
     if (!flight || afterMs === undefined) return;
+    // Decided from the absence of a result: it may be in the log, and only its live copy lost (L10).
+    await this.#sync();
     const { n } = flight.ref;
     this.#propose(() =>
       this.fold.isOpen(flight.ref) ? { type: "timed-out", step, n, code: "E_TIMEOUT", afterMs } : undefined,
@@ -487,7 +495,7 @@ export class RunHold {
         if (step !== undefined && this.fold.ready.has(step)) this.#offer(step);
         return this.#scheduleAct();
       case "time-out":
-        return step === undefined ? undefined : this.#timeOut(step);
+        return step === undefined ? undefined : void this.#timeOut(step);
       case "run time-out":
         return this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
       case "silence":
@@ -499,18 +507,24 @@ export class RunHold {
     }
   }
 
-  /** Live copies may be lost: after a silence the log itself is asked. */
+  /** Live copies may be lost, of a result as of a person's word: after a silence the log itself is asked. */
   async #breakSilence(): Promise<void> {
+    const { silenceMs, idleSilenceMs } = HOLD_LIMITS;
     const silent = this.#context.clock.monotonic() - this.#heardAt;
-    if (silent >= HOLD_LIMITS.silenceMs && this.#flights.size > 0) await this.#sync();
-    if (!this.#over) this.#deadlines.set("silence", HOLD_LIMITS.silenceMs);
+    if (silent >= silenceMs) await this.#sync();
+    if (this.#over) return;
+    const idle = this.#flights.size === 0;
+    this.#deadlines.set("silence", idle ? Math.min(Math.max(silenceMs, silent), idleSilenceMs) : silenceMs);
   }
 
-  async #sync(): Promise<void> {
+  /** Whether the log was read to its end. */
+  async #sync(): Promise<boolean> {
     try {
       await this.#follower?.sync();
+      return true;
     } catch (error) {
       this.#context.log.debug({ run: this.run, err: error }, "the log's end could not be read");
+      return false;
     }
   }
 
@@ -589,8 +603,12 @@ export class RunHold {
         "queued tasks of an ended run could not be removed",
       );
     }
-    // A person's retry may have come while the rest was cleared away.
-    await this.#sync();
+    // A person's retry may have come while the rest was cleared away; and an end that was decided on a log with
+    // a hole may not be one. The run's task goes only once the log was read to its end.
+    while (!(await this.#sync())) {
+      await this.#pause(HOLD_LIMITS.retryMs);
+      if (this.#over) return;
+    }
     if (this.fold.ended) return this.#close("finished");
     this.#ending = false;
     this.#resume();

@@ -90,9 +90,13 @@ export class RunFollower implements LogFollower {
     }
   }
 
-  /** Reads what is stored beyond the last delivered record. Called at the start and after every reconnect. */
+  /**
+   * Reads what is stored. Called at the start and after every reconnect. From the last place that was verified
+   * on, not from the last delivered record: a copy lost before the connection broke leaves no trace behind it
+   * when what followed on its subject is read instead of heard.
+   */
   heal(): void {
-    this.#missingFrom = Math.min(this.#missingFrom ?? Number.POSITIVE_INFINITY, this.#delivered + 1);
+    this.#missingFrom = Math.min(this.#missingFrom ?? Number.POSITIVE_INFINITY, this.#verified + 1);
     this.#retry?.go();
     void this.#drain();
   }

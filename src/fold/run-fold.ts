@@ -118,7 +118,7 @@ export class RunFold {
   get holder(): string | undefined {
     return this.#holder;
   }
-  /** Sequence of the last decision, void ones included: what the next one must expect (L3). */
+  /** Sequence of the last decision, void and unreadable ones included: what the next one must expect (L3). */
   get lastDecisionSeq(): number {
     return this.#lastDecisionSeq;
   }
@@ -177,6 +177,11 @@ export class RunFold {
   /** What became of the environment update at this log sequence; undefined when it is not folded yet. */
   verdict(seq: number): EnvVerdictRecord | undefined {
     return this.#verdicts.get(seq);
+  }
+
+  /** Whether the log, as far as it is folded, has opened this dispatch. */
+  knows({ step, n }: Pick<DispatchRef, "step" | "n">): boolean {
+    return this.#flow !== undefined && this.#flow.graph.has(step) && this.#flow.read(step).context.n >= n;
   }
 
   /** Whether a dispatch may still be closed by a result. */
@@ -238,6 +243,8 @@ export class RunFold {
         this.#onDecision(record.body);
         break;
       case "unreadable":
+        // It changes nothing, and yet it is what the next decision has to expect (L3).
+        if (record.of === "decision") this.#lastDecisionSeq = record.seq;
         this.#frame.void("unreadable", null, record.problem);
         break;
     }
@@ -473,7 +480,12 @@ export class RunFold {
     return undefined;
   }
 
-  #end(decision: DecisionMessage & { type: "end" }): undefined {
+  /**
+   * An end counts only if this log calls for it: its writer may have decided on a log with a hole, when a live
+   * copy was lost and a younger one was not. It finds out soon, and goes on.
+   */
+  #end(decision: DecisionMessage & { type: "end" }): string | undefined {
+    if (!this.#allows(decision.status)) return `nothing calls for the end as ${decision.status}`;
     const cause = decision.error?.message ?? "every step is done";
     this.#endedAt = this.#frame.ts;
     this.#outputs = decision.outputs ?? {};
@@ -482,6 +494,14 @@ export class RunFold {
     if (decision.status !== "done") this.#flow?.cancelOpen(cause, decision.status === "cancelled");
     this.#moveRun({ type: "end", status: decision.status }, cause);
     this.#frame.effects.push({ type: "ended" });
+    return undefined;
+  }
+
+  #allows(status: RunEnd["status"]): boolean {
+    if (status === "cancelled") return this.#cancelRequested !== undefined;
+    if (status === "done") return this.#flow?.complete ?? false;
+    // Without a workflow it is the planner that found no way; and a complete run fails on its outputs.
+    return !this.#flow || this.#flow.complete || (this.#failure ?? this.#flow.failure) !== undefined;
   }
 
   #moveRun(event: RunEvent, cause: string): void {

@@ -274,3 +274,56 @@ describe("a log that comes out of order", () => {
     expect((await stage.fold()).status).toBe("done");
   });
 });
+
+describe("a log that was not heard whole", () => {
+  it("an unreadable message among the decisions does not stop the run", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a")] });
+    stage.broker.inject("dh.main.run.r1.decision", new Uint8Array([1, 2, 3]));
+    await stage.answer("worker");
+    await stage.clock.advance(1_000);
+    expect((await stage.fold()).status).toBe("done");
+  });
+
+  it("a person's word whose live copy was lost is found although nothing is out", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    const control = (verb: "pause" | "resume") =>
+      stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb, by: "ada" } });
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    await control("pause");
+    await stage.answer("worker");
+    stage.lost = (subject) => subject.endsWith(".control");
+    await control("resume");
+    await stage.clock.advance(3 * HOLD_LIMITS.silenceMs);
+    expect(stage.inHand("worker")).toEqual(["b#1"]);
+  });
+
+  it("a result whose live copy was lost is found before its time-out is decided", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { timeout: "2s" })] });
+    stage.lost = (subject) => subject.includes(".result.");
+    await stage.answer("worker");
+    await stage.clock.advance(3_000);
+    const fold = await stage.fold();
+    expect(fold).toMatchObject({ status: "done" });
+    expect(fold.step("a").context.n).toBe(1);
+  });
+
+  it("a daemon that was replaced does not call closed what its successor opened", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { retry: { initial: "1ms" } })] });
+    stage.lost = () => true;
+    await stage.report(stage.taken.get("worker")?.[0] as never, "worker", failed(true));
+    const late = stage.bus.live.ask({ run: "r1", step: "a", n: 2, role: "worker" }, { q: "open" }, 1_000);
+    await stage.clock.advance(500);
+    expect(await late).toEqual({ open: true });
+  });
+});

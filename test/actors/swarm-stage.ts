@@ -16,7 +16,15 @@ const log = pino({ level: "silent" });
 
 export class SwarmStage {
   readonly clock = new VirtualClock();
-  readonly broker = createMemoryBroker({ clock: this.clock, runAckWaitMs: 10_000 });
+  readonly broker = createMemoryBroker({
+    clock: this.clock,
+    runAckWaitMs: 10_000,
+    deliver: ({ kind, subject }, arrive) => {
+      if (kind !== "record" || !this.lost(subject)) queueMicrotask(arrive);
+    },
+  });
+  /** Which live copies of log records are lost. */
+  lost: (subject: string) => boolean = () => false;
   /** The test's own connection. */
   readonly bus: Bus = this.broker.connect();
   readonly daemons: { agent: OrchestratorAgent; bus: Bus }[] = [];

@@ -252,8 +252,10 @@ describe("epochs", () => {
 
   it("nothing is decided after the end", () => {
     const log = new LogWriter().submit(chain);
+    log.decide({ type: "run-timed-out", afterMs: 1 });
     log.decide({ type: "end", status: "failed" });
-    log.decide({ type: "end", status: "done" });
+    log.control("cancel");
+    log.decide({ type: "end", status: "cancelled" });
     expect(log.fold.status).toBe("failed");
   });
 });
@@ -287,6 +289,7 @@ describe("environment updates", () => {
     const log = new LogWriter().submit(chain);
     log.add({ kind: "env", body: { ...update, key: "other" } });
     log.add({ kind: "env", body: { ...update, n: 7 } });
+    log.control("cancel");
     log.decide({ type: "end", status: "cancelled" });
     log.add({ kind: "env", body: update });
     expect(log.voids.map(({ verdict }) => verdict)).toEqual(["refused", "refused", "refused"]);
@@ -416,5 +419,41 @@ describe("any log", () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("decisions that do not fit the log", () => {
+  it("an unreadable message on the decision subject is what the next decision has to expect", () => {
+    const log = new LogWriter().submit({ steps: [{ id: "a", agent: "worker", task: "work" }] });
+    const seq = log.fold.lastSeq + 3;
+    log.fold.apply({ run: "r1", seq, ts: 0, kind: "unreadable", of: "decision", subject: "s", problem: "p" });
+    expect(log.fold.lastDecisionSeq).toBe(seq);
+    log.fold.apply({
+      run: "r1",
+      seq: seq + 1,
+      ts: 0,
+      kind: "unreadable",
+      of: "env",
+      subject: "s",
+      problem: "p",
+    });
+    expect(log.fold.lastDecisionSeq).toBe(seq);
+  });
+
+  it("an end that the log does not call for is void, whatever its writer believed", () => {
+    const log = new LogWriter().submit({ steps: [{ id: "a", agent: "worker", task: "work" }] });
+    for (const status of ["done", "failed", "cancelled"] as const) log.decide({ type: "end", status });
+    expect(log.fold.status).toBe("running");
+    expect(log.voids.map(({ verdict }) => verdict)).toEqual(["void", "void", "void"]);
+    log.result("a");
+    log.decide({ type: "end", status: "done" });
+    expect(log.fold.status).toBe("done");
+  });
+
+  it("a dispatch that was not opened yet is not known, one that was closed is", () => {
+    const log = new LogWriter().submit({ steps: [{ id: "a", agent: "worker", task: "work" }] });
+    expect(log.fold.knows({ step: "a", n: 1 })).toBe(true);
+    expect(log.fold.knows({ step: "a", n: 2 })).toBe(false);
+    expect(log.fold.knows({ step: "b", n: 1 })).toBe(false);
   });
 });

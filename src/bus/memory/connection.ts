@@ -55,6 +55,14 @@ export class MemoryConnection {
     });
   }
 
+  /**
+   * For what outlasts a cut: a puller, a subscription, a follower.
+   * @throws UnreachableError once the connection is closed.
+   */
+  attach(): { store: SwarmStore } {
+    return this.closed ? this.open() : { store: this.#store };
+  }
+
   /** @returns the way to forget the listener. */
   onClose(listener: () => void): () => void {
     this.#onClose.add(listener);

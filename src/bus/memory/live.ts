@@ -119,7 +119,7 @@ export class MemoryLive implements LiveChannel {
     schema: Schema,
     receive: (message: z.output<Schema>, subject: ParsedSubject, reply: Reply) => void,
   ): Subscription {
-    const { store } = this.#connection.open();
+    const { store } = this.#connection.attach();
     const listener: CoreListener = {
       family,
       party: this.#connection.party,

@@ -41,7 +41,7 @@ export class MemoryLog implements RunLog {
     onRecord: (record: LogRecord) => void,
     options: FollowOptions = {},
   ): Promise<LogFollower> {
-    const { store } = this.#connection.open();
+    const { store } = this.#connection.attach();
     store.subjects.recordsOf(run);
     const subscriber: LogSubscriber = {
       run,

@@ -20,7 +20,7 @@ export class MemoryRuns implements RunQueue {
   }
 
   pull(options: PullOptions<RunDelivery>): Puller {
-    const { store } = this.#connection.open();
+    const { store } = this.#connection.attach();
     const queue = store.orchestrate;
     const taker: Taker = {
       party: this.#connection.party,
@@ -59,7 +59,7 @@ export class MemoryRuns implements RunQueue {
   }
 
   async serveArrivals(): Promise<{ stop(): Promise<void> }> {
-    const { store } = this.#connection.open();
+    const { store } = this.#connection.attach();
     const taker: Taker = {
       party: this.#connection.party,
       inTransit: 0,

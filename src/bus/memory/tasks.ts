@@ -65,7 +65,7 @@ export class MemoryTasks implements TaskQueue {
   }
 
   pull(role: string, options: PullOptions<TaskDelivery>): Puller {
-    const { store } = this.#connection.open();
+    const { store } = this.#connection.attach();
     store.subjects.tasksOf(role);
     const taker: Taker = {
       party: this.#connection.party,
