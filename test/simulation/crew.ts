@@ -1,0 +1,115 @@
+/** The agents of a simulation: hosts that serve roles, and tasks that do what their script says. */
+import type { Logger } from "pino";
+import type { AgentDefinition, Handoff, TaskContext } from "../../src/agent/define.ts";
+import { type RunningAgent, serveAgent } from "../../src/agent/host.ts";
+import type { Bus } from "../../src/bus/bus.ts";
+import { ALL_KEYS, midwayKey, outputKey, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
+import type { Party } from "./world.ts";
+
+export interface CrewScene {
+  log: Logger;
+  /** A task's code begins. */
+  ran(party: Party, task: Pick<TaskContext, "run" | "step" | "n">): void;
+  /** How many processes the step has ended so far. */
+  kills(task: Pick<TaskContext, "run" | "step">): number;
+  /** The step ends its process. */
+  kill(party: Party, task: Pick<TaskContext, "run" | "step">): void;
+}
+
+export interface Seat {
+  roles: readonly string[];
+  concurrency: number;
+}
+
+export function serveSeat(party: Party, bus: Bus, seat: Seat, scene: CrewScene): Promise<RunningAgent> {
+  const agents = seat.roles.map((role): AgentDefinition => {
+    if (role === SPARE_ROLE) return spare(party, scene);
+    return { role, tasks: { work: { run: (inputs, ctx) => work(inputs, ctx, role, party, scene) } } };
+  });
+  return serveAgent(agents, {
+    bus,
+    clock: party.clock,
+    log: scene.log,
+    id: party.name,
+    concurrency: seat.concurrency,
+    about: { pid: 1, host: "simulated", version: "0" },
+  });
+}
+
+function spare(party: Party, scene: CrewScene): AgentDefinition {
+  return {
+    role: SPARE_ROLE,
+    tasks: {
+      rescue: {
+        gives: ALL_KEYS,
+        run: async (_, ctx) => {
+          scene.ran(party, ctx);
+          await pause(party, ctx, 200, true);
+          return Object.fromEntries(ALL_KEYS.map((key) => [key, 1_000]));
+        },
+      },
+    },
+  };
+}
+
+async function work(
+  inputs: Record<string, unknown>,
+  ctx: TaskContext,
+  role: string,
+  party: Party,
+  scene: CrewScene,
+): Promise<Record<string, unknown> | Handoff> {
+  scene.ran(party, ctx);
+  const script = inputs.script as Script;
+  const outputs = { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n };
+  ctx.progress(0.5);
+  if (script.act === "hang" && ctx.attempt <= script.until) await pause(party, ctx, 10_000_000, script.heeds);
+  await pause(party, ctx, script.ms, script.heeds);
+  switch (script.act) {
+    case "flaky":
+      if (ctx.attempt <= script.until) throw new Error("not this time");
+      return outputs;
+    case "refuse":
+      throw Object.assign(new Error("never"), { name: "NonRetryableError" });
+    case "pass": {
+      if (script.until === 0) return outputs;
+      const next = ROLES[(ROLES.indexOf(role as (typeof ROLES)[number]) + 1) % ROLES.length] as string;
+      return ctx.handoff(
+        next,
+        "work",
+        { ...inputs, script: { ...script, until: script.until - 1 } },
+        "not mine",
+      );
+    }
+    case "midway": {
+      const value = productOf(ctx.step, { ...inputs, midway: 1 });
+      await ctx.env.set(midwayKey(ctx.step), value, script.heeds ? {} : { ifRevision: 0 });
+      return outputs;
+    }
+    case "poison":
+      if (scene.kills(ctx) < script.until) {
+        scene.kill(party, ctx);
+        return new Promise<never>(() => undefined);
+      }
+      return outputs;
+    case "nonsense":
+      return [] as unknown as Record<string, unknown>;
+    case "lacking":
+      return { extra: 1 };
+    default:
+      return outputs;
+  }
+}
+
+function pause(party: Party, ctx: TaskContext, ms: number, heeds: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = party.clock.setTimeout(resolve, ms);
+    if (!heeds) return;
+    const stop = (): void => {
+      party.clock.clearTimeout(timer);
+      reject(ctx.signal.reason as Error);
+    };
+    if (ctx.signal.aborted) stop();
+    else ctx.signal.addEventListener("abort", stop, { once: true });
+  });
+}

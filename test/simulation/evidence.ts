@@ -1,0 +1,36 @@
+/** What a simulation saw happen, for its judges: facts, without any opinion about them. */
+
+export type Fact = { at: number; party: string } & (
+  | {
+      kind: "pushed";
+      run: string;
+      step: string;
+      n: number;
+      role: string;
+      attempt: number;
+      inputs: Record<string, unknown>;
+      /** The log's last sequence at that moment. */
+      logEnd: number;
+    }
+  | { kind: "ran"; run: string; step: string; n: number; logEnd: number }
+  | { kind: "acked"; run: string; step: string; n: number; role: string; logEnd: number }
+  /** The broker's word that a record is stored. */
+  | { kind: "stored"; run: string; seq: number; entry: string; body: string }
+  /** A follower handed a record to whoever folds. */
+  | { kind: "folded"; run: string; session: number; seq: number }
+  | { kind: "claimed"; run: string; epoch: number; seq: number }
+);
+
+export class Evidence {
+  readonly facts: Fact[] = [];
+  /** Ids of decisions that a rogue wrote. */
+  readonly rogueDecisions = new Set<string>();
+
+  add(fact: Fact): void {
+    this.facts.push(fact);
+  }
+
+  of<Kind extends Fact["kind"]>(kind: Kind): (Fact & { kind: Kind })[] {
+    return this.facts.filter((fact): fact is Fact & { kind: Kind } => fact.kind === kind);
+  }
+}

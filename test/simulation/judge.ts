@@ -1,0 +1,344 @@
+/**
+ * The judges: what must be true of every simulated life, read from the raw logs, from what was seen to happen,
+ * and from the workflow document.
+ *
+ * They share no code with the runtime. The one thing that they take from it is its own fold of the finished
+ * log, which they compare with theirs.
+ */
+import { createActor } from "xstate";
+import { orchestratorLogic } from "../../src/actors/orchestrator.ts";
+import type { LogRecord } from "../../src/bus/bus.ts";
+import { RunFold } from "../../src/fold/run-fold.ts";
+import type { WorkflowStepDocument } from "../../src/workflow/document.ts";
+import type { Fact } from "./evidence.ts";
+import { Reference } from "./reference.ts";
+import type { Life } from "./simulate.ts";
+import { productOf, type Script } from "./workflows.ts";
+
+export interface Wrong {
+  /** Which rule was broken: stays the same while a failing case is made smaller. */
+  rule: string;
+  what: string;
+}
+
+export interface Verdict {
+  wrongs: Wrong[];
+  /** Dispatches beyond maxParallel that two holders together had out. */
+  overshoot: number;
+}
+
+/** Clocks of the simulation run at most this much too fast. */
+const DRIFT = 0.0051;
+
+export function judge(life: Life): Verdict {
+  const wrongs: Wrong[] = [];
+  const say = (rule: string, what: string): void => {
+    wrongs.push({ rule, what });
+  };
+  for (const spinning of life.spinning) say("nobody spins", spinning);
+  for (const run of life.unended) say("every run ends", `${run} had not ended long after the last fault`);
+  for (const what of life.strays) say("no rejection is left alone", what);
+  for (const what of life.left) say("nothing is left in the queues", what);
+  let overshoot = 0;
+  for (const [run, { workflow }] of life.runs) {
+    const records = life.logs.get(run) ?? [];
+    const reference = new Reference(workflow);
+    for (const record of records) reference.apply(record);
+    const facts = life.evidence.facts.filter((fact) => fact.run === run);
+    // A holder that missed a live copy may decide wrongly; that its decision is void is the fold's matter.
+    const lossy = life.faults.kinds.has("loss") || life.faults.kinds.has("reordering");
+    if (!lossy)
+      for (const what of reference.wrongs) say("only ends that are due are written", `${run}: ${what}`);
+    completions(run, reference, say);
+    values(run, reference, say);
+    folds(run, records, reference, say);
+    decisions(run, records, life, say);
+    acknowledged(run, records, facts, say);
+    dispatches(run, reference, records, facts, say);
+    acks(run, reference, records, facts, say);
+    sequences(run, facts, say);
+    overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
+  }
+  return { wrongs, overshoot };
+}
+
+type Say = (rule: string, what: string) => void;
+
+function completions(run: string, reference: Reference, say: Say): void {
+  for (const { doc, completions, outcome } of reference.steps.values()) {
+    const closedWell = outcome === "skipped" || (outcome !== null && doc.onFailure === "continue");
+    if (completions > 1) say("a step completes at most once", `${run} ${doc.id}: ${completions} times`);
+    if (reference.status === "done" && completions !== 1 && !closedWell)
+      say("a step of a finished run has completed", `${run} ${doc.id}: ${outcome}`);
+  }
+}
+
+/** The environment is that of a serial run: what each step gives follows from its script and its inputs. */
+function values(run: string, reference: Reference, say: Say): void {
+  for (const step of reference.steps.values()) {
+    const { doc, outcome, inputs, role } = step;
+    const key = doc.outputs?.[0] ?? "";
+    const entry = reference.env.get(key);
+    if (outcome === "completed" && role !== "spare") {
+      const due = productOf(doc.id, inputs);
+      if (entry?.value !== due || entry.step !== doc.id)
+        say(
+          "the environment is that of a serial run",
+          `${run} ${key} is ${entry?.value}, a serial run gives ${due}`,
+        );
+    }
+    if (outcome === "skipped" && entry?.value !== null)
+      say(
+        "the environment is that of a serial run",
+        `${run} ${key} is ${entry?.value} though its step was skipped`,
+      );
+    expectedOutcome(run, step, say);
+  }
+}
+
+/** What faults can make of a dispatch, so that its script alone does not tell its outcome. */
+const FAULTS_CODES = new Set([
+  "E_POISON",
+  "E_TIMEOUT",
+  "E_DEADLINE",
+  "E_NO_DAEMON",
+  "E_QUESTION",
+  "E_SIMULATED",
+  "E_CANCELLED",
+]);
+
+function expectedOutcome(
+  run: string,
+  step: Reference["steps"] extends Map<string, infer S> ? S : never,
+  say: Say,
+): void {
+  const { doc, outcome, errors, role } = step;
+  if (role === "spare" || (outcome !== "completed" && outcome !== "failed")) return;
+  if (errors.some((code) => FAULTS_CODES.has(code) || code.startsWith("E_UNREACHABLE"))) return;
+  const { act, until } = scriptOf(doc);
+  const never = ["refuse", "nonsense", "lacking"].includes(act) || (act === "pass" && until > 8);
+  const always = act === "work" || act === "midway" || (act === "pass" && until <= 8);
+  if (never && outcome === "completed")
+    say("a step ends as its script says", `${run} ${doc.id} (${act}) completed`);
+  if (always && outcome === "failed")
+    say("a step ends as its script says", `${run} ${doc.id} (${act}) failed: ${errors}`);
+  if (act === "flaky" && outcome === "failed" && (doc.retry?.maxAttempts ?? 3) > until)
+    say(
+      "a step ends as its script says",
+      `${run} ${doc.id} failed although it had an attempt left: ${errors}`,
+    );
+}
+
+function scriptOf({ inputs }: WorkflowStepDocument): Script {
+  return inputs?.script as Script;
+}
+
+/** The runtime's two ways to fold agree with the reference, and a fold in pieces with one from the start. */
+function folds(run: string, records: readonly LogRecord[], reference: Reference, say: Say): void {
+  const own = new RunFold(run);
+  const actor = createActor(orchestratorLogic, { id: run, input: { run } }).start();
+  const again = new Reference(reference.workflow);
+  for (const record of records) {
+    own.apply(record);
+    actor.send({ type: "record", record });
+    again.apply(record);
+    const due = describeReference(again);
+    const is = describeFold(own);
+    if (is === due) continue;
+    return say(
+      "the fold means what the log says",
+      `${run} at ${record.seq}: the fold has\n  ${is}\nnot\n  ${due}`,
+    );
+  }
+  const live = describeFold(actor.getSnapshot().fold);
+  const due = describeFold(own);
+  if (live !== due) say("both folds agree", `${run}: actors have\n  ${live}\nsnapshots\n  ${due}`);
+}
+
+function describeReference({ status, epoch, steps, env }: Reference): string {
+  const lines = [...steps.values()].map(
+    ({ doc, state, outcome, n, attempt, role }) => `${doc.id}=${state}/${outcome}/${n}/${attempt}/${role}`,
+  );
+  const values = [...env].map(([key, { value, revision }]) => `${key}=${JSON.stringify(value)}@${revision}`);
+  return [status === "none" ? "planning" : status, epoch, ...lines.sort(), ...values.sort()].join(" ");
+}
+
+function describeFold(fold: RunFold): string {
+  const lines = [...(fold.graph?.steps() ?? [])].map(({ id }) => {
+    const { state, context } = fold.step(id);
+    return `${id}=${state}/${context.outcome}/${context.n}/${context.attempt}/${context.role}`;
+  });
+  const values = [...fold.environment.keys()].map((key) => {
+    const entry = fold.environment.entry(key);
+    return `${key}=${JSON.stringify(entry?.value)}@${entry?.revision}`;
+  });
+  return [fold.status, fold.epoch, ...lines.sort(), ...values.sort()].join(" ");
+}
+
+/** D1: who decides knew of the decision before. So nothing of an older epoch is stored after a claim. */
+function decisions(run: string, records: readonly LogRecord[], life: Life, say: Say): void {
+  let epoch = 0;
+  for (const record of records) {
+    if (record.kind !== "decision" || life.evidence.rogueDecisions.has(record.body.id)) continue;
+    const { body, seq } = record;
+    if (body.type === "claim" && body.epoch !== epoch + 1)
+      say("decisions know their predecessor", `${run} ${seq}: epoch ${body.epoch} is claimed after ${epoch}`);
+    if (body.type !== "claim" && body.epoch !== epoch)
+      say(
+        "decisions know their predecessor",
+        `${run} ${seq}: ${body.type} of epoch ${body.epoch} in epoch ${epoch}`,
+      );
+    epoch = Math.max(epoch, body.epoch);
+  }
+}
+
+function acknowledged(run: string, records: readonly LogRecord[], facts: readonly Fact[], say: Say): void {
+  const bySeq = new Map(records.map((record) => [record.seq, record]));
+  for (const fact of facts) {
+    if (fact.kind !== "stored") continue;
+    const record = bySeq.get(fact.seq);
+    if (record?.kind !== fact.entry)
+      say("what was acknowledged stays", `${run} ${fact.seq}: ${fact.entry} is gone`);
+  }
+}
+
+/** No dispatch is given out before the log opened it, nor before its back-off; always with the same inputs. */
+function dispatches(
+  run: string,
+  reference: Reference,
+  records: readonly LogRecord[],
+  facts: readonly Fact[],
+  say: Say,
+): void {
+  const claimedAt = new Map<string, number>();
+  const views = new Views(records);
+  const astray = new Set<string>();
+  for (const fact of facts) {
+    if (fact.kind === "claimed") claimedAt.set(fact.party, fact.at);
+    if (fact.kind === "folded") views.fold(fact);
+    if (fact.kind !== "pushed" && fact.kind !== "ran") continue;
+    const name = `${fact.step}#${fact.n}`;
+    const opening = reference.openings.get(name);
+    if (!opening || opening.openSeq > fact.logEnd) {
+      const first = reference.openings.get(`${fact.step}#1`);
+      const where = `${run} ${name} ${fact.kind} by ${fact.party} at ${fact.at.toFixed(1)}`;
+      if (!first || first.openSeq > fact.logEnd) say("no step starts before its dependencies", where);
+      else if (fact.kind === "pushed" && views.hasHole(fact.party)) astray.add(name);
+      else if (!astray.has(name)) say("only dispatches of the log are given out", where);
+      continue;
+    }
+    // A lost live copy that no younger one reveals is the one thing that a holder cannot know of.
+    if (fact.kind !== "pushed" || views.hasHole(fact.party)) continue;
+    if (JSON.stringify(sorted(fact.inputs)) !== JSON.stringify(sorted(opening.inputs)))
+      say(
+        "a dispatch has its step's inputs",
+        `${run} ${name}: ${JSON.stringify(fact.inputs)}, not ${JSON.stringify(opening.inputs)}`,
+      );
+    if (fact.role !== opening.role || fact.attempt !== opening.attempt)
+      say("a dispatch has its step's role", `${run} ${name}: ${fact.role} ${fact.attempt}`);
+    const waited = fact.at + 1_700_000_000_000 - opening.openTs;
+    // A holder's time goes on from its claim by its own clock: what that is ahead by since then is allowed.
+    const drift = (fact.at - (claimedAt.get(fact.party) ?? 0)) * DRIFT;
+    if (waited < opening.waitMs - drift - 5)
+      say(
+        "a retry waits for its back-off",
+        `${run} ${name}: given out after ${waited} ms, not ${opening.waitMs}`,
+      );
+  }
+}
+
+/** What each holder had folded of a run's log at a moment. */
+class Views {
+  readonly #seqs: number[];
+  readonly #views = new Map<string, { session: number; folded: Set<number>; last: number; whole: number }>();
+
+  constructor(records: readonly LogRecord[]) {
+    this.#seqs = records.map(({ seq }) => seq);
+  }
+
+  fold({ party, session, seq }: Fact & { kind: "folded" }): void {
+    const known = this.#views.get(party);
+    const view =
+      known?.session === session ? known : { session, folded: new Set<number>(), last: 0, whole: 0 };
+    this.#views.set(party, view);
+    view.folded.add(seq);
+    view.last = Math.max(view.last, seq);
+    while (view.folded.has(this.#seqs[view.whole] as number)) view.whole++;
+  }
+
+  /** Whether it folded a record without an older one. */
+  hasHole(party: string): boolean {
+    const view = this.#views.get(party);
+    return view !== undefined && (this.#seqs[view.whole] ?? Number.POSITIVE_INFINITY) < view.last;
+  }
+}
+
+function sorted(value: Record<string, unknown>): [string, unknown][] {
+  return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** A task is acked only when its result is in the log, or the dispatch was closed without it. */
+function acks(
+  run: string,
+  reference: Reference,
+  records: readonly LogRecord[],
+  facts: readonly Fact[],
+  say: Say,
+): void {
+  const stored = new Map<string, number>();
+  for (const record of records) {
+    if (record.kind !== "result") continue;
+    const key = `${record.body.step}#${record.body.n} ${record.role}`;
+    if (!stored.has(key)) stored.set(key, record.seq);
+  }
+  for (const fact of facts) {
+    if (fact.kind !== "acked") continue;
+    const name = `${fact.step}#${fact.n}`;
+    const opening = reference.openings.get(name);
+    const closed = opening !== undefined && opening.closeSeq <= fact.logEnd;
+    const hasResult = (stored.get(`${name} ${fact.role}`) ?? Number.POSITIVE_INFINITY) <= fact.logEnd;
+    if (!closed && !hasResult)
+      say("the result comes before the ack", `${run} ${name} acked by ${fact.party} at ${fact.at}`);
+  }
+}
+
+/** Whoever folds gets the records in the log's order, each once (B2, F1). */
+function sequences(run: string, facts: readonly Fact[], say: Say): void {
+  const last = new Map<string, number>();
+  for (const fact of facts) {
+    if (fact.kind !== "folded") continue;
+    const session = `${fact.party} ${fact.session}`;
+    const before = last.get(session) ?? 0;
+    if (fact.seq <= before)
+      say("a log is folded in its order", `${run}: ${fact.party} folds ${fact.seq} after ${before}`);
+    last.set(session, Math.max(before, fact.seq));
+  }
+}
+
+/** One holder never has more out than allowed: what it took over and what it gave out itself. */
+function parallel(run: string, reference: Reference, facts: readonly Fact[], say: Say): number {
+  const limit = reference.workflow.maxParallel ?? 16;
+  const openAt = (name: string, logEnd: number): boolean => {
+    const opening = reference.openings.get(name);
+    return opening !== undefined && opening.openSeq <= logEnd && opening.closeSeq > logEnd;
+  };
+  const own = new Map<string, Set<string>>();
+  const all = new Set<string>();
+  let overshoot = 0;
+  for (const fact of facts) {
+    if (fact.kind === "claimed") own.set(fact.party, new Set());
+    if (fact.kind !== "pushed") continue;
+    const name = `${fact.step}#${fact.n}`;
+    const mine = own.get(fact.party) ?? new Set();
+    own.set(fact.party, mine.add(name));
+    all.add(name);
+    const out = [...mine].filter((one) => openAt(one, fact.logEnd));
+    if (out.length > limit)
+      say(
+        "maxParallel is kept",
+        `${run}: ${fact.party} has ${out.join(", ")} out at ${fact.at}, the limit is ${limit}`,
+      );
+    overshoot = Math.max(overshoot, [...all].filter((one) => openAt(one, fact.logEnd)).length - limit);
+  }
+  return overshoot;
+}

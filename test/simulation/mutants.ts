@@ -1,0 +1,197 @@
+/**
+ * Deliberate mistakes: small changes of the runtime's source, each of which the simulation has to notice.
+ *
+ * A mutant is a copy of the sources with one text replaced. A text that is not found exactly once is an error:
+ * the runtime changed, and the mutant has to follow it.
+ */
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+export interface Mutation {
+  name: string;
+  file: string;
+  from: string;
+  to: string;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "decisions expect no sequence",
+    file: "src/actors/decision-writer.ts",
+    from: "{ expectLast: scene.lastDecisionSeq }",
+    to: "{}",
+  },
+  {
+    name: "a late result counts",
+    file: "src/fold/run-fold.ts",
+    from: "isOpen && result.n === context.n && role",
+    to: "isOpen && result.n <= context.n && role",
+  },
+  {
+    name: "an early result counts",
+    file: "src/fold/run-fold.ts",
+    from: "isOpen && result.n === context.n && role",
+    to: "isOpen && result.n >= context.n && role",
+  },
+  {
+    name: "a result of a foreign role counts",
+    file: "src/fold/run-fold.ts",
+    from: "result.n === context.n && role === context.role) return true",
+    to: "result.n === context.n) return true",
+  },
+  {
+    name: "decisions of any epoch count",
+    file: "src/fold/run-fold.ts",
+    from: "if (decision.epoch !== this.#epoch) return",
+    to: "if (decision.epoch < 0) return",
+  },
+  {
+    name: "a decision about a closed dispatch counts",
+    file: "src/fold/run-fold.ts",
+    from: '(state === "ready" || state === "running") && context.n === decision.n;',
+    to: '(state === "ready" || state === "running") && context.n >= decision.n;',
+  },
+  {
+    name: "an end that is not due counts",
+    file: "src/fold/run-fold.ts",
+    from: 'if (status === "done") return this.#flow?.complete ?? false;',
+    to: 'if (status === "done") return true;',
+  },
+  {
+    name: "an unreadable decision is not expected",
+    file: "src/fold/run-fold.ts",
+    from: 'if (record.of === "decision")',
+    to: 'if (record.of === "submit")',
+  },
+  {
+    name: "ifRevision is not looked at",
+    file: "src/workflow/environment.ts",
+    from: "if (update.ifRevision !== undefined &&",
+    to: "if (update.ifRevision === -1 &&",
+  },
+  {
+    name: "a task is acked before its result is stored",
+    file: "src/agent/dispatch.ts",
+    from: "      // A lost answer may make this a second copy",
+    to: "      this.#settle((delivery) => delivery.ack());\n      // A lost answer may make this a second copy",
+  },
+  {
+    name: "a task is not kept in progress and its second delivery not asked about",
+    file: "src/agent/dispatch.ts",
+    from: 'if ((await this.#isOpen()) === false) return "closed"; // D3',
+    to: 'if ((await this.#isOpen()) !== undefined) return "closed"; // D3',
+  },
+  {
+    name: "maxParallel is one too many",
+    file: "src/actors/run-hold.ts",
+    from: "while (this.#flights.size < maxParallel)",
+    to: "while (this.#flights.size <= maxParallel)",
+  },
+  {
+    name: "a replaced holder goes on",
+    file: "src/actors/decision-writer.ts",
+    from: "return this.#epoch > 0 && this.#scene.epoch > this.#epoch;",
+    to: "return this.#epoch < 0;",
+  },
+  {
+    name: "a retry does not wait",
+    file: "src/actors/run-hold.ts",
+    from: "if (wait > 0) return this.#deadlines.set(`back-off ${step}`, wait);",
+    to: "if (wait > 1e9) return;",
+  },
+  {
+    name: "a back-off never ends",
+    file: "src/actors/run-hold.ts",
+    from: "if (step !== undefined && this.fold.ready.has(step)) this.#offer(step);",
+    to: "",
+  },
+  {
+    name: "a successor does not offer what is ready",
+    file: "src/actors/run-hold.ts",
+    from: "for (const step of fold.ready) if (!this.#flights.has(step)) this.#offer(step);",
+    to: "",
+  },
+  {
+    name: "gaps in the log are not healed",
+    file: "src/bus/follower.ts",
+    from: "if (copy.lastOnSubject > known) {",
+    to: "if (copy.lastOnSubject < 0) {",
+  },
+  {
+    name: "a log that came out of order is folded on",
+    file: "src/actors/run-hold.ts",
+    from: "      onDisorder: (missedSeq) => this.#onDisorder(missedSeq),\n",
+    to: "      onDisorder: undefined as never,\n",
+  },
+  {
+    name: "a silence is not broken",
+    file: "src/actors/run-hold.ts",
+    from: "if (silent >= silenceMs) await this.#sync();",
+    to: "",
+  },
+  {
+    name: "nobody looks for lost tasks",
+    file: "src/actors/run-hold.ts",
+    from: "if (await bus.tasks.has(flight.ref)) continue;",
+    to: "if (bus.tasks !== undefined) continue;",
+  },
+  {
+    name: "a push that failed is not tried again",
+    file: "src/actors/run-hold.ts",
+    from: "if (!this.#over && this.fold.isOpen(ref)) await this.#push(task);",
+    to: "",
+  },
+  {
+    name: "a slept-through dispatch is called closed",
+    file: "src/actors/run-hold.ts",
+    from: "return fold.knows(ref) ? { open: fold.isOpen(ref) } : undefined;",
+    to: "return { open: fold.isOpen(ref) };",
+  },
+  {
+    name: "a join of any waits for all",
+    file: "src/workflow/execution.ts",
+    from: "Int32Array.from(graph.joinCounts)",
+    to: "Int32Array.from(graph.joinCounts, (count, at) => count === 0 ? 0 : graph.dependents.filter((to) => to.includes(at)).length)",
+  },
+  {
+    name: "a step starts one dependency early",
+    file: "src/workflow/execution.ts",
+    from: "if (awaited === 1 &&",
+    to: "if (awaited <= 2 &&",
+  },
+  {
+    name: "a paused run goes on",
+    file: "src/actors/run-hold.ts",
+    from: 'if (this.fold.status !== "running") return;',
+    to: "if (this.fold.ended) return;",
+  },
+];
+
+/** Folder of the mutants' sources; its modules resolve packages as the repository's do. */
+export function mutantHome(): { folder: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), "datahammer-mutants-"));
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }\n');
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Writes a mutant's sources. @returns its simulation's entry. */
+export function writeMutant(folder: string, at: number, { name, file, from, to }: Mutation): string {
+  const home = join(folder, `mutant-${at}`);
+  mkdirSync(join(home, "test"), { recursive: true });
+  cpSync(join(root, "src"), join(home, "src"), { recursive: true });
+  cpSync(join(root, "test", "simulation"), join(home, "test", "simulation"), { recursive: true });
+  const path = join(home, file);
+  const source = readFileSync(path, "utf8");
+  const found = source.split(from).length - 1;
+  if (found !== 1) throw new Error(`mutation "${name}": its text is in ${file} ${found} times, not once`);
+  writeFileSync(
+    path,
+    source.replace(from, () => to),
+  );
+  return join(home, "test", "simulation", "shrink.ts");
+}

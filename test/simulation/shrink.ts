@@ -1,0 +1,52 @@
+/** Running seeds, and making a failing one small: fewer kinds of faults, fewer runs, fewer steps. */
+import { FAULT_KINDS, type FaultKind } from "./faults.ts";
+import { judge, type Verdict } from "./judge.ts";
+import { type Life, type SimulationOptions, simulate } from "./simulate.ts";
+import { MAX_STEPS } from "./workflows.ts";
+
+export interface Trial {
+  options: SimulationOptions;
+  life: Life;
+  verdict: Verdict;
+}
+
+export async function tryOut(options: SimulationOptions): Promise<Trial> {
+  const life = await simulate(options);
+  return { options, life, verdict: judge(life) };
+}
+
+/** The smallest trial found that breaks the same rule; at most `tries` trials are made. */
+export async function shrink(failing: Trial, tries = 60): Promise<Trial> {
+  const rules = new Set(failing.verdict.wrongs.map(({ rule }) => rule));
+  let best = failing;
+  let left = tries;
+  const better = async (options: SimulationOptions): Promise<boolean> => {
+    if (left-- <= 0) return false;
+    const trial = await tryOut(options);
+    if (!trial.verdict.wrongs.some(({ rule }) => rules.has(rule))) return false;
+    best = trial;
+    return true;
+  };
+  await better({ ...best.options, maxRuns: 1 });
+  for (const kind of FAULT_KINDS) {
+    if (!best.life.faults.kinds.has(kind)) continue;
+    await better({ ...best.options, without: new Set<FaultKind>([...(best.options.without ?? []), kind]) });
+  }
+  for (let steps = 1; steps < (best.options.maxSteps ?? MAX_STEPS); steps++) {
+    if (await better({ ...best.options, maxSteps: steps })) break;
+  }
+  return best;
+}
+
+/** What a person needs to see: what was broken, how to see it again, and what happened. */
+export function report({ options, life, verdict }: Trial): string {
+  const without = [...(options.without ?? [])];
+  const lines = [
+    `seed ${options.seed} breaks ${verdict.wrongs.length} rule${verdict.wrongs.length === 1 ? "" : "s"}:`,
+    ...verdict.wrongs.map(({ rule, what }) => `  ${rule}: ${what}`),
+    `with faults: ${[...life.faults.kinds].join(", ") || "none"}${without.length > 0 ? `; left out: ${without.join(", ")}` : ""}`,
+    "",
+    ...life.world.lines,
+  ];
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,424 @@
+/**
+ * One simulated life of a swarm: two daemons, agents, a client, a rogue, and everything that goes wrong.
+ *
+ * Owns who lives when: parties are born, stopped, cut off, killed and born again. What is right or wrong about
+ * it is the judges' matter.
+ */
+import { pino } from "pino";
+import { OrchestratorAgent } from "../../src/actors/orchestrator-agent.ts";
+import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
+import type { RunningAgent } from "../../src/agent/host.ts";
+import type { Bus, LogRecord } from "../../src/bus/bus.ts";
+import { createMemoryBroker, type MemoryBroker, type MemoryBus } from "../../src/bus/memory/broker.ts";
+import type { DispatchRef, TaskMessage } from "../../src/bus/messages.ts";
+import type { WorkflowDocument } from "../../src/workflow/document.ts";
+import { Chance } from "./chance.ts";
+import { type Seat, serveSeat } from "./crew.ts";
+import { Evidence } from "./evidence.ts";
+import { type FaultKind, Faults } from "./faults.ts";
+import { Network, SPY } from "./network.ts";
+import { partyBus } from "./party-bus.ts";
+import { People } from "./people.ts";
+import { Reference } from "./reference.ts";
+import { Rogue } from "./rogue.ts";
+import { ROLES, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
+import { Party, type Skew, World } from "./world.ts";
+
+export interface SimulationOptions {
+  seed: number;
+  /** Fault kinds to leave out. */
+  without?: ReadonlySet<FaultKind>;
+  maxSteps?: number;
+  maxRuns?: number;
+}
+
+/** What a simulation leaves behind for its judges. */
+export interface Life {
+  seed: number;
+  world: World;
+  faults: Faults;
+  evidence: Evidence;
+  runs: ReadonlyMap<string, { workflow: WorkflowDocument; environment: Record<string, unknown> }>;
+  logs: ReadonlyMap<string, readonly LogRecord[]>;
+  /** Runs that had no end in time. */
+  unended: readonly string[];
+  /** What was left in the queues at the end. */
+  left: readonly string[];
+  /** Parties that called the broker without end. */
+  spinning: readonly string[];
+  /** Rejections that nobody handled. */
+  strays: readonly string[];
+}
+
+/** After the last fault every run has to end within this. */
+const LIVENESS_MS = 20 * 60_000;
+/** Then the queues have to empty within this. */
+const CLEARING_MS = 3 * 60_000;
+const silent = pino({ level: "silent" });
+
+type Birth = (party: Party, bus: Bus) => Promise<{ stop(): Promise<void> }>;
+
+interface Post {
+  name: string;
+  birth: Birth;
+  generation: number;
+  party: Party | undefined;
+  inner: MemoryBus | undefined;
+  life: { stop(): Promise<void> } | undefined;
+}
+
+export async function simulate(options: SimulationOptions): Promise<Life> {
+  const strays: string[] = [];
+  const before = process.listeners("unhandledRejection");
+  const onStray = (reason: unknown): void => void strays.push(String(reason));
+  process.setMaxListeners(0);
+  process.on("unhandledRejection", onStray);
+  try {
+    return { ...(await new Simulation(options).live()), strays };
+  } finally {
+    // Processes that died in here had no time to tidy up.
+    for (const listener of process.listeners("unhandledRejection")) {
+      if (!before.includes(listener)) process.off("unhandledRejection", listener);
+    }
+  }
+}
+
+class Simulation {
+  readonly #seed: number;
+  readonly #world = new World();
+  readonly #faults: Faults;
+  readonly #evidence = new Evidence();
+  readonly #broker: MemoryBroker;
+  readonly #spy: MemoryBus;
+  readonly #parties = new Map<string, Party>();
+  readonly #posts: Post[] = [];
+  readonly #chance: Chance;
+  readonly #kills = new Map<string, number>();
+  readonly #runs = new Map<string, { workflow: WorkflowDocument; environment: Record<string, unknown> }>();
+  readonly #ackedLately: { task: TaskMessage; at: number }[] = [];
+  readonly #ghosts = new Set<string>();
+  readonly #logEnds = new Map<string, number>();
+  readonly #references = new Map<string, Reference>();
+  readonly #spinning: string[] = [];
+
+  constructor({ seed, without = new Set(), maxSteps = 14, maxRuns = 2 }: SimulationOptions) {
+    this.#seed = seed;
+    this.#chance = new Chance(seed, "swarm");
+    this.#faults = new Faults(seed, this.#world, without);
+    const network = new Network(this.#world, this.#faults, (name) => this.#parties.get(name));
+    this.#broker = createMemoryBroker({ clock: this.#world.clock, deliver: network.deliver });
+    this.#spy = this.#broker.connect("main", { party: SPY });
+    const workflows = new Chance(seed, "workflows");
+    const count = workflows.happens(0.25) ? 2 : 1;
+    for (let at = 1; at <= Math.min(count, maxRuns); at++) {
+      const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps);
+      this.#references.set(`r${at}`, new Reference(workflow));
+      this.#runs.set(`r${at}`, { workflow, environment: { e0: workflows.between(0, 500) } });
+    }
+  }
+
+  async live(): Promise<Omit<Life, "strays">> {
+    const world = this.#world;
+    this.#faults.kinds.size > 0 && world.note("world", `faults: ${[...this.#faults.kinds].join(", ")}`);
+    for (const [run, { workflow }] of this.#runs) world.note("world", `${run}: ${JSON.stringify(workflow)}`);
+    this.#hire();
+    for (const post of this.#posts) world.after(this.#chance.between(0, 500), () => this.#bear(post));
+    this.#scheduleFaults();
+    const people = this.#people();
+    new Rogue({
+      world,
+      faults: this.#faults,
+      evidence: this.#evidence,
+      broker: this.#broker,
+      bus: this.#spy,
+      referenceOf: (run) => this.#reference(run),
+    }).begin([...this.#runs.keys()]);
+    await this.#watchLogs();
+    await world.run(this.#faults.untilMs);
+    this.#heal();
+    people.bringToAnEnd();
+    const allEnded = (): boolean => this.#unended().length === 0 && people.idle;
+    await world.run(this.#faults.untilMs + LIVENESS_MS, allEnded);
+    const unended = this.#unended();
+    const cleared = world.now + CLEARING_MS;
+    let left: string[] = [];
+    while (unended.length === 0) {
+      await world.run(world.now + 5_000);
+      left = await this.#left();
+      if (left.length === 0 || world.now >= cleared) break;
+    }
+    const logs = new Map<string, LogRecord[]>();
+    for (const run of this.#runs.keys()) {
+      const records: LogRecord[] = [];
+      for await (const record of this.#spy.log.read(run)) records.push(record);
+      logs.set(run, records);
+    }
+    for (const post of this.#posts) this.#kill(post);
+    return {
+      seed: this.#seed,
+      world,
+      faults: this.#faults,
+      evidence: this.#evidence,
+      runs: this.#runs,
+      logs,
+      unended,
+      left,
+      spinning: this.#spinning,
+    };
+  }
+
+  // ── who lives ────────────────────────────────────────────────────────────────────────────────────
+
+  #hire(): void {
+    for (const name of ["d1", "d2"]) this.#post(name, (party, bus) => this.#daemon(party, bus));
+    const chance = this.#chance;
+    const seats: Seat[] = [{ roles: [...ROLES, SPARE_ROLE], concurrency: chance.between(1, 6) }];
+    for (let more = chance.between(0, 2); more > 0; more--) {
+      const roles = chance.some(ROLES, 0.6);
+      if (roles.length > 0) seats.push({ roles, concurrency: chance.between(1, 4) });
+    }
+    for (const [at, seat] of seats.entries()) {
+      this.#post(`a${at + 1}`, (party, bus) => this.#agent(party, bus, seat));
+    }
+  }
+
+  #post(name: string, birth: Birth): void {
+    this.#posts.push({ name, birth, generation: 0, party: undefined, inner: undefined, life: undefined });
+  }
+
+  async #daemon(party: Party, bus: Bus): Promise<{ stop(): Promise<void> }> {
+    let ids = 0;
+    const agent = new OrchestratorAgent({
+      bus,
+      clock: party.clock,
+      log: silent,
+      planning: new SwarmPlanning(bus, silent),
+      id: party.name,
+      newId: () => `${party.name}-${++ids}`,
+    });
+    bus.live.onHello(async ({ roles }) => {
+      const settings = await Promise.all(roles.map(({ role }) => bus.tasks.ensureRole({ role })));
+      return { ok: true, roles: settings };
+    });
+    agent.start();
+    await bus.runs.serveArrivals();
+    return agent;
+  }
+
+  #agent(party: Party, bus: Bus, seat: Seat): Promise<RunningAgent> {
+    return serveSeat(party, bus, seat, {
+      log: silent,
+      ran: (who, { run, step, n }) => {
+        if (who.dead) return;
+        this.#world.note(who.name, `runs ${run} ${step}#${n}`);
+        this.#evidence.add({
+          at: this.#world.now,
+          party: who.name,
+          kind: "ran",
+          run,
+          step,
+          n,
+          logEnd: this.#logEnd(run),
+        });
+      },
+      kills: ({ run, step }) => this.#kills.get(`${run}:${step}`) ?? 0,
+      kill: (who, { run, step }) => {
+        if (who.dead) return;
+        this.#kills.set(`${run}:${step}`, (this.#kills.get(`${run}:${step}`) ?? 0) + 1);
+        const post = this.#posts.find((one) => one.party === who);
+        if (post) this.#crash(post, 1_000);
+      },
+    });
+  }
+
+  #bear(post: Post): void {
+    if (post.party && !post.party.dead) return;
+    post.generation++;
+    const name = post.generation === 1 ? post.name : `${post.name}.${post.generation}`;
+    const party = new Party(this.#world, name, this.#skew());
+    const inner = this.#broker.connect("main", { party: name, clock: party.clock });
+    this.#parties.set(name, party);
+    post.party = party;
+    post.inner = inner;
+    post.life = undefined;
+    this.#world.note(name, "is born");
+    const bus = partyBus(inner, party, this.#scene());
+    post.birth(party, bus).then(
+      (life) => {
+        if (post.party === party) post.life = life;
+      },
+      () => {
+        // A start that failed is tried again, as a supervisor does.
+        if (post.party === party && !party.dead) this.#crash(post, 500);
+      },
+    );
+  }
+
+  #skew(): Skew {
+    if (!this.#faults.kinds.has("skew")) return { offsetMs: 0, rate: 1 };
+    const chance = this.#faults.chance("skew");
+    return { offsetMs: (chance.next() - 0.5) * 40_000, rate: 1 + (chance.next() - 0.5) * 0.01 };
+  }
+
+  #kill(post: Post): void {
+    if (!post.party || post.party.dead) return;
+    post.party.die();
+    void post.inner?.close();
+  }
+
+  #crash(post: Post, downMs: number): void {
+    if (!post.party || post.party.dead) return;
+    this.#world.note(post.party.name, "dies");
+    this.#kill(post);
+    this.#world.after(downMs, () => this.#bear(post));
+  }
+
+  #scene(): Parameters<typeof partyBus>[2] {
+    const key = ({ run, step, n, role }: DispatchRef): string => `${role}:${run}:${step}:${n}`;
+    return {
+      world: this.#world,
+      faults: this.#faults,
+      evidence: this.#evidence,
+      logEnd: (run) => this.#logEnd(run),
+      spins: (who, what) => this.#spinning.push(`${who} calls ${what} without end`),
+      acked: (task) => {
+        this.#ackedLately.push({ task, at: this.#world.now });
+      },
+      isGhost: (task) => this.#ghosts.has(key(task)),
+    };
+  }
+
+  // ── what goes wrong by itself ────────────────────────────────────────────────────────────────────
+
+  #scheduleFaults(): void {
+    const again = (kind: FaultKind, strike: (chance: Chance) => void): void => {
+      if (!this.#faults.kinds.has(kind)) return;
+      const next = (): void => {
+        this.#world.after(this.#faults.pauseBefore(kind), () => {
+          if (this.#faults.over) return;
+          strike(this.#faults.chance(kind));
+          next();
+        });
+      };
+      next();
+    };
+    again("crash", (chance) => this.#crash(chance.pick(this.#posts), chance.between(50, 8_000)));
+    again("pause", (chance) =>
+      this.#pause(chance.pick(this.#posts), chance.between(100, chance.pick([3_000, 30_000]))),
+    );
+    again("cut", (chance) => this.#cut([chance.pick(this.#posts)], chance.between(100, 15_000)));
+    again("shutdown", (chance) => this.#shutDown(chance.pick(this.#posts), chance.between(500, 5_000)));
+    again("broker", (chance) => {
+      if (!chance.happens(0.3)) return;
+      this.#cut(this.#posts, chance.between(200, 5_000));
+      this.#bringBackAcked();
+    });
+    again("vanishing", (chance) => void this.#vanish(chance));
+  }
+
+  #pause(post: Post, forMs: number): void {
+    const { party } = post;
+    if (!party || party.dead || party.stopped) return;
+    this.#world.note(party.name, `is stopped for ${forMs} ms`);
+    party.stop();
+    this.#world.after(forMs, () => party.go());
+  }
+
+  #cut(posts: readonly Post[], forMs: number): void {
+    for (const { inner, party } of posts) {
+      if (!inner || !party || party.dead) continue;
+      this.#world.note(party.name, `is cut off for ${forMs} ms`);
+      inner.cut("simulated");
+      this.#world.after(forMs, () => inner.restore());
+    }
+  }
+
+  #shutDown(post: Post, downMs: number): void {
+    const { party, life } = post;
+    if (!party || party.dead || party.stopped || !life) return;
+    this.#world.note(party.name, "is asked to stop");
+    const exit = (): void => {
+      if (post.party === party) this.#crash(post, downMs);
+    };
+    life.stop().then(exit, exit);
+    this.#world.after(40_000, exit);
+  }
+
+  /** What 2.9 does after a kill -9: tasks that were acked within the last second are there again. */
+  #bringBackAcked(): void {
+    for (const { task, at } of this.#ackedLately.splice(0)) {
+      if (this.#world.now - at > 1_000) continue;
+      this.#ghosts.add(`${task.role}:${task.run}:${task.step}:${task.n}`);
+      this.#world.note("broker", `brings back ${task.run} ${task.step}#${task.n}`);
+      void this.#spy.tasks.push(task);
+    }
+  }
+
+  async #vanish(chance: Chance): Promise<void> {
+    const pushed = this.#evidence.of("pushed").slice(-5);
+    if (pushed.length === 0) return;
+    const { run, step, n, role } = chance.pick(pushed);
+    if (await this.#spy.tasks.remove({ run, step, n, role }))
+      this.#world.note("broker", `loses the task of ${run} ${step}#${n}`);
+  }
+
+  #heal(): void {
+    this.#world.note("world", "nothing new goes wrong from here on");
+    for (const post of this.#posts) {
+      post.party?.go();
+      post.inner?.restore();
+      if (post.party?.dead) this.#bear(post);
+    }
+  }
+
+  // ── what is looked at from outside ───────────────────────────────────────────────────────────────
+
+  #people(): People {
+    const party = new Party(this.#world, "client", { offsetMs: 0, rate: 1 });
+    this.#parties.set("client", party);
+    const inner = this.#broker.connect("main", { party: "client", clock: party.clock });
+    const bus = partyBus(inner, party, this.#scene());
+    const people = new People({
+      world: this.#world,
+      faults: this.#faults,
+      bus,
+      statusOf: (run) => this.#reference(run).status,
+    });
+    for (const [run, { workflow, environment }] of this.#runs) people.submit(run, workflow, environment);
+    return people;
+  }
+
+  #reference(run: string): Reference {
+    return this.#references.get(run) as Reference;
+  }
+
+  #unended(): string[] {
+    return [...this.#runs.keys()].filter((run) => !this.#reference(run).ended);
+  }
+
+  #logEnd(run: string): number {
+    return this.#logEnds.get(run) ?? 0;
+  }
+
+  /** The spy's copies are never lost: it is no party of the network. */
+  async #watchLogs(): Promise<void> {
+    for (const run of this.#runs.keys()) {
+      await this.#spy.log.follow(run, (record) => {
+        this.#logEnds.set(run, record.seq);
+        this.#reference(run).apply(record);
+      });
+    }
+  }
+
+  async #left(): Promise<string[]> {
+    const left: string[] = [];
+    for (const { role, queued, held } of await this.#spy.tasks.roles()) {
+      if (queued + held > 0) left.push(`${queued + held} tasks of ${role}`);
+    }
+    for (const run of this.#runs.keys()) {
+      // Were it gone, this would make a new one, which the next holder finds to be of an ended run.
+      if ((await this.#spy.runs.push(run)) === "present") left.push(`the task of run ${run}`);
+    }
+    return left;
+  }
+}

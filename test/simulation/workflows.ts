@@ -1,0 +1,152 @@
+/**
+ * Random workflows, and what their tasks do.
+ *
+ * A step's inputs carry its script: how long it takes, at which attempts it fails, to whom it is handed. What
+ * it gives is a function of its inputs alone, so that a judge can tell what the environment has to be.
+ */
+import type { WorkflowDocument, WorkflowStepDocument } from "../../src/workflow/document.ts";
+import type { Chance } from "./chance.ts";
+
+export const ROLES = ["red", "green", "blue"] as const;
+/** A role that can do what others failed to do. */
+export const SPARE_ROLE = "spare";
+
+export interface Script {
+  act:
+    | "work"
+    /** Throws, retryable, while the attempt is at most `until`. */
+    | "flaky"
+    /** Throws, not retryable. */
+    | "refuse"
+    /** Gives the step away `until` times. */
+    | "pass"
+    /** Sets a key in mid-step. */
+    | "midway"
+    /** Never ends while the attempt is at most `until`. */
+    | "hang"
+    /** Kills its process the first `until` times. */
+    | "poison"
+    /** Returns no object. */
+    | "nonsense"
+    /** Lacks a declared output. */
+    | "lacking";
+  ms: number;
+  until: number;
+  /** Whether its code ends when its signal fires. */
+  heeds: boolean;
+}
+
+export const outputKey = (step: string): string => `v${step.slice(1)}`;
+export const midwayKey = (step: string): string => `m${step.slice(1)}`;
+/** Every key that a step can write, for the card of the spare role. */
+export const MAX_STEPS = 14;
+export const ALL_KEYS = Array.from({ length: MAX_STEPS }, (_, at) => [`v${at}`, `m${at}`]).flat();
+
+/** What a step gives: from its inputs, whoever does it and however often. */
+export function productOf(step: string, inputs: Readonly<Record<string, unknown>>): number {
+  let sum = Number(step.slice(1)) * 7 + 3;
+  for (const name of Object.keys(inputs).sort()) {
+    if (name === "script") continue;
+    const value = inputs[name];
+    sum = (sum * 31 + (typeof value === "number" ? value : 17)) % 997;
+  }
+  return sum;
+}
+
+export function randomWorkflow(chance: Chance, maxSteps: number): WorkflowDocument {
+  const count = chance.between(1, Math.min(maxSteps, chance.happens(0.3) ? MAX_STEPS : 7));
+  const steps: WorkflowStepDocument[] = [];
+  /** Steps that are closed for sure before the step with this position starts. */
+  const before: Set<number>[] = [];
+  for (let at = 0; at < count; at++) {
+    const step = randomStep(chance, at);
+    const dependencies = at === 0 ? [] : [...new Set(dependenciesOf(chance, at))];
+    const sure = new Set<number>();
+    if (dependencies.length > 0) {
+      step.dependsOn = dependencies.map((position) => `s${position}`);
+      const loose = dependencies.length > 1 && chance.happens(0.2);
+      if (loose) step.join = chance.happens(0.5) ? "any" : chance.between(1, dependencies.length);
+      else
+        for (const position of dependencies)
+          for (const one of [position, ...(before[position] ?? [])]) sure.add(one);
+    }
+    before.push(sure);
+    const readable = ["e0", ...[...sure].map((position) => `v${position}`)];
+    for (const [place, key] of chance.some(readable, 0.5).entries()) {
+      (step.inputs as Record<string, unknown>)[`a${place}`] = `\${env.${key}}`;
+    }
+    if (chance.happens(0.15)) {
+      const key = chance.pick(readable);
+      step.when = `env.${key} != null && env.${key} > ${chance.between(0, 900)}.0`;
+    }
+    steps.push(step);
+  }
+  return {
+    name: "simulated",
+    steps,
+    ...(chance.happens(0.7) ? { maxParallel: chance.between(1, 4) } : {}),
+    ...(chance.happens(0.1) ? { timeout: `${chance.between(20, 120)}s` } : {}),
+    ...(chance.happens(0.4) ? { outputs: { last: `\${env.v${count - 1}}`, first: "${env.v0}" } } : {}),
+  };
+}
+
+function dependenciesOf(chance: Chance, at: number): number[] {
+  const wanted = chance.pick([0, 1, 1, 1, 2, 2, 3]);
+  return Array.from({ length: wanted }, () => chance.between(Math.max(0, at - 5), at - 1));
+}
+
+function randomStep(chance: Chance, at: number): WorkflowStepDocument {
+  const script = randomScript(chance);
+  const id = `s${at}`;
+  const outputs = [outputKey(id)];
+  if (script.act === "midway") outputs.push(midwayKey(id));
+  const step: WorkflowStepDocument = {
+    id,
+    agent: chance.pick(ROLES),
+    task: "work",
+    inputs: { script },
+    outputs,
+  };
+  if (chance.happens(0.6)) {
+    step.retry = {
+      maxAttempts: chance.between(1, 4),
+      initial: chance.pick(["100ms", "1s", "5s"]),
+      factor: chance.pick([1, 2, 3]),
+      max: "10s",
+      jitter: chance.pick([0, 0.2]),
+    };
+  }
+  const mustBound = script.act === "hang" || (script.act === "poison" && chance.happens(0.3));
+  if (mustBound || chance.happens(0.15)) step.timeout = chance.pick(["4s", "9s", "25s"]);
+  if (chance.happens(0.3)) step.onFailure = chance.pick(["continue", "continue", "recover", "fail"]);
+  if (chance.happens(0.25)) step.priority = chance.between(-3, 3);
+  return step;
+}
+
+function randomScript(chance: Chance): Script {
+  const act = chance.pick<Script["act"]>([
+    ...Array<Script["act"]>(12).fill("work"),
+    "flaky",
+    "flaky",
+    "flaky",
+    "midway",
+    "midway",
+    "pass",
+    "pass",
+    "refuse",
+    "hang",
+    "poison",
+    chance.pick(["nonsense", "lacking"]),
+  ]);
+  const long = chance.happens(0.1);
+  const until = {
+    pass: chance.happens(0.1) ? 9 : chance.between(1, 3),
+    poison: chance.happens(0.3) ? 99 : 1,
+  };
+  return {
+    act,
+    ms: chance.happens(0.3) ? 0 : chance.between(1, long ? 20_000 : 1_500),
+    until: act === "pass" || act === "poison" ? until[act] : chance.between(1, 3),
+    heeds: chance.happens(0.7),
+  };
+}
