@@ -103,23 +103,29 @@ export function withoutSpare(
   const order = graph.operators
     .map((_, index) => index)
     .sort((a, b) => (graph.operators[b] as Operator).cost - (graph.operators[a] as Operator).cost || b - a);
-  for (const index of order) {
-    const { gives, needs } = graph.operators[index] as Operator;
-    // The only giver of something needed stays; most are, and for the others it has to be tried.
-    if (gives.some((fact) => givers[fact] === 1 && needers[fact] !== 0)) continue;
-    budget.spendWork(graph.operators.length + graph.factCount);
-    gone[index] = 1;
-    const levels = levelsOf(graph, incidence, (other) => gone[other] === 0);
-    const stands = graph.goals.every((goal) => {
-      const level = levels.fact[goal] as number;
-      return level !== 0 && level <= maxDepth;
-    });
-    if (!stands) {
-      gone[index] = 0;
-      continue;
+  // What one operator gave may have been needed by another that went after it: once more, until nothing goes.
+  for (let before = -1, taken = 0; before !== taken; ) {
+    before = taken;
+    for (const index of order) {
+      const { gives, needs } = graph.operators[index] as Operator;
+      if (gone[index] === 1) continue;
+      // The only giver of something needed stays; most are, and for the others it has to be tried.
+      if (gives.some((fact) => givers[fact] === 1 && needers[fact] !== 0)) continue;
+      budget.spendWork(graph.operators.length + graph.factCount);
+      gone[index] = 1;
+      const levels = levelsOf(graph, incidence, (other) => gone[other] === 0);
+      const stands = graph.goals.every((goal) => {
+        const level = levels.fact[goal] as number;
+        return level !== 0 && level <= maxDepth;
+      });
+      if (!stands) {
+        gone[index] = 0;
+        continue;
+      }
+      taken += 1;
+      for (const fact of gives) givers[fact] = (givers[fact] as number) - 1;
+      for (const fact of needs) needers[fact] = (needers[fact] as number) - 1;
     }
-    for (const fact of gives) givers[fact] = (givers[fact] as number) - 1;
-    for (const fact of needs) needers[fact] = (needers[fact] as number) - 1;
   }
   return keep(graph, (index) => gone[index] === 0);
 }

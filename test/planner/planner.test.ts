@@ -451,3 +451,20 @@ describe("wishes", () => {
     );
   });
 });
+
+it("a free step that only another spare step needed is left out as well", () => {
+  const capabilities: RoleCard[] = [
+    role(
+      "worker",
+      { name: "direct", gives: ["goal"], cost: 0 },
+      { name: "detour", needs: ["a"], gives: ["goal", "a"], cost: 0 },
+      { name: "start", gives: ["a"], cost: 0 },
+    ),
+  ];
+  const { workflow } = new WorkflowPlanner({ capabilities }).createWorkflow(
+    undefined,
+    {},
+    { want: ["goal"] },
+  );
+  expect(workflow.steps.map(({ id }) => id)).toEqual(["direct"]);
+});
