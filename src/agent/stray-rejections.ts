@@ -8,14 +8,24 @@
  */
 import type { Logger } from "pino";
 
-/** @returns the way to stop. With several hosts in one process, each logs. */
-export function logStrayRejections(log: Logger): () => void {
-  const onRejection = (reason: unknown) => {
+/** Of the hosts in this process: the rejection is nobody's in particular, so each logs it. */
+const logs = new Set<Logger>();
+
+function onRejection(reason: unknown): void {
+  for (const log of logs) {
     log.error(
       { err: reason },
       "a promise that no task awaits was rejected; its task may have gone wrong unseen",
     );
+  }
+}
+
+/** @returns the way to stop */
+export function logStrayRejections(log: Logger): () => void {
+  if (logs.size === 0) process.on("unhandledRejection", onRejection);
+  logs.add(log);
+  return () => {
+    logs.delete(log);
+    if (logs.size === 0) process.off("unhandledRejection", onRejection);
   };
-  process.on("unhandledRejection", onRejection);
-  return () => process.off("unhandledRejection", onRejection);
 }
