@@ -6,6 +6,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
+    // Most of the tests wait for other processes; one worker for each core keeps both busy.
+    maxWorkers: "100%",
     globalSetup: ["test/support/global-setup.ts"],
   },
 });
