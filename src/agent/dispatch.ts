@@ -24,7 +24,7 @@ import {
   type TaskDefinition,
   type TaskEnvironment,
 } from "./define.ts";
-import { LiveFeed } from "./live-feed.ts";
+import { LiveFeed, QUICK_MS } from "./live-feed.ts";
 import { boundText, hostError, schemaProblem, thrownError } from "./outcome.ts";
 import { type AbortCause, TaskAbort, type TaskAbortedError } from "./task-abort.ts";
 import { taskEnvironment } from "./task-environment.ts";
@@ -42,9 +42,6 @@ const RETRY = { firstMs: 50, maxMs: 5_000 } as const;
 const GIVE_BACK_DELAY_MS = 100;
 /** The same after a surprise: long enough that a lasting cause does not use up the deliveries at once. */
 const REFUSED_DELAY_MS = 30_000;
-
-/** A dispatch that took less than this ended at once. */
-const BRISK_MS = 5;
 
 /** What a dispatch needs of its process. */
 export interface DispatchHost {
@@ -175,13 +172,15 @@ export class Dispatch {
     const { clock, brisk } = this.#host;
     this.#startedAt = clock.now();
     const begunAt = clock.monotonic();
-    // Code that ends at once tells its start along with its result; code that may block the loop, before it.
-    feed.started(brisk.has(definition) ? "soon" : "now");
+    feed.started(brisk.has(definition));
     const inputs = await this.#inputs(definition);
-    if ("error" in inputs) return this.#failed(inputs.error);
+    if ("error" in inputs) {
+      feed.close();
+      return this.#failed(inputs.error);
+    }
     const end = await this.#execute(definition, inputs.value, feed);
     feed.close();
-    if (clock.monotonic() - begunAt < BRISK_MS) brisk.add(definition);
+    if (clock.monotonic() - begunAt < QUICK_MS) brisk.add(definition);
     else brisk.delete(definition);
     return this.#outcome(definition, end);
   }

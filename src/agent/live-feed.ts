@@ -6,11 +6,13 @@
  * so that a task which reports in a tight loop does not flood the broker.
  */
 import type { Logger } from "pino";
-import type { Clock, LiveChannel, Pace } from "../bus/bus.ts";
+import type { Clock, LiveChannel } from "../bus/bus.ts";
 import type { LiveMessage, TaskMessage } from "../bus/messages.ts";
 import { InvalidInputError } from "../workflow/errors.ts";
 
 const PROGRESS_INTERVAL_MS = 100;
+/** A task that ends within this need not be announced. */
+export const QUICK_MS = 5;
 
 export class LiveFeed {
   readonly #live: LiveChannel;
@@ -21,6 +23,7 @@ export class LiveFeed {
   #lastProgressAt = Number.NEGATIVE_INFINITY;
   #waiting: { fraction: number; message: string | undefined } | undefined;
   #timer: unknown;
+  #announcement: unknown;
 
   /** @param log called only when there is something to say */
   constructor(
@@ -35,9 +38,16 @@ export class LiveFeed {
     this.#log = log;
   }
 
-  /** @param pace `soon` only for code that will not block the event loop meanwhile */
-  started(pace: Pace): void {
-    this.#publish({ type: "started" }, pace);
+  /**
+   * @param quick the task is likely to end in a moment: said only if it has not ended by then. Its result says
+   *   when it started.
+   */
+  started(quick: boolean): void {
+    if (!quick) return this.#publish({ type: "started" });
+    this.#announcement = this.#clock.setTimeout(() => {
+      this.#announcement = undefined;
+      this.#publish({ type: "started" });
+    }, QUICK_MS);
   }
 
   progress(fraction: number, message: string | undefined): void {
@@ -60,6 +70,8 @@ export class LiveFeed {
 
   /** The task has ended: sends the progress that still waits. */
   close(): void {
+    if (this.#announcement !== undefined) this.#clock.clearTimeout(this.#announcement);
+    this.#announcement = undefined;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#sendProgress();
@@ -73,10 +85,10 @@ export class LiveFeed {
     this.#publish({ type: "progress", fraction, ...(message === undefined ? {} : { message }) });
   }
 
-  #publish(part: Pick<LiveMessage, "type"> & Partial<LiveMessage>, pace: Pace = "now"): void {
+  #publish(part: Pick<LiveMessage, "type"> & Partial<LiveMessage>): void {
     const { run, step, n, role } = this.#task;
     try {
-      this.#live.publish({ ...part, run, step, n, role, agent: this.#agent, at: this.#clock.now() }, pace);
+      this.#live.publish({ ...part, run, step, n, role, agent: this.#agent, at: this.#clock.now() });
     } catch (error) {
       // What cannot be encoded is the author's to hear of; a lost connection must not fail the task.
       if (error instanceof InvalidInputError) throw error;

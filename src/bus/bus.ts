@@ -212,13 +212,9 @@ export interface Subscription {
   close(): void;
 }
 
-/** `soon`: in no hurry, may wait a few milliseconds to share a write with what follows; order is kept. */
-export type Pace = "now" | "soon";
-
 /** Core messages: delivered to who listens now. */
 export interface LiveChannel {
-  /** @param pace default `now` */
-  publish(message: LiveMessage & { role: string }, pace?: Pace): void;
+  publish(message: LiveMessage & { role: string }): void;
   publishEnv(change: EnvChangeMessage): void;
   publishHandoff(hop: HandoffHopMessage): void;
   /** All of a swarm, or of one run. */

@@ -40,6 +40,21 @@ describe("a dispatch that goes well", () => {
     running.open();
   });
 
+  it("does not announce a task that is known to end at once, unless it still runs a moment later", async () => {
+    const running = gate<Record<string, unknown>>();
+    const tasks = { work: { run: ({ slow }: { slow?: boolean }) => (slow ? running.promise : {}) } };
+    const stage = await setStage({ tasks });
+    const announced = () => stage.live.filter(({ type }) => type === "started").map(({ step }) => step);
+    const first = await stage.push();
+    await stage.push();
+    expect(announced()).toEqual([first.step]);
+    const slow = await stage.push({ inputs: { slow: true } });
+    expect(announced()).toEqual([first.step]);
+    await stage.clock.advance(10);
+    expect(announced()).toEqual([first.step, slow.step]);
+    running.open({});
+  });
+
   it("keeps outputs that no step declared", async () => {
     const stage = await setStage({ tasks: { work: { run: () => ({ wanted: 1, extra: 2 }) } } });
     await stage.push({ outputs: ["wanted"] });

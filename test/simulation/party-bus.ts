@@ -227,7 +227,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       serveArrivals: () => heard(inner.runs.serveArrivals()),
     },
     live: {
-      publish: (message, pace) => party.dead || inner.live.publish(message, pace),
+      publish: (message) => party.dead || inner.live.publish(message),
       publishEnv: (change) => party.dead || inner.live.publishEnv(change),
       publishHandoff: (hop) => party.dead || inner.live.publishHandoff(hop),
       onLive: (run, listener) => inner.live.onLive(run, listener),

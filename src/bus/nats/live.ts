@@ -2,7 +2,7 @@
 import type { Msg } from "nats";
 import type { z } from "zod";
 import { UnreachableError } from "../../workflow/errors.ts";
-import type { LiveChannel, Pace, Subscription } from "../bus.ts";
+import type { LiveChannel, Subscription } from "../bus.ts";
 import { assertFits, encodeBody, encodingOf, parseBody } from "../codec.ts";
 import {
   type Answer,
@@ -33,8 +33,8 @@ export class NatsLive implements LiveChannel {
     this.#link = link;
   }
 
-  publish(message: LiveMessage & { role: string }, pace: Pace = "now"): void {
-    this.#publish(this.#link.subjects.live(message.role, message.run, message.step), message, pace);
+  publish(message: LiveMessage & { role: string }): void {
+    this.#publish(this.#link.subjects.live(message.role, message.run, message.step), message, "now");
   }
 
   publishEnv(change: EnvChangeMessage): void {
@@ -98,7 +98,7 @@ export class NatsLive implements LiveChannel {
     return this.#serve(this.#link.subjects.hello, helloSchema, (message) => listener(message));
   }
 
-  #publish(subject: string, message: unknown, pace: Pace): void {
+  #publish(subject: string, message: unknown, pace: "now" | "soon"): void {
     this.#link.assertOpen();
     const bytes = encodeBody(message);
     assertFits(bytes, this.#link.maxPayloadBytes, `The message on ${subject}`);
