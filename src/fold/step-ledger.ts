@@ -4,9 +4,9 @@
  * It owns moving a step and telling the observer; it does not own why a step moves. The cost of a move does
  * not depend on the number of steps.
  */
-import type { StepContext, StepEvent, StepInput, StepState } from "../machines/step.ts";
+import { type StepEvent, type StepInput, type StepState, stepLogic } from "../machines/step.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
-import type { StepHost, StepStatus } from "./step-host.ts";
+import { type StepHost, type StepStatus, statusOf } from "./step-host.ts";
 import type { FoldObserver } from "./transition-record.ts";
 
 /** How many steps of a run are in which state. */
@@ -46,7 +46,7 @@ export class StepLedger {
 
   /** @throws NotFoundError when the graph has no such step. */
   read(id: string): StepStatus {
-    return this.#host.read(id) ?? { state: "pending", context: pendingContext(this.#inputOf(id)) };
+    return this.#host.read(id) ?? statusOf(stepLogic.initial(this.#inputOf(id)));
   }
 
   move(id: string, event: StepEvent, cause: Cause): StepStatus {
@@ -80,19 +80,4 @@ export class StepLedger {
     const step = this.#graph.step(id);
     return { id, role: step.agent, task: step.task, maxAttempts: step.retry.maxAttempts };
   }
-}
-
-function pendingContext(input: StepInput): StepContext {
-  return {
-    ...input,
-    inputs: null,
-    n: 0,
-    attempt: 1,
-    agent: null,
-    outcome: null,
-    hops: [],
-    handoffReason: null,
-    tried: [],
-    failures: [],
-  };
 }
