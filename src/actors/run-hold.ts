@@ -309,6 +309,8 @@ export class RunHold {
     while (this.#flights.size < maxParallel) {
       const step = this.#offers?.take();
       if (step === undefined) break;
+      // A step may have been offered twice: what an older offer left here does not shorten a back-off.
+      if (this.fold.notBefore(step) > this.#now()) continue;
       if (this.fold.ready.has(step) && !this.#flights.has(step)) this.#dispatch(step);
     }
   }

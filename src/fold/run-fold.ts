@@ -364,6 +364,7 @@ export class RunFold {
 
   /** Returns why the control does not apply, or undefined when it does. */
   #control(control: ControlMessage, cause: string): string | undefined {
+    if (!this.#submission) return "the run was not submitted yet";
     const standing = `the run is ${this.status}`;
     switch (control.verb) {
       case "cancel": {

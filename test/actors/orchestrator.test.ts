@@ -275,6 +275,24 @@ describe("a log that comes out of order", () => {
   });
 });
 
+it("a step that was reopened while its run was cleared away waits for its back-off", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const { bus } = await stage.daemon();
+  bus.tasks.removeRun = async (run) => {
+    await stage.bus.log.append(run, { kind: "control", body: { v: 1, verb: "retry", by: "ada" } });
+    return 0;
+  };
+  await stage.submit({ maxParallel: 1, steps: [step("a", { retry: { initial: "10s", jitter: 0 } })] });
+  await stage.answer("worker", failed(false));
+  await stage.clock.advance(2_000);
+  await stage.answer("worker", failed(true));
+  await stage.clock.advance(9_000);
+  expect(stage.inHand("worker")).toEqual([]);
+  await stage.clock.advance(2_000);
+  expect(stage.inHand("worker")).toEqual(["a#3"]);
+});
+
 describe("a log that was not heard whole", () => {
   it("an unreadable message among the decisions does not stop the run", async () => {
     const stage = new SwarmStage();

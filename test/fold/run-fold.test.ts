@@ -457,3 +457,11 @@ describe("decisions that do not fit the log", () => {
     expect(log.fold.knows({ step: "b", n: 1 })).toBe(false);
   });
 });
+
+it("a control that comes before its run changes nothing", () => {
+  const log = new LogWriter();
+  log.control("cancel");
+  log.submit({ steps: [{ id: "a", agent: "worker", task: "work" }] });
+  expect(log.voids.map(({ verdict }) => verdict)).toEqual(["refused"]);
+  expect(log.fold.dueEnd()).toBeUndefined();
+});

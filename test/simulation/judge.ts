@@ -47,14 +47,16 @@ export function judge(life: Life): Verdict {
     const facts = life.evidence.facts.filter((fact) => fact.run === run);
     // A holder that missed a live copy may decide wrongly; that its decision is void is the fold's matter.
     const lossy = life.faults.kinds.has("loss") || life.faults.kinds.has("reordering");
-    if (!lossy)
-      for (const what of reference.wrongs) say("only ends that are due are written", `${run}: ${what}`);
+    for (const { decision, what } of reference.wrongs) {
+      if (!lossy && !life.evidence.rogueDecisions.has(decision))
+        say("only ends that are due are written", `${run}: ${what}`);
+    }
     completions(run, reference, say);
     values(run, reference, say);
     folds(run, records, reference, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
-    dispatches(run, reference, records, facts, say);
+    dispatches(run, reference, records, facts, isPrompt(life), say);
     acks(run, reference, records, facts, say);
     sequences(run, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
@@ -208,6 +210,8 @@ function dispatches(
   reference: Reference,
   records: readonly LogRecord[],
   facts: readonly Fact[],
+  /** Whether every call has its effect at once, so that a push that is seen late was not decided early. */
+  prompt: boolean,
   say: Say,
 ): void {
   const claimedAt = new Map<string, number>();
@@ -222,11 +226,17 @@ function dispatches(
     if (!opening || opening.openSeq > fact.logEnd) {
       const first = reference.openings.get(`${fact.step}#1`);
       const where = `${run} ${name} ${fact.kind} by ${fact.party} at ${fact.at.toFixed(1)}`;
-      if (!first || first.openSeq > fact.logEnd) say("no step starts before its dependencies", where);
-      else if (fact.kind === "pushed" && views.hasHole(fact.party)) astray.add(name);
-      else if (!astray.has(name)) say("only dispatches of the log are given out", where);
+      if (fact.kind === "pushed" && views.hasHole(fact.party)) astray.add(name);
+      else if (astray.has(name)) continue;
+      else if (!first || first.openSeq > fact.logEnd) say("no step starts before its dependencies", where);
+      else say("only dispatches of the log are given out", where);
       continue;
     }
+    const paused = reference.pauses.some(
+      ({ from, to }) => from <= views.last(fact.party) && fact.logEnd >= from && fact.logEnd < to,
+    );
+    if (prompt && paused && fact.kind === "pushed")
+      say("a paused run gives nothing out", `${run} ${name} by ${fact.party} at ${fact.at.toFixed(1)}`);
     // A lost live copy that no younger one reveals is the one thing that a holder cannot know of.
     if (fact.kind !== "pushed" || views.hasHole(fact.party)) continue;
     if (JSON.stringify(sorted(fact.inputs)) !== JSON.stringify(sorted(opening.inputs)))
@@ -247,6 +257,10 @@ function dispatches(
   }
 }
 
+function isPrompt({ faults: { kinds } }: Life): boolean {
+  return !(["delay", "refusal", "cut", "broker", "pause"] as const).some((kind) => kinds.has(kind));
+}
+
 /** What each holder had folded of a run's log at a moment. */
 class Views {
   readonly #seqs: number[];
@@ -264,6 +278,11 @@ class Views {
     view.folded.add(seq);
     view.last = Math.max(view.last, seq);
     while (view.folded.has(this.#seqs[view.whole] as number)) view.whole++;
+  }
+
+  /** The youngest record that it folded. */
+  last(party: string): number {
+    return this.#views.get(party)?.last ?? 0;
   }
 
   /** Whether it folded a record without an older one. */

@@ -98,10 +98,10 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "return this.#epoch < 0;",
   },
   {
-    name: "a retry does not wait",
+    name: "an offer does not wait for its back-off",
     file: "src/actors/run-hold.ts",
     from: "if (wait > 0) return this.#deadlines.set(`back-off ${step}`, wait);",
-    to: "if (wait > 1e9) return;",
+    to: "",
   },
   {
     name: "a back-off never ends",
@@ -138,18 +138,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "src/actors/run-hold.ts",
     from: "if (await bus.tasks.has(flight.ref)) continue;",
     to: "if (bus.tasks !== undefined) continue;",
-  },
-  {
-    name: "a push that failed is not tried again",
-    file: "src/actors/run-hold.ts",
-    from: "if (!this.#over && this.fold.isOpen(ref)) await this.#push(task);",
-    to: "",
-  },
-  {
-    name: "a slept-through dispatch is called closed",
-    file: "src/actors/run-hold.ts",
-    from: "return fold.knows(ref) ? { open: fold.isOpen(ref) } : undefined;",
-    to: "return { open: fold.isOpen(ref) };",
   },
   {
     name: "a join of any waits for all",

@@ -60,7 +60,9 @@ export class Reference {
   readonly env = new Map<string, Entry>();
   readonly openings = new Map<string, Opening>();
   /** What a holder decided and the log does not call for. It does not count. */
-  readonly wrongs: string[] = [];
+  readonly wrongs: { decision: string; what: string }[] = [];
+  /** From which to which sequence it was paused. */
+  readonly pauses: { from: number; to: number }[] = [];
   readonly claims: { epoch: number; holder: string; seq: number }[] = [];
   status: "none" | "running" | "paused" | "done" | "failed" | "cancelled" = "none";
   epoch = 0;
@@ -231,9 +233,17 @@ export class Reference {
 
   #control(verb: string, chosen: string | undefined): void {
     if (verb === "cancel" && !this.ended) this.#cancel = true;
-    if (verb === "pause" && this.status === "running") this.status = "paused";
-    else if (verb === "resume" && this.status === "paused") this.status = "running";
+    if (verb === "pause" && this.status === "running") {
+      this.status = "paused";
+      this.pauses.push({ from: this.#seq, to: Number.POSITIVE_INFINITY });
+    } else if (verb === "resume" && this.status === "paused") this.#goOn();
     else if (verb === "retry" && this.status === "failed") this.#retry(chosen);
+  }
+
+  #goOn(): void {
+    this.status = "running";
+    const pause = this.pauses.at(-1);
+    if (pause) pause.to = this.#seq;
   }
 
   #retry(chosen: string | undefined): void {
@@ -265,7 +275,7 @@ export class Reference {
       return;
     }
     if (decision.epoch !== this.epoch || this.ended || this.status === "none") return;
-    if (decision.type === "end") return this.#end(decision.status);
+    if (decision.type === "end") return this.#end(decision.status, decision.id);
     if (decision.type === "run-timed-out") {
       this.#failure = true;
       return;
@@ -295,11 +305,16 @@ export class Reference {
     this.#open(step, 0);
   }
 
-  #end(status: "done" | "failed" | "cancelled"): void {
+  /** Whether the log calls for this end. A complete run may also fail, on its outputs. */
+  isDue(status: "done" | "failed" | "cancelled"): boolean {
     const complete = [...this.steps.values()].every(({ closedWell }) => closedWell);
-    const due = { done: complete, failed: this.#failure || complete, cancelled: this.#cancel };
-    if (!due[status]) {
-      this.wrongs.push(`an end as ${status} was written at ${this.#seq}, which was not due`);
+    return { done: complete, failed: this.#failure || complete, cancelled: this.#cancel }[status];
+  }
+
+  #end(status: "done" | "failed" | "cancelled", id: string): void {
+    if (!this.isDue(status)) {
+      const what = `an end as ${status} was written at ${this.#seq}, which was not due`;
+      this.wrongs.push({ decision: id, what });
       return;
     }
     for (const step of this.steps.values()) {

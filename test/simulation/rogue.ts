@@ -90,17 +90,22 @@ export class Rogue {
   async #decide(run: string, reference: Reference): Promise<void> {
     const { evidence, faults, bus, world } = this.#scene;
     const chance = faults.chance("rogue");
-    const epoch = chance.happens(0.7) ? reference.epoch - 1 : reference.epoch + 3;
-    if (epoch < 1) return;
+    const kind = chance.pick(["of the past", "of the past", "of the future", "out of place"] as const);
+    const epoch = reference.epoch + { "of the past": -1, "of the future": 3, "out of place": 0 }[kind];
     const step = chance.pick([...reference.steps.values()]);
+    const n = kind === "out of place" ? step.n - 1 : Math.max(1, step.n);
+    const status = chance.pick(
+      (["done", "failed", "cancelled"] as const).filter((one) => !reference.isDue(one)),
+    );
+    if (epoch < 1 || n < 1 || status === undefined) return;
     const id = `rogue-${++this.#ids}`;
     const base = { v: 1, id, epoch, at: 0 } as const;
-    const about = { step: step.doc.id, n: Math.max(1, step.n) };
+    const about = { step: step.doc.id, n };
     const body = chance.pick<DecisionMessage>([
-      { ...base, type: "end", status: chance.pick(["done", "failed", "cancelled"]) },
+      { ...base, type: "end", status },
       { ...base, type: "lost", ...about },
       { ...base, type: "timed-out", ...about, code: "E_TIMEOUT", afterMs: 1 },
-      { ...base, type: "run-timed-out", afterMs: 1 },
+      ...(kind === "out of place" ? [] : [{ ...base, type: "run-timed-out", afterMs: 1 } as const]),
     ]);
     let last = 0;
     for await (const record of bus.log.read(run)) {
