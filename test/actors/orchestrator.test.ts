@@ -283,14 +283,16 @@ it("a step that was reopened while its run was cleared away waits for its back-o
     await stage.bus.log.append(run, { kind: "control", body: { v: 1, verb: "retry", by: "ada" } });
     return 0;
   };
-  await stage.submit({ maxParallel: 1, steps: [step("a", { retry: { initial: "10s", jitter: 0 } })] });
-  await stage.answer("worker", failed(false));
+  const steps = [step("a", { priority: 1 }), step("b", { retry: { initial: "10s", jitter: 0 } })];
+  await stage.submit({ maxParallel: 1, steps });
+  await stage.answer("worker", { step: "a", ...failed(false) });
   await stage.clock.advance(2_000);
-  await stage.answer("worker", failed(true));
+  await stage.answer("worker", { step: "a" });
+  await stage.answer("worker", { step: "b", ...failed(true) });
   await stage.clock.advance(9_000);
   expect(stage.inHand("worker")).toEqual([]);
   await stage.clock.advance(2_000);
-  expect(stage.inHand("worker")).toEqual(["a#3"]);
+  expect(stage.inHand("worker")).toEqual(["b#3"]);
 });
 
 describe("a log that was not heard whole", () => {
