@@ -27,7 +27,8 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  await Promise.all(started.map((cli) => cli.kill("SIGKILL")));
+  // In order, so that no broker still writes to the folder that goes next.
+  await Promise.all(started.map((cli) => cli.kill("SIGINT")));
   rmSync(folder, { recursive: true, force: true });
 });
 
