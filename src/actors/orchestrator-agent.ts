@@ -9,7 +9,8 @@ import type { Logger } from "pino";
 import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, Question } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
-import { type HoldContext, RunHold } from "./run-hold.ts";
+import type { HoldContext } from "./hold-context.ts";
+import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
 /** Runs that one daemon holds at once, by default (L8). */

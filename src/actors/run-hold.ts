@@ -10,49 +10,19 @@
  *  - H3 Never more than the run's `maxParallel` dispatches are out.
  *  - H4 Once fenced, nothing is performed any more (L3).
  */
-import type { Logger } from "pino";
 import { type Actor, createActor } from "xstate";
-import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
-import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
-import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "../bus/messages.ts";
+import type { LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
+import type { Answer, DispatchRef, LiveMessage, Question } from "../bus/messages.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
-import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
 import { Offers } from "./offers.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
-import type { RunPlanning } from "./run-planning.ts";
-
-/** Bounds of a hold (L8). */
-export const HOLD_LIMITS = {
-  /** A running dispatch that is cancelled is waited for this long, then fenced and given up. */
-  cancelWaitMs: 5_000,
-  /** A broker that is away is tried again after this. */
-  retryMs: 500,
-  /** After this much silence the log's end is read from the leader; with nothing out, less and less often. */
-  silenceMs: 5_000,
-  idleSilenceMs: 60_000,
-  /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
-  watchdogMs: 15_000,
-  watchdogBatch: 64,
-  /** How often a changed summary is put into the index. */
-  indexMs: 1_000,
-  /** How long an answer about an update waits for the fold to reach it. */
-  verdictWaitMs: 5_000,
-} as const;
-
-export interface HoldContext {
-  bus: Bus;
-  clock: Clock;
-  log: Logger;
-  planning: RunPlanning;
-  /** Who holds: the daemon's id. */
-  holder: string;
-  newId(): string;
-}
 
 /** How a hold ended. */
 export type HoldOutcome =
@@ -79,6 +49,7 @@ export class RunHold {
   readonly #actor: Actor<OrchestratorLogic>;
   readonly #writer: DecisionWriter;
   readonly #deadlines: Deadlines;
+  readonly #dispatcher: Dispatcher;
   readonly #observed = new ObservedBatch();
   readonly #flights = new Map<string, Flight>();
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
@@ -102,6 +73,10 @@ export class RunHold {
     this.#actor.start();
     this.#deadlines = new Deadlines(context.clock, (key) => this.#onDeadline(key));
     this.#writer = new DecisionWriter(context.bus, run, this.#decisionScene());
+    this.#dispatcher = new Dispatcher(context, {
+      isOpen: (ref) => !this.#over && this.fold.isOpen(ref),
+      pause: (delayMs) => this.#pause(delayMs),
+    });
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -343,7 +318,7 @@ export class RunHold {
         reason: task.handoff?.reason ?? `${from.map((source) => source.step).join(", ")} done`,
       });
     }
-    void this.#push(task);
+    void this.#dispatcher.push(task);
   }
 
   #fly(step: string, ref: DispatchRef, started: boolean, dispatchedAt: number): void {
@@ -353,76 +328,12 @@ export class RunHold {
       this.#deadlines.set(`time-out ${step}`, dispatchedAt + timeoutMs - this.#now());
   }
 
-  /** Puts a task into its role's queue; `present` means that it was put there before (B3). */
-  async #push(task: TaskMessage): Promise<void> {
-    const { bus, log } = this.#context;
-    const ref = { run: this.run, step: task.step, n: task.n, role: task.role };
-    try {
-      // Without waiting where nothing is large, so that the task shares a write with what announces it.
-      const inputs = travelsAsItIs(task.inputs)
-        ? task.inputs
-        : await checkIn(bus.artifacts, this.run, task.inputs);
-      await bus.tasks.push(inputs === task.inputs ? task : { ...task, inputs });
-    } catch (error) {
-      if (this.#over || !this.fold.isOpen(ref)) return;
-      if (error instanceof UnreachableError) {
-        log.warn(
-          { run: this.run, step: task.step, n: task.n, err: error },
-          "task could not be pushed; trying again",
-        );
-        await this.#pause(HOLD_LIMITS.retryMs);
-        if (!this.#over && this.fold.isOpen(ref)) await this.#push(task);
-        return;
-      }
-      await this.#failUndispatchable(ref, error);
-    }
-  }
-
-  /** A task that can never be pushed fails through the log like any other: as a result, by its holder. */
-  async #failUndispatchable(ref: DispatchRef, thrown: unknown): Promise<void> {
-    const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
-    await this.#context.bus.log.append(this.run, {
-      kind: "result",
-      role: ref.role,
-      body: {
-        v: 1,
-        run: this.run,
-        step: ref.step,
-        n: ref.n,
-        agent: this.#context.holder,
-        status: "failed",
-        error: {
-          name: cause.name,
-          code,
-          message: `inputs cannot be sent: ${cause.message}`,
-          retryable: false,
-        },
-      },
-    });
-  }
-
   #withdraw(ref: DispatchRef, reason: string): void {
     const flight = this.#flights.get(ref.step);
     if (!flight || flight.ref.n !== ref.n) return;
     this.#flights.delete(ref.step);
     this.#deadlines.clear(`time-out ${ref.step}`);
-    void this.#takeBack(flight, reason);
-  }
-
-  /** Removes the task, and asks the agent that runs it to stop. Resolves when it has, or after the bound. */
-  async #takeBack(flight: Flight, reason: string): Promise<void> {
-    const { bus, log } = this.#context;
-    try {
-      const stopping = flight.started ? bus.live.cancel(flight.ref, reason, HOLD_LIMITS.cancelWaitMs) : true;
-      await bus.tasks.remove(flight.ref);
-      const stopped = await stopping;
-      if (!stopped)
-        log.warn({ ...flight.ref }, "agent did not stop within the bound; its result will be late");
-    } catch (error) {
-      // The task may be delivered once more; whoever gets it asks first, or its result is late (L4).
-      log.warn({ ...flight.ref, err: error }, "task could not be taken back");
-    }
+    void this.#dispatcher.takeBack(flight.ref, flight.started, reason);
   }
 
   // ── deciding ─────────────────────────────────────────────────────────────────────────────────────
@@ -445,7 +356,7 @@ export class RunHold {
     const due = this.fold.dueEnd();
     const reason = due?.error?.message ?? "the run has ended";
     const flights = [...this.#flights.values()];
-    await Promise.all(flights.map((flight) => this.#takeBack(flight, reason)));
+    await Promise.all(flights.map(({ ref, started }) => this.#dispatcher.takeBack(ref, started, reason)));
     this.#propose(() => {
       const end = this.fold.dueEnd();
       this.#ending = end !== undefined;

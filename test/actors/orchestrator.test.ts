@@ -4,7 +4,7 @@
  * time-out or a back-off that is not kept, a lost task that hangs its run, watchers that are not told.
  */
 import { describe, expect, it } from "vitest";
-import { HOLD_LIMITS } from "../../src/actors/run-hold.ts";
+import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
 import type { EnvChangeMessage, HandoffHopMessage } from "../../src/bus/messages.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 

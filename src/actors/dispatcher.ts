@@ -1,0 +1,91 @@
+/**
+ * Gets tasks into their roles' queues, and back out of them.
+ *
+ * It owns how long and how often that is tried. It does not own which tasks are out: the hold does. Nothing
+ * here rejects: what cannot be done is logged, or told through the run's log.
+ */
+import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
+import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
+import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
+import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
+
+/** What the dispatcher needs of the hold. */
+export interface DispatchScene {
+  /** Whether the dispatch is still wanted: the hold goes on and its step waits for the result. */
+  isOpen(ref: DispatchRef): boolean;
+  /** Resolves after a pause; early when the hold ends. */
+  pause(delayMs: number): Promise<void>;
+}
+
+export class Dispatcher {
+  readonly #context: HoldContext;
+  readonly #scene: DispatchScene;
+
+  constructor(context: HoldContext, scene: DispatchScene) {
+    this.#context = context;
+    this.#scene = scene;
+  }
+
+  /** Puts a task into its role's queue; `present` there means that it was put before (B3). */
+  async push(task: TaskMessage): Promise<void> {
+    const { run, step, n, role } = task;
+    const ref = { run, step, n, role };
+    try {
+      await this.#persist(ref, () => this.#push(task));
+    } catch (cause) {
+      if (!this.#scene.isOpen(ref)) return;
+      try {
+        await this.#persist(ref, () => this.#reportFailure(ref, cause));
+      } catch (error) {
+        this.#context.log.error({ ...ref, err: error }, "a task that cannot be sent could not be failed");
+      }
+    }
+  }
+
+  /** Tries again for as long as the broker is away and the dispatch is wanted. */
+  async #persist(ref: DispatchRef, act: () => Promise<void>): Promise<void> {
+    do {
+      try {
+        return await act();
+      } catch (error) {
+        if (!(error instanceof UnreachableError)) throw error;
+        this.#context.log.warn({ ...ref, err: error }, "broker out of reach; trying again");
+        await this.#scene.pause(HOLD_LIMITS.retryMs);
+      }
+    } while (this.#scene.isOpen(ref));
+  }
+
+  /** Removes the task, and asks the agent that runs it to stop. Resolves when it has, or after the bound. */
+  async takeBack(ref: DispatchRef, started: boolean, reason: string): Promise<void> {
+    const { bus, log } = this.#context;
+    try {
+      const stopping = started ? bus.live.cancel(ref, reason, HOLD_LIMITS.cancelWaitMs) : true;
+      await bus.tasks.remove(ref);
+      if (!(await stopping)) log.warn(ref, "agent did not stop within the bound; its result will be late");
+    } catch (error) {
+      // The task may be delivered once more; whoever gets it asks first, or its result is late (L4).
+      log.warn({ ...ref, err: error }, "task could not be taken back");
+    }
+  }
+
+  async #push(task: TaskMessage): Promise<void> {
+    const { bus } = this.#context;
+    // Without waiting where nothing is large, so that the task shares a write with what announces it.
+    if (travelsAsItIs(task.inputs)) {
+      await bus.tasks.push(task);
+      return;
+    }
+    await bus.tasks.push({ ...task, inputs: await checkIn(bus.artifacts, task.run, task.inputs) });
+  }
+
+  /** A task that can never be pushed fails through the log like any other: by a result, of its holder. */
+  async #reportFailure(ref: DispatchRef, thrown: unknown): Promise<void> {
+    const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
+    const message = `inputs cannot be sent: ${cause.message}`;
+    const error = { name: cause.name, code, message, retryable: false };
+    const { run, step, n, role } = ref;
+    const body = { v: 1, run, step, n, agent: this.#context.holder, status: "failed", error } as const;
+    await this.#context.bus.log.append(run, { kind: "result", role, body });
+  }
+}

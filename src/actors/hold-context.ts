@@ -1,0 +1,32 @@
+/** What a hold is given, and the bounds that it keeps. */
+import type { Logger } from "pino";
+import type { Bus, Clock } from "../bus/bus.ts";
+import type { RunPlanning } from "./run-planning.ts";
+
+/** Bounds of a hold (L8). */
+export const HOLD_LIMITS = {
+  /** A running dispatch that is cancelled is waited for this long, then fenced and given up. */
+  cancelWaitMs: 5_000,
+  /** A broker that is away is tried again after this. */
+  retryMs: 500,
+  /** After this much silence the log's end is read from the leader; with nothing out, less and less often. */
+  silenceMs: 5_000,
+  idleSilenceMs: 60_000,
+  /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
+  watchdogMs: 15_000,
+  watchdogBatch: 64,
+  /** How often a changed summary is put into the index. */
+  indexMs: 1_000,
+  /** How long an answer about an update waits for the fold to reach it. */
+  verdictWaitMs: 5_000,
+} as const;
+
+export interface HoldContext {
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+  planning: RunPlanning;
+  /** Who holds: the daemon's id. */
+  holder: string;
+  newId(): string;
+}
