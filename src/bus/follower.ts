@@ -165,7 +165,7 @@ export class RunFollower implements LogFollower {
     for (const copy of copies) this.#take(copy);
     if (this.#overflowed) {
       this.#overflowed = false;
-      this.#missingFrom ??= this.#delivered + 1;
+      this.#missingFrom ??= this.#verified + 1;
     }
   }
 
@@ -173,12 +173,10 @@ export class RunFollower implements LogFollower {
     if (this.#closed) return;
     const known = this.#lastOnSubject.get(copy.subject) ?? this.#options.from - 1;
     if (copy.lastOnSubject > known) {
-      // A predecessor was lost on the way: this copy will be met again when the log is read.
-      this.#missingFrom = Math.min(
-        this.#missingFrom ?? Number.POSITIVE_INFINITY,
-        known + 1,
-        this.#delivered + 1,
-      );
+      // A predecessor was lost on the way: this copy will be met again when the log is read. What is read tells
+      // nothing of its predecessors, so the read begins where the last one ended, not at this gap: another
+      // subject may have one of which nothing was heard yet.
+      this.#missingFrom = Math.min(this.#missingFrom ?? Number.POSITIVE_INFINITY, this.#verified + 1);
       void this.#drain();
       return;
     }

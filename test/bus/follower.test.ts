@@ -77,6 +77,20 @@ describe("a follower", () => {
     );
   });
 
+  test("healing the gap of one subject does not hide the gap of another", async () => {
+    const log = new FakeLog();
+    let disorder: number | undefined;
+    const { follower } = follow(log, { onDisorder: (seq) => (disorder = seq) });
+    await follower.caughtUp;
+    log.append("a");
+    follower.offer(log.append("b"));
+    log.append("b");
+    log.append("a");
+    follower.offer(log.append("b"));
+    await settle();
+    expect(disorder).toBe(1);
+  });
+
   test("heals a gap that the next copy on the subject reveals, without being asked", async () => {
     const log = new FakeLog();
     const { seen, follower } = follow(log);

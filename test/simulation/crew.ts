@@ -63,7 +63,9 @@ async function work(
   const script = inputs.script as Script;
   const outputs = { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n };
   ctx.progress(0.5);
-  if (script.act === "hang" && ctx.attempt <= script.until) await pause(party, ctx, 10_000_000, script.heeds);
+  // Code that ignores its signal still ends some day: a host does not bear any number of it.
+  if (script.act === "hang" && ctx.attempt <= script.until)
+    await pause(party, ctx, script.heeds ? 10_000_000 : 120_000, script.heeds);
   await pause(party, ctx, script.ms, script.heeds);
   switch (script.act) {
     case "flaky":

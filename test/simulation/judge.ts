@@ -52,11 +52,11 @@ export function judge(life: Life): Verdict {
         say("only ends that are due are written", `${run}: ${what}`);
     }
     completions(run, reference, say);
-    values(run, reference, say);
     folds(run, records, reference, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
-    dispatches(run, reference, records, facts, isPrompt(life), say);
+    const unseeing = dispatches(run, reference, records, facts, isPrompt(life), say);
+    values(run, reference, unseeing, say);
     acks(run, reference, records, facts, say);
     sequences(run, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
@@ -76,8 +76,9 @@ function completions(run: string, reference: Reference, say: Say): void {
 }
 
 /** The environment is that of a serial run: what each step gives follows from its script and its inputs. */
-function values(run: string, reference: Reference, say: Say): void {
+function values(run: string, reference: Reference, unseeing: ReadonlySet<string>, say: Say): void {
   for (const step of reference.steps.values()) {
+    if (unseeing.has(`${step.doc.id}#${step.n}`)) continue;
     const { doc, outcome, inputs, role } = step;
     const key = doc.outputs?.[0] ?? "";
     const entry = reference.env.get(key);
@@ -204,7 +205,10 @@ function acknowledged(run: string, records: readonly LogRecord[], facts: readonl
   }
 }
 
-/** No dispatch is given out before the log opened it, nor before its back-off; always with the same inputs. */
+/**
+ * No dispatch is given out before the log opened it, nor before its back-off; always with the same inputs.
+ * @returns those that a holder gave out on a view with a hole
+ */
 function dispatches(
   run: string,
   reference: Reference,
@@ -213,13 +217,15 @@ function dispatches(
   /** Whether every call has its effect at once, so that a push that is seen late was not decided early. */
   prompt: boolean,
   say: Say,
-): void {
+): Set<string> {
   const claimedAt = new Map<string, number>();
   const views = new Views(records);
   const astray = new Set<string>();
+  const unseeing = new Set<string>();
   for (const fact of facts) {
     if (fact.kind === "claimed") claimedAt.set(fact.party, fact.at);
     if (fact.kind === "folded") views.fold(fact);
+    if (fact.kind === "pushed" && views.hasHole(fact.party)) unseeing.add(`${fact.step}#${fact.n}`);
     if (fact.kind !== "pushed" && fact.kind !== "ran") continue;
     const name = `${fact.step}#${fact.n}`;
     const opening = reference.openings.get(name);
@@ -255,6 +261,7 @@ function dispatches(
         `${run} ${name}: given out after ${waited} ms, not ${opening.waitMs}`,
       );
   }
+  return unseeing;
 }
 
 function isPrompt({ faults: { kinds } }: Life): boolean {

@@ -66,7 +66,6 @@ export class Reference {
   readonly claims: { epoch: number; holder: string; seq: number }[] = [];
   status: "none" | "running" | "paused" | "done" | "failed" | "cancelled" = "none";
   epoch = 0;
-  endedTimes = 0;
   #failure = false;
   #cancel = false;
   #seq = 0;
@@ -242,8 +241,12 @@ export class Reference {
 
   #goOn(): void {
     this.status = "running";
+    this.#closePause();
+  }
+
+  #closePause(): void {
     const pause = this.pauses.at(-1);
-    if (pause) pause.to = this.#seq;
+    if (pause) pause.to = Math.min(pause.to, this.#seq);
   }
 
   #retry(chosen: string | undefined): void {
@@ -324,8 +327,8 @@ export class Reference {
       step.state = "failed";
       step.outcome = "cancelled";
     }
+    this.#closePause();
     this.status = status;
-    this.endedTimes += 1;
   }
 
   // ── values ───────────────────────────────────────────────────────────────────────────────────────
