@@ -1,8 +1,11 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests of the tests, minutes long: `npm run sim:mutations`. */
+const mutations = process.env.DATAHAMMER_MUTATIONS !== undefined;
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    include: mutations ? ["test/**/*.check.ts"] : ["test/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",

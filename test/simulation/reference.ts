@@ -361,6 +361,6 @@ function needed({ dependsOn = [], join = "all" }: WorkflowStepDocument): number 
 }
 
 /** `500ms` or `5s`. */
-export function ms(duration: string): number {
+function ms(duration: string): number {
   return Number.parseFloat(duration) * (duration.endsWith("ms") ? 1 : 1_000);
 }

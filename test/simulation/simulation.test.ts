@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { report, shrink, tryOut } from "./shrink.ts";
 
-const SEEDS = 400;
+const SEEDS = 200;
 const BATCH = 50;
 
 describe("a simulated swarm", () => {

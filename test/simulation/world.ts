@@ -8,7 +8,7 @@ import { Heap } from "../../src/actors/heap.ts";
 import type { Clock } from "../../src/bus/bus.ts";
 
 /** The world begins at this epoch ms. */
-export const EPOCH = 1_700_000_000_000;
+const EPOCH = 1_700_000_000_000;
 
 interface Happening {
   at: number;

@@ -39,7 +39,7 @@ describe("the simulation notices when", () => {
       const caught = JSON.parse(line) as Catch;
       catches.set(caught.at, caught);
     }
-  }, 300_000);
+  }, 1_200_000);
 
   afterAll(() => home.remove());
 
