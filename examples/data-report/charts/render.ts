@@ -18,16 +18,7 @@ export const GRID = "#e3e6ea";
 export const ACCENT = "#2b6cb0";
 export const SOFT = "#a9c6e3";
 export const WARM = "#c8553d";
-const SERIES = [
-  "#2b6cb0",
-  "#c8553d",
-  "#3a8f6b",
-  "#8a5fb0",
-  "#b7862c",
-  "#3b98a8",
-  "#b34a7d",
-  "#68727d",
-];
+const SERIES = ["#2b6cb0", "#c8553d", "#3a8f6b", "#8a5fb0", "#b7862c", "#3b98a8", "#b34a7d", "#68727d"];
 
 /** Width with all labels, so that letters are of one size: charts stand two abreast on a desk and one on a phone. */
 const WIDTH = 390;
