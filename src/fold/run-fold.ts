@@ -181,7 +181,7 @@ export class RunFold {
 
   /** Whether the log, as far as it is folded, has opened this dispatch. */
   knows({ step, n }: Pick<DispatchRef, "step" | "n">): boolean {
-    return this.#flow !== undefined && this.#flow.graph.has(step) && this.#flow.read(step).context.n >= n;
+    return this.#flow?.graph.has(step) === true && this.#flow.read(step).context.n >= n;
   }
 
   /** Whether a dispatch may still be closed by a result. */
