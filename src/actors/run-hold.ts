@@ -111,6 +111,8 @@ export class RunHold {
     if (!this.fold.submission || this.fold.ended) return this.#close("finished");
     this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
     if (!(await this.#writer.claim(holder))) return;
+    // Another holder may have ended it while this claim was on its way.
+    if (this.fold.ended) return this.#close("finished");
     this.#heardAt = clock.monotonic();
     log.info({ run: this.run, epoch: this.#writer.epoch, status: this.fold.status }, "run claimed");
     this.#active = true;

@@ -295,6 +295,33 @@ it("a step that was reopened while its run was cleared away waits for its back-o
   expect(stage.inHand("worker")).toEqual(["b#3"]);
 });
 
+it("a run that another holder ended while it was being claimed is let go", async () => {
+  const stage = new SwarmStage();
+  const { agent, bus } = await stage.daemon();
+  const append = bus.log.append.bind(bus.log);
+  const base = { v: 1, id: "x", epoch: 1, at: 0 } as const;
+  let rival = true;
+  bus.log.append = async (run, entry, options) => {
+    if (rival) {
+      rival = false;
+      await stage.bus.log.append(run, { kind: "control", body: { v: 1, verb: "cancel", by: "ada" } });
+      await stage.bus.log.append(run, {
+        kind: "decision",
+        body: { ...base, type: "claim", holder: "other" },
+      });
+      await stage.bus.log.append(run, {
+        kind: "decision",
+        body: { ...base, type: "end", status: "cancelled" },
+      });
+    }
+    return append(run, entry, options);
+  };
+  await stage.submit({ steps: [step("a")] });
+  await stage.clock.advance(2_000);
+  expect((await stage.fold()).status).toBe("cancelled");
+  expect(agent.runs).toEqual([]);
+});
+
 describe("a log that was not heard whole", () => {
   it("an unreadable message among the decisions does not stop the run", async () => {
     const stage = new SwarmStage();

@@ -6,6 +6,9 @@ import type { Bus } from "../../src/bus/bus.ts";
 import { ALL_KEYS, midwayKey, outputKey, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 import type { Party } from "./world.ts";
 
+/** Longer than every time-out of a simulated step. */
+const HANG_MS = 120_000;
+
 export interface CrewScene {
   log: Logger;
   /** A task's code begins. */
@@ -63,9 +66,9 @@ async function work(
   const script = inputs.script as Script;
   const outputs = { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n };
   ctx.progress(0.5);
-  // Code that ignores its signal still ends some day: a host does not bear any number of it.
-  if (script.act === "hang" && ctx.attempt <= script.until)
-    await pause(party, ctx, script.heeds ? 10_000_000 : 120_000, script.heeds);
+  // It ends some day: a host does not bear any number of tasks that ignore their signal, and a request to
+  // cancel one that heeds it can be lost.
+  if (script.act === "hang" && ctx.attempt <= script.until) await pause(party, ctx, HANG_MS, script.heeds);
   await pause(party, ctx, script.ms, script.heeds);
   switch (script.act) {
     case "flaky":
