@@ -94,18 +94,33 @@ export class OrchestratorAgent {
 
   /** The run has ended: its task goes, unless something arrived while it went and may have opened it again. */
   async #remove(delivery: RunDelivery, foldedSeq: number): Promise<void> {
-    const { bus, log } = this.#options;
+    const { bus, clock, log } = this.#options;
     try {
       await delivery.ack();
-      for await (const record of bus.log.read(delivery.run, { from: foldedSeq + 1 })) {
-        if (record.kind !== "control") continue;
-        await bus.runs.push(delivery.run);
-        return;
-      }
     } catch (error) {
-      // Unacked, the task comes again, and the next hold finds the run ended.
-      log.debug({ run: delivery.run, err: error }, "the task of an ended run stays for now");
+      // Unacked, the task comes again, and the next hold finds the run ended; or it is acked after all.
+      log.debug({ run: delivery.run, err: error }, "the task of an ended run may stay for now");
     }
+    // A control that came before the ack found the task there and pushed none: nobody else will wake the run.
+    while (!this.#stopping) {
+      try {
+        if (await this.#hasControl(delivery.run, foldedSeq + 1)) await bus.runs.push(delivery.run);
+        return;
+      } catch (error) {
+        log.debug({ run: delivery.run, err: error }, "the log of an ended run could not be looked at");
+        await new Promise<void>((resolve) => {
+          clock.setTimeout(resolve, REOFFER_MS);
+        });
+        if (bus.status() === "closed") return;
+      }
+    }
+  }
+
+  async #hasControl(run: string, from: number): Promise<boolean> {
+    for await (const record of this.#options.bus.log.read(run, { from })) {
+      if (record.kind === "control") return true;
+    }
+    return false;
   }
 
   async #replay(run: string): Promise<RunFold> {

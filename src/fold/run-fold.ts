@@ -469,8 +469,10 @@ export class RunFold {
   }
 
   #recover(flow: StepFlow, decision: DecisionMessage & { type: "recover" }): string | undefined {
-    const { step, role, task, inputs, reason } = decision;
-    if (!flow.recovering.delete(step)) return "the step does not wait for a recovery";
+    const { step, n, role, task, inputs, reason } = decision;
+    const waits = flow.recovering.has(step) && flow.read(step).context.n === n;
+    if (!waits) return `dispatch ${n} of the step does not wait for a recovery`;
+    flow.recovering.delete(step);
     if (role === undefined || task === undefined) flow.giveUpRecovery(step);
     else
       flow.reopen(

@@ -184,6 +184,8 @@ export class StepFlow {
         return;
       }
     }
+    // A person's retry comes before a recovery that is still thought about.
+    this.recovering.delete(id);
     this.#move(id, { type: "reopen", ...changes }, cause);
     this.#offer(id, 0);
   }

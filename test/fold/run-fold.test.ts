@@ -465,3 +465,18 @@ it("a control that comes before its run changes nothing", () => {
   expect(log.voids.map(({ verdict }) => verdict)).toEqual(["refused"]);
   expect(log.fold.dueEnd()).toBeUndefined();
 });
+
+it("a recovery that was decided for a step which a person has retried meanwhile is void", () => {
+  const log = new LogWriter();
+  const rescued = { id: "a", agent: "worker", task: "work", outputs: ["x"], onFailure: "recover" };
+  log.submit({ steps: [rescued, { id: "b", agent: "worker", task: "work" }] });
+  const error = { name: "Error", message: "crashed", retryable: false };
+  log.result("a", { status: "failed", error });
+  log.result("b", { status: "failed", error });
+  log.decide({ type: "end", status: "failed" });
+  log.control("retry");
+  log.decide({ type: "recover", step: "a", n: 1, reason: "no other way" });
+  expect(log.voids.at(-1)?.verdict).toBe("void");
+  expect(log.fold.dueEnd()).toBeUndefined();
+  expect([...log.fold.recovering]).toEqual([]);
+});
