@@ -101,10 +101,10 @@ export class OrchestratorAgent {
       // Unacked, the task comes again, and the next hold finds the run ended; or it is acked after all.
       log.debug({ run: delivery.run, err: error }, "the task of an ended run may stay for now");
     }
-    // A control that came before the ack found the task there and pushed none: nobody else will wake the run.
+    // What called for an orchestrator before the ack found the task there and pushed none: nobody else will.
     while (!this.#stopping) {
       try {
-        if (await this.#hasControl(delivery.run, foldedSeq + 1)) await bus.runs.push(delivery.run);
+        if (await this.#wasCalled(delivery.run, foldedSeq + 1)) await bus.runs.push(delivery.run);
         return;
       } catch (error) {
         log.debug({ run: delivery.run, err: error }, "the log of an ended run could not be looked at");
@@ -116,9 +116,9 @@ export class OrchestratorAgent {
     }
   }
 
-  async #hasControl(run: string, from: number): Promise<boolean> {
+  async #wasCalled(run: string, from: number): Promise<boolean> {
     for await (const record of this.#options.bus.log.read(run, { from })) {
-      if (record.kind === "control") return true;
+      if (record.kind === "control" || record.kind === "submit") return true;
     }
     return false;
   }
