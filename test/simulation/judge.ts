@@ -58,7 +58,7 @@ export function judge(life: Life): Verdict {
     const unseeing = dispatches(run, reference, records, facts, isPrompt(life), say);
     values(run, reference, unseeing, say);
     acks(run, reference, records, facts, say);
-    sequences(run, facts, say);
+    sequences(run, records, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
   }
   return { wrongs, overshoot };
@@ -265,7 +265,7 @@ function dispatches(
 }
 
 function isPrompt({ faults: { kinds } }: Life): boolean {
-  return !(["delay", "refusal", "cut", "broker", "pause"] as const).some((kind) => kinds.has(kind));
+  return !(["delay", "refusal", "cut", "broker"] as const).some((kind) => kinds.has(kind));
 }
 
 /** What each holder had folded of a run's log at a moment. */
@@ -328,17 +328,42 @@ function acks(
   }
 }
 
-/** Whoever folds gets the records in the log's order, each once (B2, F1). */
-function sequences(run: string, facts: readonly Fact[], say: Say): void {
-  const last = new Map<string, number>();
+/** Whoever folds gets the records in the log's order, each once, and none without its predecessor on its subject. */
+function sequences(run: string, records: readonly LogRecord[], facts: readonly Fact[], say: Say): void {
+  const predecessor = predecessors(records);
+  const sessions = new Map<string, { last: number; folded: Set<number> }>();
   for (const fact of facts) {
     if (fact.kind !== "folded") continue;
-    const session = `${fact.party} ${fact.session}`;
-    const before = last.get(session) ?? 0;
-    if (fact.seq <= before)
-      say("a log is folded in its order", `${run}: ${fact.party} folds ${fact.seq} after ${before}`);
-    last.set(session, Math.max(before, fact.seq));
+    const { party, seq } = fact;
+    const key = `${party} ${fact.session}`;
+    const session = sessions.get(key) ?? { last: 0, folded: new Set<number>() };
+    sessions.set(key, session);
+    const before = predecessor.get(seq);
+    if (seq <= session.last)
+      say("a log is folded in its order", `${run}: ${party} folds ${seq} after ${session.last}`);
+    if (before !== undefined && !session.folded.has(before))
+      say("a subject is folded without gaps", `${run}: ${party} folds ${seq} without ${before}`);
+    session.last = Math.max(session.last, seq);
+    session.folded.add(seq);
   }
+}
+
+/** The record before each on the same subject. */
+function predecessors(records: readonly LogRecord[]): Map<number, number> {
+  const last = new Map<string, number>();
+  const before = new Map<number, number>();
+  for (const record of records) {
+    const subject =
+      record.kind === "unreadable"
+        ? record.subject.split(".").slice(4).join(".")
+        : record.kind === "result"
+          ? `result.${record.role}`
+          : record.kind;
+    const known = last.get(subject);
+    if (known !== undefined) before.set(record.seq, known);
+    last.set(subject, record.seq);
+  }
+  return before;
 }
 
 /** One holder never has more out than allowed: what it took over and what it gave out itself. */

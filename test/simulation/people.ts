@@ -42,7 +42,7 @@ export class People {
       void this.#say(run, { kind: "submit", body }, { expectLast: 0 });
     });
     if (!faults.kinds.has("people")) return;
-    for (let at = chance.between(0, 3); at > 0; at--) this.#meddle(run);
+    for (let at = chance.between(1, 5); at > 0; at--) this.#meddle(run);
     this.#retryFailures(run, RETRIES);
   }
 
