@@ -9,6 +9,7 @@ import type { Logger } from "pino";
 import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, Question } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
+import { answerFrom } from "./answer.ts";
 import type { HoldContext } from "./hold-context.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
@@ -142,15 +143,7 @@ export class OrchestratorAgent {
     });
     try {
       if (!(await bus.log.exists(ref.run))) return { open: false, error: `there is no run ${ref.run}` };
-      const fold = await this.#replay(ref.run);
-      switch (question.q) {
-        case "open":
-          return { open: fold.isOpen(ref) };
-        case "env":
-          return { values: { ...fold.environment.values }, revision: fold.environment.revision };
-        case "verdict":
-          return fold.verdict(question.seq) ?? { error: "not in the log" };
-      }
+      return answerFrom(await this.#replay(ref.run), ref, question);
     } catch (error) {
       log.debug({ ...ref, err: error }, "question could not be answered from the log");
       return undefined;

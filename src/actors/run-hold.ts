@@ -16,6 +16,7 @@ import type { Answer, DispatchRef, LiveMessage, Question } from "../bus/messages
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
+import { answerFrom } from "./answer.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -86,11 +87,6 @@ export class RunHold {
     return this.#actor.getSnapshot().fold;
   }
 
-  /** Dispatches that are out. */
-  get inFlight(): number {
-    return this.#flights.size;
-  }
-
   /** Reads the log, claims the run and takes it on. Returns when the run is being worked on, or the hold is over. */
   async start(): Promise<void> {
     try {
@@ -136,25 +132,12 @@ export class RunHold {
    * not call closed what another holder has opened (L3).
    */
   async answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
-    const { fold } = this;
     if (!this.#active) return undefined;
-    switch (question.q) {
-      case "open":
-        return fold.knows(ref) ? { open: fold.isOpen(ref) } : undefined;
-      case "env": {
-        const { values, revision } = fold.environment;
-        if (question.key === undefined) return { values: { ...values }, revision };
-        const entry = fold.environment.entry(question.key);
-        return entry
-          ? { values: { [question.key]: entry.value }, revision: entry.revision }
-          : { values: {}, revision: 0 };
-      }
-      case "verdict": {
-        await Promise.race([this.#folded(question.seq), this.#pause(HOLD_LIMITS.verdictWaitMs)]);
-        const verdict = fold.verdict(question.seq);
-        return verdict ?? { error: `no environment update is stored at sequence ${question.seq}` };
-      }
+    if (question.q === "open" && !this.fold.knows(ref)) return undefined;
+    if (question.q === "verdict") {
+      await Promise.race([this.#folded(question.seq), this.#pause(HOLD_LIMITS.verdictWaitMs)]);
     }
+    return answerFrom(this.fold, ref, question);
   }
 
   // ── folding ──────────────────────────────────────────────────────────────────────────────────────

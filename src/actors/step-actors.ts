@@ -21,11 +21,6 @@ export class StepActors implements StepHost {
     this.#scope = scope;
   }
 
-  /** Steps that are neither pending nor ended. */
-  get openCount(): number {
-    return this.#open.size;
-  }
-
   read(id: string): StepStatus | undefined {
     const snapshot = this.#open.get(id)?.getSnapshot() ?? this.#closed.get(id);
     return snapshot && statusOf(snapshot);

@@ -204,6 +204,11 @@ describe("what watchers are told", () => {
     const late = stage.bus.live.ask(ref, { q: "open" }, 1_000);
     await stage.clock.advance(500);
     expect(await late).toEqual({ open: false });
+    const one = stage.bus.live.ask(ref, { q: "env", key: "x" }, 1_000);
+    const none = stage.bus.live.ask(ref, { q: "env", key: "y" }, 1_000);
+    await stage.clock.advance(500);
+    expect(await one).toMatchObject({ values: { x: 1 } });
+    expect(await none).toEqual({ values: {}, revision: 0 });
   });
 });
 
