@@ -3,7 +3,7 @@
  * Prints the shortest history found of the first seed that fails, and ends with 1.
  */
 import { parseArgs } from "node:util";
-import { report, shrink, tryOut } from "../test/simulation/shrink.ts";
+import { report, shrink, tryOut } from "../src/simulation/shrink.ts";
 
 const { values } = parseArgs({
   options: {

@@ -89,12 +89,12 @@ export class OrchestratorAgent {
     const receipt = this.#held.get(run)?.delivery ?? delivery;
     this.#held.delete(run);
     this.#puller?.wake();
-    if (outcome === "finished") await this.#remove(receipt, hold.fold.lastSeq);
+    if (outcome === "finished") await this.#remove(receipt, hold.readTo);
     else receipt.nak(this.#stopping ? 0 : REOFFER_MS);
   }
 
   /** The run has ended: its task goes, unless something arrived while it went and may have opened it again. */
-  async #remove(delivery: RunDelivery, foldedSeq: number): Promise<void> {
+  async #remove(delivery: RunDelivery, readTo: number): Promise<void> {
     const { bus, clock, log } = this.#options;
     try {
       await delivery.ack();
@@ -105,7 +105,7 @@ export class OrchestratorAgent {
     // What called for an orchestrator before the ack found the task there and pushed none: nobody else will.
     while (!this.#stopping) {
       try {
-        if (await this.#wasCalled(delivery.run, foldedSeq + 1)) await bus.runs.push(delivery.run);
+        if (await this.#wasCalled(delivery.run, readTo + 1)) await bus.runs.push(delivery.run);
         return;
       } catch (error) {
         log.debug({ run: delivery.run, err: error }, "the log of an ended run could not be looked at");

@@ -66,6 +66,7 @@ export class RunHold {
   #claimedAt = { epochMs: 0, monotonicMs: 0 };
   #heardAt = 0;
   #summaryDirty = false;
+  #readTo = 0;
 
   constructor(run: string, context: HoldContext) {
     this.run = run;
@@ -87,6 +88,11 @@ export class RunHold {
     return this.#actor.getSnapshot().fold;
   }
 
+  /** Up to here the log was read without a gap. Of what was folded beyond, a live copy may be missing. */
+  get readTo(): number {
+    return this.#readTo;
+  }
+
   /** Reads the log, claims the run and takes it on. Returns when the run is being worked on, or the hold is over. */
   async start(): Promise<void> {
     try {
@@ -103,7 +109,7 @@ export class RunHold {
     this.#follower = await bus.log.follow(this.run, (record) => this.#onRecord(record), {
       onDisorder: (missedSeq) => this.#onDisorder(missedSeq),
     });
-    await this.#follower.caughtUp;
+    this.#readTo = await this.#follower.caughtUp;
     if (!this.fold.submission || this.fold.ended) return this.#close("finished");
     this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
     if (!(await this.#writer.claim(holder))) return;
@@ -418,7 +424,7 @@ export class RunHold {
   /** Whether the log was read to its end. */
   async #sync(): Promise<boolean> {
     try {
-      await this.#follower?.sync();
+      this.#readTo = (await this.#follower?.sync()) ?? this.#readTo;
       return true;
     } catch (error) {
       this.#context.log.debug({ run: this.run, err: error }, "the log's end could not be read");

@@ -73,9 +73,12 @@ export interface AppendConflict {
 export type AppendOutcome = { ok: true; seq: number } | AppendConflict;
 
 export interface LogFollower {
-  /** Resolves with the sequence of the last stored record (0: empty) once all up to it was delivered. */
+  /** Resolves with the last stored sequence (0: empty) once every record up to it was delivered. */
   readonly caughtUp: Promise<number>;
-  /** Reads the log's end from the leader and delivers what is missing. Resolves with the last sequence. */
+  /**
+   * Reads the log's end from the leader and delivers what is missing. Resolves with the sequence up to which
+   * no record is missing; of what came live after it, some may be.
+   */
   sync(): Promise<number>;
   close(): void;
 }

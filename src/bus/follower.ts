@@ -103,7 +103,8 @@ export class RunFollower implements LogFollower {
 
   /**
    * Reads again what came live since the last read, so that a copy which was lost without a trace is found
-   * before anything is decided from its absence (L10).
+   * before anything is decided from its absence (L10). Resolves with the place up to which that is certain,
+   * which is not the last delivered record: live copies came while the read was on its way.
    */
   async sync(): Promise<number> {
     this.#missingFrom = Math.min(this.#missingFrom ?? Number.POSITIVE_INFINITY, this.#verified + 1);
@@ -111,7 +112,7 @@ export class RunFollower implements LogFollower {
     // A read that is under way may be past the place: it goes round once more.
     await this.#drain();
     if (this.#closed) throw closedError(this.#options.run);
-    return this.#delivered;
+    return this.#verified;
   }
 
   close(): void {
@@ -155,7 +156,7 @@ export class RunFollower implements LogFollower {
       this.#takeWaiting();
     }
     this.#reading = undefined;
-    this.#settle?.resolve(this.#delivered);
+    this.#settle?.resolve(this.#verified);
     this.#settle = undefined;
   }
 

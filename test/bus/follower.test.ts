@@ -114,6 +114,21 @@ describe("a follower", () => {
     expect(missed).toEqual([1]);
   });
 
+  test("vouches for no more than what was read, though younger copies came while the read was on its way", async () => {
+    const log = new FakeLog();
+    const { seen, follower } = follow(log);
+    await follower.caughtUp;
+    follower.offer(log.append("a"));
+    const { reads } = log;
+    const synced = follower.sync();
+    while (log.reads === reads) await undefined;
+    log.append("b");
+    follower.offer(log.append("a"));
+    expect(await synced).toBe(1);
+    expect(seen).toEqual([1, 3]);
+    expect(await follower.sync()).toBe(3);
+  });
+
   test("without a listener for disorder delivers the late record late", async () => {
     const log = new FakeLog();
     const { seen, follower } = follow(log);

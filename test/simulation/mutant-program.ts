@@ -1,6 +1,6 @@
 /** Runs mutants, given as `ENTRY…`, in one process each after the other, and prints one line of JSON for each. */
 import { pathToFileURL } from "node:url";
-import type { tryOut } from "./shrink.ts";
+import type { tryOut } from "../../src/simulation/shrink.ts";
 
 const [seeds = "1", ...entries] = process.argv.slice(2);
 for (const [at, entry] of entries.entries()) {

@@ -170,9 +170,8 @@ export function mutantHome(): { folder: string; remove(): void } {
 /** Writes a mutant's sources. @returns its simulation's entry. */
 export function writeMutant(folder: string, at: number, { name, file, from, to }: Mutation): string {
   const home = join(folder, `mutant-${at}`);
-  mkdirSync(join(home, "test"), { recursive: true });
+  mkdirSync(home);
   cpSync(join(root, "src"), join(home, "src"), { recursive: true });
-  cpSync(join(root, "test", "simulation"), join(home, "test", "simulation"), { recursive: true });
   const path = join(home, file);
   const source = readFileSync(path, "utf8");
   const found = source.split(from).length - 1;
@@ -181,5 +180,5 @@ export function writeMutant(folder: string, at: number, { name, file, from, to }
     path,
     source.replace(from, () => to),
   );
-  return join(home, "test", "simulation", "shrink.ts");
+  return join(home, "src", "simulation", "shrink.ts");
 }

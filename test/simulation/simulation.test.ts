@@ -4,7 +4,7 @@
  * that counts, folds that disagree. A failure prints its seed and the shortest history that was found.
  */
 import { describe, expect, it } from "vitest";
-import { report, shrink, tryOut } from "./shrink.ts";
+import { report, shrink, tryOut } from "../../src/simulation/shrink.ts";
 
 const SEEDS = 200;
 const BATCH = 50;

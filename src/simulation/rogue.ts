@@ -1,7 +1,7 @@
 /** Somebody on the bus who says what must not count: results of nobody's dispatches, decisions of old epochs. */
-import type { Bus, LogEntry } from "../../src/bus/bus.ts";
-import type { MemoryBroker } from "../../src/bus/memory/broker.ts";
-import type { DecisionMessage, ResultMessage } from "../../src/bus/messages.ts";
+import type { Bus, LogEntry } from "../bus/bus.ts";
+import type { MemoryBroker } from "../bus/memory/broker.ts";
+import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Faults } from "./faults.ts";
 import type { Reference } from "./reference.ts";

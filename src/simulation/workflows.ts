@@ -4,7 +4,7 @@
  * A step's inputs carry its script: how long it takes, at which attempts it fails, to whom it is handed. What
  * it gives is a function of its inputs alone, so that a judge can tell what the environment has to be.
  */
-import type { WorkflowDocument, WorkflowStepDocument } from "../../src/workflow/document.ts";
+import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 import type { Chance } from "./chance.ts";
 
 export const ROLES = ["red", "green", "blue"] as const;

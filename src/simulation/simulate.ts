@@ -5,13 +5,13 @@
  * it is the judges' matter.
  */
 import { pino } from "pino";
-import { OrchestratorAgent } from "../../src/actors/orchestrator-agent.ts";
-import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
-import type { RunningAgent } from "../../src/agent/host.ts";
-import type { Bus, LogRecord } from "../../src/bus/bus.ts";
-import { createMemoryBroker, type MemoryBroker, type MemoryBus } from "../../src/bus/memory/broker.ts";
-import type { DispatchRef, TaskMessage } from "../../src/bus/messages.ts";
-import type { WorkflowDocument } from "../../src/workflow/document.ts";
+import { OrchestratorAgent } from "../actors/orchestrator-agent.ts";
+import { SwarmPlanning } from "../actors/swarm-planning.ts";
+import type { RunningAgent } from "../agent/host.ts";
+import type { Bus, LogRecord } from "../bus/bus.ts";
+import { createMemoryBroker, type MemoryBroker, type MemoryBus } from "../bus/memory/broker.ts";
+import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
 import { type Seat, serveSeat } from "./crew.ts";
 import { Evidence } from "./evidence.ts";

@@ -5,9 +5,9 @@
  * fold. It understands the workflows that `workflows.ts` writes, and keeps what the judges ask about: when
  * each dispatch was open, whether ends were due, what the environment held.
  */
-import type { LogRecord } from "../../src/bus/bus.ts";
-import type { DecisionMessage, EnvUpdateMessage, ResultMessage } from "../../src/bus/messages.ts";
-import type { WorkflowDocument, WorkflowStepDocument } from "../../src/workflow/document.ts";
+import type { LogRecord } from "../bus/bus.ts";
+import type { DecisionMessage, EnvUpdateMessage, ResultMessage } from "../bus/messages.ts";
+import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 
 const HANDOFFS = 8;
 const DEFAULTS = { maxAttempts: 3, initial: "1s", factor: 2, max: "30s", jitter: 0.2 };

@@ -1,8 +1,8 @@
 /** The agents of a simulation: hosts that serve roles, and tasks that do what their script says. */
 import type { Logger } from "pino";
-import type { AgentDefinition, Handoff, TaskContext } from "../../src/agent/define.ts";
-import { type RunningAgent, serveAgent } from "../../src/agent/host.ts";
-import type { Bus } from "../../src/bus/bus.ts";
+import type { AgentDefinition, Handoff, TaskContext } from "../agent/define.ts";
+import { type RunningAgent, serveAgent } from "../agent/host.ts";
+import type { Bus } from "../bus/bus.ts";
 import { ALL_KEYS, midwayKey, outputKey, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 import type { Party } from "./world.ts";
 

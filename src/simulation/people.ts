@@ -1,7 +1,7 @@
 /** The people of a simulation: they submit runs, and some pause, cancel, retry and set keys. */
-import type { AppendOptions, Bus, LogEntry } from "../../src/bus/bus.ts";
-import type { ControlMessage } from "../../src/bus/messages.ts";
-import type { WorkflowDocument } from "../../src/workflow/document.ts";
+import type { AppendOptions, Bus, LogEntry } from "../bus/bus.ts";
+import type { ControlMessage } from "../bus/messages.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Faults } from "./faults.ts";
 import type { World } from "./world.ts";
 

@@ -14,10 +14,10 @@ import type {
   PullOptions,
   RunDelivery,
   TaskDelivery,
-} from "../../src/bus/bus.ts";
-import type { MemoryBus } from "../../src/bus/memory/broker.ts";
-import type { TaskMessage } from "../../src/bus/messages.ts";
-import { UnreachableError } from "../../src/workflow/errors.ts";
+} from "../bus/bus.ts";
+import type { MemoryBus } from "../bus/memory/broker.ts";
+import type { TaskMessage } from "../bus/messages.ts";
+import { UnreachableError } from "../workflow/errors.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Faults } from "./faults.ts";
 import type { Party, World } from "./world.ts";

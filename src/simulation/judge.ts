@@ -6,10 +6,10 @@
  * log, which they compare with theirs.
  */
 import { createActor } from "xstate";
-import { orchestratorLogic } from "../../src/actors/orchestrator.ts";
-import type { LogRecord } from "../../src/bus/bus.ts";
-import { RunFold } from "../../src/fold/run-fold.ts";
-import type { WorkflowStepDocument } from "../../src/workflow/document.ts";
+import { orchestratorLogic } from "../actors/orchestrator.ts";
+import type { LogRecord } from "../bus/bus.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import type { WorkflowStepDocument } from "../workflow/document.ts";
 import type { Fact } from "./evidence.ts";
 import { Reference } from "./reference.ts";
 import type { Life } from "./simulate.ts";

@@ -1,5 +1,5 @@
 /** How messages travel in a simulation: lost, doubled, delayed, overtaken, or held for a stopped process. */
-import type { Deliver, Parcel } from "../../src/bus/memory/network.ts";
+import type { Deliver, Parcel } from "../bus/memory/network.ts";
 import type { Faults } from "./faults.ts";
 import type { Party, World } from "./world.ts";
 
