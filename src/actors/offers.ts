@@ -1,5 +1,5 @@
 /** Ready steps in the order in which they are given out: priority, longest remaining path, position. */
-import type { WorkflowGraph } from "../workflow/graph.ts";
+import type { RunSteps } from "../fold/run-steps.ts";
 import { Heap } from "./heap.ts";
 
 interface Offer {
@@ -7,27 +7,32 @@ interface Offer {
   priority: number;
   depth: number;
   index: number;
+  /** Among the steps made from the same one. */
+  place: number;
 }
 
 export class Offers {
-  readonly #graph: WorkflowGraph;
-  readonly #heap = new Heap<Offer>(
-    (a, b) =>
-      a.priority > b.priority ||
-      (a.priority === b.priority && (a.depth > b.depth || (a.depth === b.depth && a.index < b.index))),
-  );
+  readonly #steps: RunSteps;
+  readonly #heap = new Heap<Offer>(isBefore);
 
-  constructor(graph: WorkflowGraph) {
-    this.#graph = graph;
+  constructor(steps: RunSteps) {
+    this.#steps = steps;
   }
 
   add(id: string): void {
-    const { priority, index } = this.#graph.step(id);
-    this.#heap.push({ id, priority, depth: this.#graph.remainingDepth(id), index });
+    const { priority, index, origin } = this.#steps.step(id);
+    const depth = this.#steps.remainingDepth(id);
+    this.#heap.push({ id, priority, depth, index, place: origin?.place ?? 0 });
   }
 
   /** The next step to give out; the caller checks that it still is ready. */
   take(): string | undefined {
     return this.#heap.pop()?.id;
   }
+}
+
+function isBefore(a: Offer, b: Offer): boolean {
+  if (a.priority !== b.priority) return a.priority > b.priority;
+  if (a.depth !== b.depth) return a.depth > b.depth;
+  return a.index === b.index ? a.place < b.place : a.index < b.index;
 }

@@ -285,14 +285,14 @@ export class RunHold {
     const { fold } = this;
     const wait = fold.notBefore(step) - this.#now();
     if (wait > 0) return this.#deadlines.set(`back-off ${step}`, wait);
-    if (!this.#offers && fold.graph) this.#offers = new Offers(fold.graph);
+    if (!this.#offers && fold.steps) this.#offers = new Offers(fold.steps);
     this.#offers?.add(step);
   }
 
   #dispatch(step: string): void {
     const { bus } = this.#context;
     const now = this.#now();
-    const timeoutMs = this.fold.graph?.step(step).timeoutMs;
+    const timeoutMs = this.fold.steps?.step(step).timeoutMs;
     const task = this.fold.taskOf(step, timeoutMs === undefined ? undefined : now + timeoutMs);
     const ref = { run: this.run, step, n: task.n, role: task.role };
     this.#fly(step, ref, false, now);
@@ -314,7 +314,7 @@ export class RunHold {
 
   #fly(step: string, ref: DispatchRef, started: boolean, dispatchedAt: number): void {
     this.#flights.set(step, { ref, started, seenAt: this.#context.clock.monotonic() });
-    const timeoutMs = this.fold.graph?.step(step).timeoutMs;
+    const timeoutMs = this.fold.steps?.step(step).timeoutMs;
     if (timeoutMs !== undefined)
       this.#deadlines.set(`time-out ${step}`, dispatchedAt + timeoutMs - this.#now());
   }
@@ -377,7 +377,7 @@ export class RunHold {
 
   async #timeOut(step: string): Promise<void> {
     const flight = this.#flights.get(step);
-    const afterMs = this.fold.graph?.step(step).timeoutMs;
+    const afterMs = this.fold.steps?.step(step).timeoutMs;
     if (!flight || afterMs === undefined) return;
     // Decided from the absence of a result: it may be in the log, and only its live copy lost (L10).
     await this.#sync();

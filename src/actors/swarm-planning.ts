@@ -39,7 +39,7 @@ export class SwarmPlanning implements RunPlanning {
   async recover(fold: RunFold, step: string): Promise<Proposal> {
     const { context } = fold.step(step);
     const given = { type: "recover", step, n: context.n } as const;
-    const definition = fold.graph?.step(step);
+    const definition = fold.steps?.step(step);
     const recovery = new WorkflowPlanner({ capabilities: await this.#capabilities() }).recover({
       step: { agent: context.role, task: context.task, outputs: [...(definition?.outputs ?? [])] },
       environment: fold.environment.values,

@@ -33,9 +33,11 @@ import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import { FoldFrame } from "./fold-frame.ts";
 import { RunStatusHost } from "./run-status-host.ts";
-import { type OpenDispatch, StepFlow } from "./step-flow.ts";
+import type { RunSteps } from "./run-steps.ts";
+import { StepFlow } from "./step-flow.ts";
 import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
+import type { OpenDispatch } from "./step-moves.ts";
 import type { FoldObserver } from "./transition-record.ts";
 
 /** What the planner said when it made this run's workflow. */
@@ -102,11 +104,15 @@ export class RunFold {
   get graph(): WorkflowGraph | undefined {
     return this.#flow?.graph;
   }
+  /** The steps of the workflow and those made from them; undefined until there is a valid workflow. */
+  get steps(): RunSteps | undefined {
+    return this.#flow?.steps;
+  }
   get submission(): SubmitMessage | undefined {
     return this.#submission;
   }
   get inputs(): Record<string, unknown> {
-    return this.#flow?.inputs ?? this.#submission?.inputs ?? {};
+    return this.#flow?.values.inputs ?? this.#submission?.inputs ?? {};
   }
   get plan(): PlanRecord | undefined {
     return this.#plan;
@@ -161,7 +167,7 @@ export class RunFold {
 
   /** Where a step stands. @throws NotFoundError when the run has no such step. */
   step(id: string): StepStatus {
-    return this.#steps.read(id);
+    return this.#requiredFlow.read(id);
   }
 
   /** Epoch ms before which a ready step waits for its back-off; 0: it does not. */
@@ -181,7 +187,7 @@ export class RunFold {
 
   /** Whether the log, as far as it is folded, has opened this dispatch. */
   knows({ step, n }: Pick<DispatchRef, "step" | "n">): boolean {
-    return this.#flow?.graph.has(step) === true && this.#flow.read(step).context.n >= n;
+    return this.#flow?.steps.has(step) === true && this.#flow.read(step).context.n >= n;
   }
 
   /** Whether a dispatch may still be closed by a result. */
@@ -191,12 +197,12 @@ export class RunFold {
 
   /** The message that gives a ready step out. @param deadline epoch ms */
   taskOf(step: string, deadline?: number): TaskMessage {
-    return this.#steps.taskOf(step, deadline);
+    return this.#requiredFlow.taskOf(step, deadline);
   }
 
   /** Puts the run's values into the expressions of a template. @throws ExpressionError */
   resolve(template: Record<string, unknown>): Record<string, unknown> {
-    return this.#steps.resolve(template);
+    return this.#requiredFlow.values.resolve(template);
   }
 
   /** The end that the state calls for, to be proposed as a decision (L3). */
@@ -211,7 +217,7 @@ export class RunFold {
     if (failure) return { status: "failed", error: failure };
     if (!this.#flow?.complete) return undefined;
     try {
-      return { status: "done", outputs: this.#flow.resolve(this.#flow.graph.document.outputs ?? {}) };
+      return { status: "done", outputs: this.#flow.values.resolve(this.#flow.graph.document.outputs ?? {}) };
     } catch (cause) {
       return {
         status: "failed",
@@ -288,12 +294,12 @@ export class RunFold {
 
   #onResult(role: string, result: ResultMessage): void {
     const flow = this.#flow;
-    if (!flow?.graph.has(result.step)) {
+    if (!flow?.steps.has(result.step)) {
       const what = `result of dispatch ${result.n} by ${result.agent}`;
       this.#frame.void("foreign", result.step, `${what}: the run has no such step`);
       return;
     }
-    if (!this.#mayClose(flow.read(result.step), role, result)) return;
+    if (!this.#mayClose(flow, role, result)) return;
     const { agent, step } = result;
     if (flow.read(step).state === "ready") {
       // The note of the start was lost, or is still on its way: the result implies it (L6).
@@ -310,9 +316,9 @@ export class RunFold {
   }
 
   /** F3: whether this result closes its dispatch; if not, it is noted as what it is. */
-  #mayClose({ state, context }: StepStatus, role: string, result: ResultMessage): boolean {
-    const isOpen = !this.ended && (state === "ready" || state === "running");
-    if (isOpen && result.n === context.n && role === context.role) return true;
+  #mayClose(flow: StepFlow, role: string, result: ResultMessage): boolean {
+    const { state, context } = flow.read(result.step);
+    if (!this.ended && flow.awaits(result.step, result.n) && role === context.role) return true;
     const what = `result of dispatch ${result.n} by ${result.agent}`;
     if (result.n > context.n || (result.n === context.n && role !== context.role)) {
       const owner = `dispatch ${context.n} is with ${context.role}`;
@@ -347,10 +353,12 @@ export class RunFold {
     if (this.ended) return "the run has ended";
     if (!this.#flow) return "the run has no workflow yet";
     if (step === undefined) return undefined;
-    if (!this.#flow.graph.has(step)) return `the run has no step ${step}`;
-    const { state, context } = this.#flow.read(step);
-    if ((state !== "running" && state !== "ready") || n !== context.n) return "its dispatch is closed";
-    if (!this.#flow.graph.step(step).outputs.includes(key)) return "the step does not declare this output";
+    const flow = this.#flow;
+    if (!flow.steps.has(step)) return `the run has no step ${step}`;
+    if (n === undefined || !flow.awaits(step, n)) return "its dispatch is closed";
+    const { outputs, origin } = flow.steps.step(step);
+    if (!outputs.includes(key)) return "the step does not declare this output";
+    if (origin?.kind === "item") return "an item gives its outputs by its result, for the list of all items";
     return undefined;
   }
 
@@ -407,9 +415,9 @@ export class RunFold {
       flow.dispatches.set(step, { ref, dispatchedAt: at, startedAt: undefined });
     }
     for (const { step, n, agent, at } of observed.started) {
-      if (!flow.graph.has(step)) continue;
+      if (!flow.awaits(step, n)) continue;
       const { state, context } = flow.read(step);
-      if (context.n !== n || state !== "ready") continue;
+      if (state !== "ready") continue;
       const ref = { run: this.run, step, n, role: context.role };
       const dispatchedAt = flow.dispatches.get(step)?.dispatchedAt ?? at;
       flow.dispatches.set(step, { ref, dispatchedAt, startedAt: at });
@@ -446,11 +454,9 @@ export class RunFold {
       return undefined;
     }
     const flow = this.#flow;
-    if (!flow?.graph.has(decision.step)) return "the run has no such step";
+    if (!flow?.steps.has(decision.step)) return "the run has no such step";
     if (decision.type === "recover") return this.#recover(flow, decision);
-    const { state, context } = flow.read(decision.step);
-    const isOpen = (state === "ready" || state === "running") && context.n === decision.n;
-    if (!isOpen) return `dispatch ${decision.n} is closed`;
+    if (!flow.awaits(decision.step, decision.n)) return `dispatch ${decision.n} is closed`;
     if (decision.type === "lost") {
       flow.lose(decision.step, `dispatch ${decision.n} was lost: its task is gone and there is no result`);
       return undefined;
@@ -528,7 +534,7 @@ export class RunFold {
     this.#frame.effects.push({ type: "status", status: to });
   }
 
-  get #steps(): StepFlow {
+  get #requiredFlow(): StepFlow {
     if (!this.#flow) throw new NotFoundError("E_NO_WORKFLOW", `run ${this.run} has no workflow yet`);
     return this.#flow;
   }

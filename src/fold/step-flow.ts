@@ -1,29 +1,24 @@
 /**
  * How the steps of a run follow one another: released when their dependencies allow, completed, failed,
- * tried again, recovered.
+ * tried again, recovered; and fanned out over the items of a list.
  *
- * It owns the frontier, the steps' inputs and outputs, and the failure that the run will end with. It does
- * not own whether a record may move a step: the fold judges that before.
+ * It owns the frontier and the failure that the run will end with. It does not own whether a record may move
+ * a step (the fold judges that before), where steps stand (the moves), nor values (the run's values).
  */
 import type { DispatchRef, ResultMessage, RunError, TaskMessage, WireError } from "../bus/messages.ts";
-import type { StepContext, StepEvent } from "../machines/step.ts";
+import type { StepContext } from "../machines/step.ts";
+import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
-import { type ExpressionScope, evaluateCondition, resolveTemplate } from "../workflow/expressions.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
+import { FanOuts, itemStep } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { retryDelayMs } from "./retry-delay.ts";
+import type { RunSteps } from "./run-steps.ts";
+import { RunValues } from "./run-values.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
-import { type StepCounts, StepLedger } from "./step-ledger.ts";
-
-/** A dispatch that the log says is out: given to a role, perhaps started. */
-export interface OpenDispatch {
-  readonly ref: DispatchRef;
-  /** Epoch ms of the push, by the pushing orchestrator's reckoning. */
-  readonly dispatchedAt: number;
-  /** Epoch ms, once an agent said so. */
-  readonly startedAt: number | undefined;
-}
+import type { StepCounts } from "./step-ledger.ts";
+import { type OpenDispatch, StepMoves } from "./step-moves.ts";
 
 /** What a reopened step may change. */
 export interface Reopening {
@@ -34,34 +29,39 @@ export interface Reopening {
 
 export class StepFlow {
   readonly graph: WorkflowGraph;
-  /** The workflow's inputs, with the submission's over the defaults. */
-  readonly inputs: Record<string, unknown>;
-  readonly dispatches = new Map<string, OpenDispatch>();
+  readonly values: RunValues;
   /** Steps that failed and wait for a recovery. */
   readonly recovering = new Set<string>();
   /** What the run fails with, unless it is taken away by a retry. */
   failure: RunError | undefined;
   readonly #frame: FoldFrame;
-  readonly #ledger: StepLedger;
+  readonly #moves: StepMoves;
   readonly #execution: GraphExecution;
-  readonly #stepInputs = new Map<string, Record<string, unknown>>();
-  readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
-  readonly #notBefore = new Map<string, number>();
+  readonly #fanOuts = new FanOuts();
 
   constructor(graph: WorkflowGraph, inputs: Record<string, unknown>, host: StepHost, frame: FoldFrame) {
     this.graph = graph;
-    this.inputs = { ...graph.document.inputs, ...inputs };
+    this.values = new RunValues({ ...graph.document.inputs, ...inputs }, frame);
     this.#frame = frame;
-    this.#ledger = new StepLedger(graph, host, frame.observer);
+    this.#moves = new StepMoves(graph, host, frame);
     this.#execution = graph.execution();
   }
 
+  /** The steps of the run, derived ones included. */
+  get steps(): RunSteps {
+    return this.#moves.steps;
+  }
+
   get counts(): Readonly<StepCounts> {
-    return this.#ledger.counts;
+    return this.#moves.counts;
   }
 
   get ready(): ReadonlySet<string> {
-    return this.#ledger.ready;
+    return this.#moves.ready;
+  }
+
+  get dispatches(): Map<string, OpenDispatch> {
+    return this.#moves.dispatches;
   }
 
   /** Every step is closed well. */
@@ -71,31 +71,33 @@ export class StepFlow {
 
   /** @throws NotFoundError */
   read(id: string): StepStatus {
-    return this.#ledger.read(id);
+    return this.#moves.read(id);
   }
 
-  isOpen(ref: DispatchRef): boolean {
-    if (!this.graph.has(ref.step)) return false;
-    const { state, context } = this.read(ref.step);
-    return (state === "ready" || state === "running") && context.n === ref.n && context.role === ref.role;
+  /** Whether the step waits for the end of its n-th dispatch. A step that fans out has none of its own. */
+  awaits(id: string, n: number): boolean {
+    if (!this.steps.has(id) || this.#fanOuts.has(id)) return false;
+    const { state, context } = this.read(id);
+    return (state === "ready" || state === "running") && context.n === n;
+  }
+
+  isOpen({ step, n, role }: DispatchRef): boolean {
+    return this.awaits(step, n) && this.read(step).context.role === role;
   }
 
   notBefore(id: string): number {
-    return this.#notBefore.get(id) ?? 0;
+    return this.#moves.notBefore(id);
   }
 
+  /** What a step's result held; of a step that fans out, its items' as lists. */
   outputsOf(id: string): Record<string, unknown> | undefined {
-    return this.#stepOutputs[id]?.outputs ?? undefined;
-  }
-
-  /** @throws ExpressionError */
-  resolve(template: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    return resolveTemplate(template, this.#scope()) as Record<string, unknown>;
+    const { origin } = this.steps.step(id);
+    return origin === undefined ? this.values.outputsOf(id) : this.#fanOuts.outputsOf(origin);
   }
 
   /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
   taskOf(id: string, deadline: number | undefined): TaskMessage {
-    const step = this.graph.step(id);
+    const step = this.steps.step(id);
     const { context } = this.read(id);
     const key = `${this.#frame.run}:${id}`;
     return {
@@ -105,7 +107,7 @@ export class StepFlow {
       n: context.n,
       role: context.role,
       task: context.task,
-      inputs: context.inputs ?? this.#stepInputs.get(id) ?? {},
+      inputs: context.inputs ?? this.values.inputsOf(id) ?? {},
       attempt: context.attempt,
       idempotencyKey: context.hops.length === 0 ? key : `${key}:h${context.hops.length}`,
       outputs: [...step.outputs],
@@ -130,55 +132,62 @@ export class StepFlow {
   }
 
   start(id: string, agent: string, cause: string, ts?: number): void {
-    this.#move(id, { type: "start", agent }, cause, ts);
+    this.#moves.move(id, { type: "start", agent }, cause, ts);
   }
 
   /** A result that says done; it still fails when a declared output is missing. */
   finish(id: string, result: ResultMessage): void {
-    const step = this.graph.step(id);
+    const step = this.steps.step(id);
     const outputs = result.outputs ?? {};
-    const missing = step.outputs.filter((key) => !Object.hasOwn(outputs, key) && !this.#wrote(id, key));
+    const missing = this.values.missingOutputs(step, outputs);
     if (missing.length > 0) {
       const has = Object.keys(outputs).join(", ") || "nothing";
       const message = `the result lacks the declared output ${missing.join(", ")}; it has ${has}`;
       const error = { name: "OutputMissingError", code: "E_OUTPUT_MISSING", message, retryable: false };
       return this.fail(id, error, message);
     }
-    for (const key of step.outputs) {
-      if (Object.hasOwn(outputs, key))
-        this.#frame.setEnv(key, outputs[key], { step: id, agent: result.agent });
+    const cause = `result by ${result.agent}`;
+    this.values.dropInputs(step);
+    if (isDerived(step)) {
+      this.#moves.move(id, { type: "complete" }, cause);
+      return this.#release(this.#settleItem(step, outputs), `${step.origin.of} is done`);
     }
-    this.#stepOutputs[id] = { outputs };
-    this.#move(id, { type: "complete" }, `result by ${result.agent}`);
-    this.#close(id);
+    this.values.giveOutputs(step, outputs, result.agent);
+    this.#moves.move(id, { type: "complete" }, cause);
+    this.#release(this.#execution.close(id), `${id} is done`);
   }
 
   fail(id: string, error: WireError, cause: string): void {
-    this.#goOn(id, this.#move(id, { type: "fail", error }, cause));
+    this.#goOn(id, this.#moves.move(id, { type: "fail", error }, cause));
   }
 
   timeOut(id: string, error: WireError): void {
-    this.withdraw(id, error.message);
-    this.#goOn(id, this.#move(id, { type: "time out", error }, error.message));
+    this.#moves.withdraw(id, error.message);
+    this.#goOn(id, this.#moves.move(id, { type: "time out", error }, error.message));
   }
 
   handOff(id: string, result: ResultMessage, to: NonNullable<ResultMessage["handoff"]>): void {
     const { role, task, inputs, reason } = to;
     const cause = `handed off by ${result.agent} to ${role}: ${reason}`;
-    this.#goOn(id, this.#move(id, { type: "hand off", role, task, inputs, reason }, cause));
+    this.#goOn(id, this.#moves.move(id, { type: "hand off", role, task, inputs, reason }, cause));
   }
 
   lose(id: string, cause: string): void {
     this.dispatches.delete(id);
-    this.#move(id, { type: "lose" }, cause);
-    this.#offer(id, 0);
+    this.#moves.move(id, { type: "lose" }, cause);
+    this.#moves.offer(id, 0);
   }
 
   /** Opens a failed step again; its failure is no longer the run's. */
   reopen(id: string, changes: Reopening, cause: string): void {
-    if (!this.#stepInputs.has(id)) {
+    const step = this.steps.step(id);
+    // Another way to the outputs gives them as a whole.
+    if (step.forEach !== undefined && changes.role !== undefined) this.#fanOuts.abandon(id);
+    if (this.#fansOut(step)) return this.#reopenFanOut(step, cause);
+    const given = changes.inputs ?? this.read(id).context.inputs ?? this.values.inputsOf(id);
+    if (given === undefined) {
       try {
-        this.#stepInputs.set(id, this.resolve(this.graph.step(id).inputs));
+        this.values.fixInputs(step);
       } catch (thrown) {
         this.failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: id };
         return;
@@ -186,8 +195,8 @@ export class StepFlow {
     }
     // A person's retry comes before a recovery that is still thought about.
     this.recovering.delete(id);
-    this.#move(id, { type: "reopen", ...changes }, cause);
-    this.#offer(id, 0);
+    this.#moves.move(id, { type: "reopen", ...changes }, cause);
+    this.#moves.offer(id, 0);
   }
 
   /** No other way was found: the step stays failed, and so fails the run. */
@@ -197,15 +206,17 @@ export class StepFlow {
 
   /**
    * Gives the chosen failed steps a new chance, and every step that was cancelled only because the run
-   * failed. Returns whether there was one.
+   * failed. An item is chosen with its whole fan-out. Returns whether there was one.
    */
   retry(chosen: string | undefined, cause: string): boolean {
+    const isKnown = chosen !== undefined && this.steps.has(chosen);
+    const target = isKnown ? (this.steps.step(chosen).origin?.of ?? chosen) : chosen;
     const failed = [...this.graph.steps()]
       .map((step) => step.id)
       .filter((id) => this.read(id).state === "failed" && !this.#execution.isClosed(id));
     const cancelled = (id: string) => this.read(id).context.outcome === "cancelled";
-    const wanted = failed.filter((id) => chosen === undefined || id === chosen || cancelled(id));
-    if (!wanted.some((id) => chosen === undefined || id === chosen)) return false;
+    const wanted = failed.filter((id) => target === undefined || id === target || cancelled(id));
+    if (!wanted.some((id) => target === undefined || id === target)) return false;
     this.failure = undefined;
     const left = failed.find((id) => !wanted.includes(id));
     for (const id of wanted) this.reopen(id, {}, cause);
@@ -215,20 +226,9 @@ export class StepFlow {
 
   /** The run has ended without them: takes back what is out, cancels what is open. */
   cancelOpen(cause: string, pendingToo: boolean): void {
-    for (const { id } of this.graph.steps()) {
-      const { state } = this.read(id);
-      const open = state === "ready" || state === "running";
-      if (open) this.withdraw(id, cause);
-      if (open || (state === "pending" && pendingToo)) this.#move(id, { type: "cancel" }, cause);
+    for (const { id } of this.steps.all()) {
+      if (pendingToo || this.read(id).state !== "pending") this.#moves.cancel(id, cause);
     }
-  }
-
-  /** The dispatch is over without its holder's word. */
-  withdraw(id: string, reason: string): void {
-    const { context } = this.read(id);
-    this.dispatches.delete(id);
-    const ref = { run: this.#frame.run, step: id, n: context.n, role: context.role };
-    this.#frame.effects.push({ type: "withdraw", ref, reason });
   }
 
   // ── the frontier ─────────────────────────────────────────────────────────────────────────────────
@@ -238,45 +238,46 @@ export class StepFlow {
     // A worklist, not a recursion: a chain of 100,000 skipped steps is released in one record.
     const waiting = [...ids];
     for (let at = 0; at < waiting.length; at += 1) {
-      const step = this.graph.step(waiting[at] as string);
+      const step = this.steps.step(waiting[at] as string);
       try {
-        if (step.when !== undefined && !evaluateCondition(step.when, this.#scope())) {
-          this.#giveNulls(step);
-          this.#move(step.id, { type: "skip" }, `its condition is false: ${step.when}`);
+        if (step.when !== undefined && !this.values.holds(step.when)) {
+          this.values.giveNulls(step);
+          this.#moves.move(step.id, { type: "skip" }, `its condition is false: ${step.when}`);
           waiting.push(...this.#execution.close(step.id));
           continue;
         }
-        this.#stepInputs.set(step.id, this.resolve(step.inputs));
+        if (step.forEach === undefined) this.values.fixInputs(step);
+        else this.values.fixItems(step);
       } catch (thrown) {
-        const error = expressionError(thrown);
-        const after = this.#move(step.id, { type: "refuse", error }, error.message);
-        waiting.push(...this.#settle(step, after.context));
+        waiting.push(...this.#refuse(step, thrown));
         continue;
       }
-      this.#move(step.id, { type: "dependencies met" }, cause);
-      this.#offer(step.id, 0);
+      this.#moves.move(step.id, { type: "dependencies met" }, cause);
+      if (step.forEach === undefined) this.#moves.offer(step.id, 0);
+      else waiting.push(...this.#fanOut(step));
     }
   }
 
-  #close(id: string): void {
-    this.#stepInputs.delete(id);
-    this.#release(this.#execution.close(id), `${id} is done`);
+  #refuse(step: WorkflowStep, thrown: unknown): string[] {
+    const error = expressionError(thrown);
+    return this.#settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
   }
 
   /** After a dispatch ended without completing: the step is ready again, or failed for good. */
   #goOn(id: string, after: StepStatus): void {
-    const step = this.graph.step(id);
+    const step = this.steps.step(id);
     if (after.state !== "ready")
       return this.#release(this.#settle(step, after.context), `${id} failed, and may`);
     const last = after.context.failures.at(-1);
     const isRetry = last !== undefined && last.n === after.context.n - 1;
-    this.#offer(id, isRetry ? this.#frame.ts + this.#backOffMs(step, after.context) : 0);
+    this.#moves.offer(id, isRetry ? this.#frame.ts + this.#backOffMs(step, after.context) : 0);
   }
 
   /** What a failed step means for the run. Returns the steps that may go on nevertheless. */
   #settle(step: WorkflowStep, context: StepContext): string[] {
+    if (isDerived(step)) return this.#failItem(step, context);
     if (step.onFailure === "continue") {
-      this.#giveNulls(step);
+      this.values.giveNulls(step);
       return this.#execution.close(step.id);
     }
     if (step.onFailure === "recover") {
@@ -290,32 +291,76 @@ export class StepFlow {
     return retryDelayMs(step.retry, context.attempt, `${this.#frame.run}:${step.id}:${context.attempt}`);
   }
 
-  #offer(id: string, notBefore: number): void {
-    if (notBefore > 0) this.#notBefore.set(id, notBefore);
-    else this.#notBefore.delete(id);
-    this.#frame.effects.push({ type: "offer", step: id });
+  // ── fan-outs ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether the step is done by its items; a recovery that found another way does it as a whole. */
+  #fansOut(step: WorkflowStep): boolean {
+    return step.forEach !== undefined && !this.#fanOuts.isAbandoned(step.id);
   }
 
-  /** A step that ended without a result leaves null where nothing was, so that dependents can read on. */
-  #giveNulls(step: WorkflowStep): void {
-    const outputs: Record<string, unknown> = Object.create(null);
-    for (const key of step.outputs) {
-      outputs[key] = null;
-      if (!this.#frame.environment.has(key)) this.#frame.setEnv(key, null, { step: step.id });
+  /** Makes the items of a step that just became ready, and opens them. Returns the steps that may go on already. */
+  #fanOut(step: WorkflowStep): string[] {
+    const { length } = this.values.itemsOf(step.id);
+    this.#fanOuts.begin(step.id, length);
+    this.#moves.move(step.id, { type: "fan out" }, `fans out over ${length} items`);
+    if (length === 0) return this.#completeFanOut(step);
+    for (let place = 0; place < length; place += 1) this.#moves.make(itemStep(step, place));
+    const released: string[] = [];
+    for (const item of this.steps.madeFrom(step.id)) {
+      try {
+        this.values.fixInputs(item);
+      } catch (thrown) {
+        released.push(...this.#refuse(item, thrown));
+        if (this.read(step.id).state !== "running") break;
+        continue;
+      }
+      this.#moves.move(item.id, { type: "dependencies met" }, `${step.id} fans out`);
+      this.#moves.offer(item.id, 0);
     }
-    this.#stepOutputs[step.id] = { outputs };
+    return released;
   }
 
-  #wrote(id: string, key: string): boolean {
-    return this.#frame.environment.entry(key)?.writer.step === id;
+  #settleItem(item: DerivedStep, outputs: Record<string, unknown> | null): string[] {
+    const last = this.#fanOuts.settle(item.origin, outputs);
+    return last ? this.#completeFanOut(this.steps.step(item.origin.of)) : [];
   }
 
-  #move(id: string, event: StepEvent, text: string, ts = this.#frame.ts): StepStatus {
-    return this.#ledger.move(id, event, { seq: this.#frame.seq, ts, text });
+  #completeFanOut(step: WorkflowStep): string[] {
+    this.values.giveOutputs(step, this.#fanOuts.lists(step), undefined);
+    this.values.dropInputs(step);
+    this.#moves.move(step.id, { type: "complete" }, "every item is done");
+    return this.#execution.close(step.id);
   }
 
-  #scope(): ExpressionScope {
-    return { inputs: this.inputs, env: this.#frame.environment.values, steps: this.#stepOutputs };
+  /** An item failed for good: its place stays null, or the whole fan-out fails with it. */
+  #failItem(item: DerivedStep, context: StepContext): string[] {
+    if (item.onFailure === "continue") return this.#settleItem(item, null);
+    const parent = this.steps.step(item.origin.of);
+    if (this.read(parent.id).state !== "running") return [];
+    const label = stepLabel(item.id);
+    for (const { id } of this.steps.madeFrom(parent.id)) this.#moves.cancel(id, `${label} failed`);
+    const { code, message } = runErrorOf(context);
+    const error = { name: "ItemFailedError", code, message: `${label}: ${message}`, retryable: false };
+    const after = this.#moves.move(parent.id, { type: "fail", error }, error.message);
+    return this.#settle(parent, after.context);
+  }
+
+  /** Opens a fan-out again: what its items gave is kept, the others get a new chance. */
+  #reopenFanOut(step: WorkflowStep, cause: string): void {
+    this.recovering.delete(step.id);
+    const isNew = !this.#fanOuts.has(step.id);
+    try {
+      if (isNew) this.values.fixItems(step);
+    } catch (thrown) {
+      this.failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: step.id };
+      return;
+    }
+    this.#moves.move(step.id, { type: "reopen" }, cause);
+    if (isNew) return this.#release(this.#fanOut(step), `${step.id} is done`);
+    this.#moves.move(step.id, { type: "fan out" }, cause);
+    for (const item of this.steps.madeFrom(step.id)) {
+      if (!this.#fanOuts.isSettled(item.origin)) this.reopen(item.id, {}, cause);
+    }
   }
 }
 

@@ -5,7 +5,7 @@
  * not depend on the number of steps.
  */
 import { type StepEvent, type StepInput, type StepState, stepLogic } from "../machines/step.ts";
-import type { WorkflowGraph } from "../workflow/graph.ts";
+import type { RunSteps } from "./run-steps.ts";
 import { type StepHost, type StepStatus, statusOf } from "./step-host.ts";
 import type { FoldObserver } from "./transition-record.ts";
 
@@ -23,16 +23,16 @@ export interface Cause {
 
 export class StepLedger {
   readonly #host: StepHost;
-  readonly #graph: WorkflowGraph;
+  readonly #steps: RunSteps;
   readonly #observer: FoldObserver;
   readonly #ready = new Set<string>();
   readonly #counts: StepCounts;
 
-  constructor(graph: WorkflowGraph, host: StepHost, observer: FoldObserver) {
-    this.#graph = graph;
+  constructor(steps: RunSteps, host: StepHost, observer: FoldObserver) {
+    this.#steps = steps;
     this.#host = host;
     this.#observer = observer;
-    this.#counts = { total: graph.size, pending: graph.size, ready: 0, running: 0, done: 0, failed: 0 };
+    this.#counts = { total: steps.size, pending: steps.size, ready: 0, running: 0, done: 0, failed: 0 };
   }
 
   get counts(): Readonly<StepCounts> {
@@ -44,7 +44,13 @@ export class StepLedger {
     return this.#ready;
   }
 
-  /** @throws NotFoundError when the graph has no such step. */
+  /** Counts a step that was just made. */
+  countNew(): void {
+    this.#counts.total += 1;
+    this.#counts.pending += 1;
+  }
+
+  /** @throws NotFoundError when the run has no such step. */
   read(id: string): StepStatus {
     return this.#host.read(id) ?? statusOf(stepLogic.initial(this.#inputOf(id)));
   }
@@ -77,7 +83,7 @@ export class StepLedger {
   }
 
   #inputOf(id: string): StepInput {
-    const step = this.#graph.step(id);
+    const step = this.#steps.step(id);
     return { id, role: step.agent, task: step.task, maxAttempts: step.retry.maxAttempts };
   }
 }

@@ -75,6 +75,8 @@ export type StepEvent =
   | { type: "skip" }
   /** The step cannot be given out: an expression of it failed. */
   | { type: "refuse"; error: StepError }
+  /** The step's work is done by steps of its own: it is never given out itself. */
+  | { type: "fan out" }
   /** An agent has begun. */
   | { type: "start"; agent: string }
   /** The agent's result is in the log. */
@@ -207,6 +209,7 @@ export const stepMachine = definition.createMachine({
     ready: {
       on: {
         start: { target: "running", actions: "noteAgent" },
+        "fan out": { target: "running" },
         // Nobody took it. A new dispatch would stand in the same queue, so it is not tried again.
         "time out": { target: "failed", actions: ["noteFailure", "endTimedOut"] },
         lose: { actions: "openDispatch" },

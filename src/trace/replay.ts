@@ -107,7 +107,7 @@ export function traceTransition(transition: TransitionRecord): TraceTransition {
 }
 
 function assertStep(fold: RunFold, step: string): void {
-  if (fold.graph?.has(step)) return;
+  if (fold.steps?.has(step)) return;
   const ids = [...(fold.graph?.steps() ?? [])].map(({ id }) => id);
   const close = new IssueList().nearest(step, ids, MAX_MISSPELLING);
   throw new NotFoundError("E_STEP_NOT_FOUND", `run "${fold.run}" has no step "${step}"`, {

@@ -30,7 +30,8 @@ export interface ExpressionScope {
   readonly env: Record<string, unknown>;
   readonly steps: Record<string, { readonly outputs: Record<string, unknown> | null }>;
   readonly item?: unknown;
-  readonly index?: number;
+  /** A CEL int, so that it can index a list. */
+  readonly index?: bigint;
 }
 
 /** An expression that cannot be compiled, or failed on the data it was given. */
@@ -176,7 +177,8 @@ function staticPath(node: ASTNode): (string | number)[] | undefined {
  * any kind is passed on whole, also what CEL has no type for. Undefined: not found, for CEL to say why.
  */
 function follow(path: readonly (string | number)[], scope: object): unknown {
-  if (path.length < 2) return undefined;
+  // `inputs`, `env` and `steps` as a whole change as the run goes on: they are copied, not handed on.
+  if (path.length < 2 && path[0] !== "item") return undefined;
   let value: unknown = scope;
   for (const key of path) {
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;

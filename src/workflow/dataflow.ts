@@ -35,7 +35,9 @@ export function checkDataflow(input: DataflowInput, issues: IssueList): void {
   for (const step of input.steps) {
     const path = ["steps", step.index];
     if (step.when !== undefined) reads.condition(step.when, [...path, "when"], step);
-    reads.templates(step.inputs, [...path, "inputs"], step);
+    if (step.forEach !== undefined) reads.list(step.forEach, [...path, "forEach"], step);
+    const locals = step.forEach === undefined ? NO_LOCALS : ITEM_LOCALS;
+    reads.templates(step.inputs, [...path, "inputs"], step, locals);
   }
   reads.templates(input.outputs, ["outputs"], undefined);
   reads.report();
@@ -53,6 +55,15 @@ function writersByKey(steps: readonly SketchedStep[]): Map<string, number[]> {
   }
   return writers;
 }
+
+/** Variables that only exist in some places, with what makes them exist. */
+const LOCAL_VARIABLES: Readonly<Record<string, string>> = {
+  item: "in the inputs of a step with forEach",
+  index: "in the inputs of a step with forEach",
+};
+type Locals = ReadonlySet<string>;
+const NO_LOCALS: Locals = new Set();
+const ITEM_LOCALS: Locals = new Set(["item", "index"]);
 
 /** Direct dependencies that are looked through before a question is put to the sweep. */
 const NEARBY_DEPENDENCIES = 16;
@@ -76,17 +87,29 @@ class ReadCheck {
       const message = `\`${source}\` gives ${compiled.type}, but a condition must give true or false.`;
       this.#issues.add("E_EXPRESSION", path, message, step.id);
     }
-    this.#note(compiled, path, step);
+    this.#note(compiled, path, step, NO_LOCALS);
   }
 
-  templates(value: unknown, path: IssuePath, step: SketchedStep | undefined): void {
+  list(source: string | readonly unknown[], path: IssuePath, step: SketchedStep): void {
+    if (typeof source !== "string") return this.templates(source, path, step);
+    const compiled = this.#compile(source, path, step);
+    if (!compiled) return;
+    if (!/^(list|dyn|optional)\b/.test(compiled.type)) {
+      const message = `\`${source}\` gives ${compiled.type}, but forEach needs a list.`;
+      this.#issues.add("E_EXPRESSION", path, message, step.id);
+    }
+    this.#note(compiled, path, step, NO_LOCALS);
+  }
+
+  /** @param locals variables that exist in these texts beside those that always do */
+  templates(value: unknown, path: IssuePath, step: SketchedStep | undefined, locals = NO_LOCALS): void {
     this.#attempt(path, step, () =>
       visitTexts(value, (text, inner) => {
         const textPath = [...path, ...inner];
         this.#attempt(textPath, step, () => {
           for (const part of splitTemplate(text)) {
             const compiled = "source" in part && this.#compile(part.source, textPath, step);
-            if (compiled) this.#note(compiled, textPath, step);
+            if (compiled) this.#note(compiled, textPath, step, locals);
           }
         });
       }),
@@ -124,10 +147,15 @@ class ReadCheck {
     return compiled;
   }
 
-  #note({ reads, source }: CompiledExpression, path: IssuePath, step: SketchedStep | undefined): void {
-    for (const name of ["item", "index"]) {
-      if (!reads.variables.has(name)) continue;
-      const message = `\`${source}\` reads ${name}, which only exists in a forEach.`;
+  #note(
+    { reads, source }: CompiledExpression,
+    path: IssuePath,
+    step: SketchedStep | undefined,
+    locals: Locals,
+  ): void {
+    for (const [name, where] of Object.entries(LOCAL_VARIABLES)) {
+      if (!reads.variables.has(name) || locals.has(name)) continue;
+      const message = `\`${source}\` reads ${name}, which only exists ${where}.`;
       this.#issues.add("E_EXPRESSION", path, message, step?.id);
     }
     for (const [stepId, member] of reads.strayMembers) {

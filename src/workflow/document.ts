@@ -6,6 +6,7 @@
  * dependencies, unproduced inputs) is checked by the graph.
  */
 import { z } from "zod";
+import type { StepOrigin } from "./derived-step.ts";
 import { durationSchema, envKeySchema, idSchema } from "./names.ts";
 
 /** Bounds of a workflow (L8); exceeding one is `E_LIMIT`. */
@@ -15,6 +16,8 @@ export const WORKFLOW_LIMITS = {
   maxParallel: 10_000,
   maxAttempts: 100,
   expressionChars: 4_096,
+  /** Items of one `forEach`. */
+  items: 10_000,
   /** Longest time-out of a step or a run: one year. */
   timeoutMs: 31_536_000_000,
 } as const;
@@ -24,7 +27,6 @@ export const DEFAULT_MAX_PARALLEL = 16;
 
 /** Step properties of the file format that are refused, because this version would not act on them. */
 export const UNEXECUTED_STEP_PROPERTIES: ReadonlySet<string> = new Set([
-  "forEach",
   "repeat",
   "compensate",
   "approval",
@@ -48,6 +50,10 @@ export const stepSchema = z.strictObject({
   outputs: z.array(envKeySchema).optional().describe("Environment keys that this step's result writes."),
   dependsOn: z.array(idSchema).optional(),
   when: z.string().optional().describe("CEL; false: the step is done with outcome skipped."),
+  forEach: z
+    .union([z.string(), z.array(z.unknown())])
+    .optional()
+    .describe("CEL that gives a list, or a list: done for each item, with `item` and `index` in the inputs."),
   join: z
     .union([z.enum(["all", "any"]), z.int().min(1)])
     .optional()
@@ -105,6 +111,8 @@ export interface WorkflowStep {
   readonly outputs: readonly string[];
   readonly dependsOn: readonly string[];
   readonly when: string | undefined;
+  /** Gives the list over whose items the step fans out. */
+  readonly forEach: string | readonly unknown[] | undefined;
   /** How many dependencies must be closed well before this step may start. */
   readonly joinCount: number;
   readonly onFailure: "fail" | "continue" | "recover";
@@ -112,4 +120,6 @@ export interface WorkflowStep {
   readonly retry: RetryPolicy;
   /** From dispatch to result of one dispatch, in ms. */
   readonly timeoutMs: number | undefined;
+  /** Undefined for a step of the document. */
+  readonly origin: StepOrigin | undefined;
 }

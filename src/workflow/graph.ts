@@ -258,12 +258,14 @@ function buildSteps(
       inputs: step.inputs ?? {},
       outputs: sketches[index]?.outputs ?? [],
       dependsOn: [...(sketches[index]?.dependsOn.keys() ?? [])],
-      when: step.when,
+      when: sketches[index]?.when,
+      forEach: sketches[index]?.forEach,
       joinCount: joinCounts[index] ?? 0,
       onFailure: step.onFailure ?? "fail",
       priority: step.priority ?? 0,
       retry: step.retry ? retryPolicy(step.retry, defaultRetry) : defaultRetry,
       timeoutMs: timeout === undefined ? undefined : parseDuration(timeout),
+      origin: undefined,
     };
   });
 }

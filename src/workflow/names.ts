@@ -3,7 +3,7 @@ import { z } from "zod";
 
 /** Ids of runs, steps, agents and roles: NATS subject tokens and safe in file names. */
 export const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
-/** A dispatchable step on the wire: an id, or an item of a fan-out as `<id>~<index>`. */
+/** A dispatchable step on the wire: an id, or a step made from it: `<id>~<index>` is an item of a fan-out. */
 export const STEP_REF_PATTERN = /^[A-Za-z0-9_-]{1,64}(~[0-9]{1,6})?$/;
 
 const idMessage = "must match [A-Za-z0-9_-]{1,64}";

@@ -16,6 +16,7 @@ import {
 } from "./document.ts";
 import type { IssueList, IssuePath } from "./issues.ts";
 import { envKeySchema, idSchema, parseDuration } from "./names.ts";
+import { bareExpression } from "./template.ts";
 
 /** A step as far as it could be read. */
 export interface SketchedStep {
@@ -26,6 +27,7 @@ export interface SketchedStep {
   readonly dependsOn: ReadonlyMap<string, number>;
   readonly outputs: readonly string[];
   readonly when: string | undefined;
+  readonly forEach: string | readonly unknown[] | undefined;
   readonly inputs: unknown;
   /** How many dependencies must be closed; undefined: all. */
   readonly join: number | undefined;
@@ -92,7 +94,8 @@ function sketchStep(input: unknown, index: number, issues: IssueList): SketchedS
     id,
     dependsOn,
     outputs: [...validItems(raw.outputs, envKeySchema).keys()],
-    when: typeof raw.when === "string" ? raw.when : undefined,
+    when: expressionIn(raw.when),
+    forEach: Array.isArray(raw.forEach) ? raw.forEach : expressionIn(raw.forEach),
     inputs: isRecord(raw.inputs) ? raw.inputs : undefined,
     join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.size),
     document: parsed.data,
@@ -234,6 +237,7 @@ function describeMismatch(issue: z.core.$ZodIssue, value: unknown, path: IssuePa
     case "invalid_value":
       return `${subject} must be one of ${issue.values.map(String).join(", ")}, ${actual}.`;
     case "invalid_union":
+      if (path.at(-1) === "forEach") return `${subject} must be an expression or a list, ${actual}.`;
       return `${subject} must be all, any, or a whole number of at least 1, ${actual}.`;
     case "too_small":
       return issue.origin === "array"
@@ -261,6 +265,10 @@ function valueAt(input: unknown, path: IssuePath): unknown {
     value = (value as Record<string | number, unknown>)[part];
   }
   return value;
+}
+
+function expressionIn(value: unknown): string | undefined {
+  return typeof value === "string" ? bareExpression(value) : undefined;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

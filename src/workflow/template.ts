@@ -46,6 +46,18 @@ export function splitTemplate(text: string): TemplatePart[] {
   return parts;
 }
 
+/** An expression as its author may write it: bare, or as a text that is one `${…}` and nothing else. */
+export function bareExpression(text: string): string {
+  if (!text.trimStart().startsWith("${")) return text;
+  try {
+    const [only, ...more] = splitTemplate(text.trim());
+    return more.length === 0 && only && "source" in only ? only.source : text;
+  } catch {
+    // Never closed: the compiler says what is wrong with it.
+    return text;
+  }
+}
+
 /** Index of the `}` that closes the expression which begins at `start`. */
 function closingBrace(text: string, start: number): number {
   let depth = 0;

@@ -24,6 +24,7 @@ const events = {
   "dependencies met": { type: "dependencies met" },
   skip: { type: "skip" },
   refuse: { type: "refuse", error: final },
+  "fan out": { type: "fan out" },
   start: { type: "start", agent: "loader-1" },
   complete: { type: "complete" },
   fail: { type: "fail", error: crash },
@@ -52,7 +53,14 @@ function following(...sequence: StepEvent[]): Snapshot {
 /** Where each event leads from each state, with attempts left. What is not here must change nothing. */
 const expected: Record<StepState, Partial<Record<StepEvent["type"], StepState>>> = {
   pending: { "dependencies met": "ready", skip: "done", refuse: "failed", cancel: "failed" },
-  ready: { start: "running", "time out": "failed", lose: "ready", refuse: "failed", cancel: "failed" },
+  ready: {
+    start: "running",
+    "fan out": "running",
+    "time out": "failed",
+    lose: "ready",
+    refuse: "failed",
+    cancel: "failed",
+  },
   running: {
     complete: "done",
     fail: "ready",

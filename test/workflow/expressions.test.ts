@@ -303,7 +303,7 @@ describe("templates", () => {
   });
 
   it("item and index are there in a fan-out", () => {
-    const inner = scope({}, { item: { id: 7 }, index: 2 });
+    const inner = scope({}, { item: { id: 7 }, index: 2n });
     expect(resolveTemplate({ a: "${item.id}", b: "${index}", c: "${index + 1}" }, inner)).toEqual({
       a: 7,
       b: 2,

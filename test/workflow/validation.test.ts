@@ -29,7 +29,7 @@ describe("the shape of a document", () => {
     expect(issue?.message).toContain("Allowed are name, description, inputs");
   });
 
-  it.each(["forEach", "repeat", "compensate", "approval", "timeouts"])(
+  it.each(["repeat", "compensate", "approval", "timeouts"])(
     "a step property that is not executed yet is refused by name: %s",
     (property) => {
       const [issue] = issuesOf([step("a", { [property]: "x" })]);
@@ -265,7 +265,7 @@ describe("expressions in a document", () => {
     ["nope > 1", "Unknown variable: nope"],
     ["1 + 'a' == 2", "no such overload: int + string"],
     ["size(inputs)", "must give true or false"],
-    ["item > 1", "only exists in a forEach"],
+    ["item > 1", "only exists in the inputs of a step with forEach"],
     ["steps.my-step.outputs == null", 'steps["my-step"]'],
   ])("a condition that cannot work is refused before the run: %s", (when, text) => {
     const issues = issuesOf([step("a", { when })]).filter(({ code }) => code === "E_EXPRESSION");

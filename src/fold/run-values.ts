@@ -1,0 +1,126 @@
+/**
+ * What the expressions of a run can read: its inputs, its environment, and the outputs of its steps.
+ *
+ * It owns the outputs of closed steps and the inputs of open ones, which are fixed when a step becomes ready,
+ * so that a retry and a failover send the same task. It does not own when that is.
+ */
+import { WORKFLOW_LIMITS, type WorkflowStep } from "../workflow/document.ts";
+import { DataHammerError } from "../workflow/errors.ts";
+import {
+  type ExpressionScope,
+  evaluateCondition,
+  evaluateExpression,
+  resolveTemplate,
+} from "../workflow/expressions.ts";
+import type { FoldFrame } from "./fold-frame.ts";
+
+export class RunValues {
+  /** The workflow's inputs, with the submission's over the defaults. */
+  readonly inputs: Record<string, unknown>;
+  readonly #frame: FoldFrame;
+  readonly #scope: ExpressionScope;
+  readonly #items = new Map<string, readonly unknown[]>();
+  readonly #stepInputs = new Map<string, Record<string, unknown>>();
+  readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
+
+  constructor(inputs: Record<string, unknown>, frame: FoldFrame) {
+    this.inputs = inputs;
+    this.#frame = frame;
+    // Both are kept up to date in place.
+    this.#scope = { inputs, env: frame.environment.values, steps: this.#stepOutputs };
+  }
+
+  /** @throws ExpressionError */
+  resolve(template: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    return resolveTemplate(template, this.#scope) as Record<string, unknown>;
+  }
+
+  /** @throws ExpressionError */
+  holds(condition: string): boolean {
+    return evaluateCondition(condition, this.#scope);
+  }
+
+  /**
+   * The list that a step fans out over, fixed from now on.
+   * @throws ExpressionError, or DataHammerError `E_NOT_A_LIST`, `E_LIMIT`
+   */
+  fixItems(step: WorkflowStep): readonly unknown[] {
+    const source = step.forEach ?? [];
+    const list =
+      typeof source === "string"
+        ? evaluateExpression(source, this.#scope)
+        : resolveTemplate(source, this.#scope);
+    if (!Array.isArray(list)) {
+      const actual = list === null ? "null" : typeof list === "object" ? "a map" : `a ${typeof list}`;
+      throw new DataHammerError("E_NOT_A_LIST", `forEach: \`${source}\` gives ${actual}, not a list`);
+    }
+    if (list.length > WORKFLOW_LIMITS.items) {
+      throw new DataHammerError(
+        "E_LIMIT",
+        `forEach gives ${list.length} items, more than the ${WORKFLOW_LIMITS.items} allowed`,
+      );
+    }
+    this.#items.set(step.id, list);
+    return list;
+  }
+
+  itemsOf(step: string): readonly unknown[] {
+    return this.#items.get(step) ?? [];
+  }
+
+  /** The inputs that a step's next task carries; undefined before it became ready. */
+  inputsOf(step: string): Record<string, unknown> | undefined {
+    return this.#stepInputs.get(step);
+  }
+
+  /** Fixes a step's inputs. @throws ExpressionError */
+  fixInputs(step: WorkflowStep): void {
+    const inputs = resolveTemplate(step.inputs, this.#scopeOf(step)) as Record<string, unknown>;
+    this.#stepInputs.set(step.id, inputs);
+  }
+
+  /** A closed step needs its inputs no more, nor its items. */
+  dropInputs(step: WorkflowStep): void {
+    this.#stepInputs.delete(step.id);
+    if (step.forEach !== undefined) this.#items.delete(step.id);
+  }
+
+  /** What a step's result held, declared keys and others; null values for a skipped step. */
+  outputsOf(step: string): Record<string, unknown> | undefined {
+    return this.#stepOutputs[step]?.outputs ?? undefined;
+  }
+
+  /** Takes a step's outputs: all of them as the step's, the declared ones as environment keys. */
+  giveOutputs(step: WorkflowStep, outputs: Record<string, unknown>, agent: string | undefined): void {
+    const writer = agent === undefined ? { step: step.id } : { step: step.id, agent };
+    for (const key of step.outputs) {
+      if (Object.hasOwn(outputs, key)) this.#frame.setEnv(key, outputs[key], writer);
+    }
+    this.#stepOutputs[step.id] = { outputs };
+  }
+
+  /** A step that ended without a result leaves null where nothing was, so that dependents can read on. */
+  giveNulls(step: WorkflowStep): void {
+    const outputs: Record<string, unknown> = Object.create(null);
+    for (const key of step.outputs) {
+      outputs[key] = null;
+      if (!this.#frame.environment.has(key)) this.#frame.setEnv(key, null, { step: step.id });
+    }
+    this.#stepOutputs[step.id] = { outputs };
+  }
+
+  /** Declared outputs that neither the result has nor the step wrote while it ran. */
+  missingOutputs(step: WorkflowStep, outputs: Record<string, unknown>): string[] {
+    return step.outputs.filter((key) => !Object.hasOwn(outputs, key) && !this.#wrote(step.id, key));
+  }
+
+  #scopeOf({ origin }: WorkflowStep): ExpressionScope {
+    if (origin === undefined) return this.#scope;
+    const { of, place } = origin;
+    return { ...this.#scope, item: this.#items.get(of)?.[place], index: BigInt(place) };
+  }
+
+  #wrote(id: string, key: string): boolean {
+    return this.#frame.environment.entry(key)?.writer.step === id;
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Moving the steps of a run, and what a move makes necessary: offers, and dispatches that are taken back.
+ *
+ * It owns which steps there are, where each stands and what is out. It does not own why a step moves: that is
+ * the matter of the step flow, and of each kind of derived steps.
+ */
+import type { DispatchRef } from "../bus/messages.ts";
+import type { StepEvent } from "../machines/step.ts";
+import type { DerivedStep } from "../workflow/derived-step.ts";
+import type { WorkflowGraph } from "../workflow/graph.ts";
+import type { FoldFrame } from "./fold-frame.ts";
+import { RunSteps } from "./run-steps.ts";
+import type { StepHost, StepStatus } from "./step-host.ts";
+import { type StepCounts, StepLedger } from "./step-ledger.ts";
+
+/** A dispatch that the log says is out: given to a role, perhaps started. */
+export interface OpenDispatch {
+  readonly ref: DispatchRef;
+  /** Epoch ms of the push, by the pushing orchestrator's reckoning. */
+  readonly dispatchedAt: number;
+  /** Epoch ms, once an agent said so. */
+  readonly startedAt: number | undefined;
+}
+
+export class StepMoves {
+  readonly steps: RunSteps;
+  readonly dispatches = new Map<string, OpenDispatch>();
+  readonly #frame: FoldFrame;
+  readonly #ledger: StepLedger;
+  readonly #notBefore = new Map<string, number>();
+
+  constructor(graph: WorkflowGraph, host: StepHost, frame: FoldFrame) {
+    this.steps = new RunSteps(graph);
+    this.#frame = frame;
+    this.#ledger = new StepLedger(this.steps, host, frame.observer);
+  }
+
+  get counts(): Readonly<StepCounts> {
+    return this.#ledger.counts;
+  }
+
+  get ready(): ReadonlySet<string> {
+    return this.#ledger.ready;
+  }
+
+  notBefore(id: string): number {
+    return this.#notBefore.get(id) ?? 0;
+  }
+
+  /** @throws NotFoundError */
+  read(id: string): StepStatus {
+    return this.#ledger.read(id);
+  }
+
+  move(id: string, event: StepEvent, text: string, ts = this.#frame.ts): StepStatus {
+    return this.#ledger.move(id, event, { seq: this.#frame.seq, ts, text });
+  }
+
+  /** Adds a step that is made from one of the document; it begins as pending. */
+  make(step: DerivedStep): void {
+    this.steps.add(step);
+    this.#ledger.countNew();
+  }
+
+  /** The step may be given out. @param notBefore epoch ms; 0: at once */
+  offer(id: string, notBefore: number): void {
+    if (notBefore > 0) this.#notBefore.set(id, notBefore);
+    else this.#notBefore.delete(id);
+    this.#frame.effects.push({ type: "offer", step: id });
+  }
+
+  /** The dispatch is over without its holder's word. */
+  withdraw(id: string, reason: string): void {
+    const { context } = this.read(id);
+    this.dispatches.delete(id);
+    const ref = { run: this.#frame.run, step: id, n: context.n, role: context.role };
+    this.#frame.effects.push({ type: "withdraw", ref, reason });
+  }
+
+  /** Cancels a step that is open, taking back what is out. */
+  cancel(id: string, cause: string): void {
+    const { state } = this.read(id);
+    if (state === "done" || state === "failed") return;
+    if (state !== "pending") this.withdraw(id, cause);
+    this.move(id, { type: "cancel" }, cause);
+  }
+}
