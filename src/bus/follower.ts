@@ -4,8 +4,9 @@
  * Owns the order of delivery. Owns no connection: it is offered live copies, and reads the stored log
  * through a `LogSource`. Every adapter follows through this class, so they heal alike.
  *
- *  - Live copies say which sequence was the previous one on their subject. A copy whose predecessor has not
- *    been delivered reveals a loss; the log is then read again from the last delivered sequence on.
+ *  - Live copies say which sequence was the previous one on their subject, and in the run where the adapter
+ *    can tell. A copy whose predecessor has not been delivered reveals a loss; the log is then read again from
+ *    the last place that was verified. An adapter that sees a loss which may be this run's calls `heal`.
  *  - Copies that arrive during a read wait in a bounded buffer; when it overflows it is dropped, and the
  *    log is read once more instead (L8).
  *  - A read that fails is tried again with a growing delay until it works or the follower is closed.
@@ -23,6 +24,8 @@ export interface StoredRecord {
 export interface LiveCopy extends StoredRecord {
   /** The sequence before this one on the same subject; 0: none. */
   lastOnSubject: number;
+  /** The sequence before this one in the run's log, where the adapter can tell; 0: none. */
+  lastInRun?: number;
 }
 
 export interface LogSource {
@@ -91,7 +94,7 @@ export class RunFollower implements LogFollower {
   }
 
   /**
-   * Reads what is stored. Called at the start and after every reconnect. From the last place that was verified
+   * Reads what is stored. Called at the start, after every reconnect and when a copy was lost. From the last place that was verified
    * on, not from the last delivered record: a copy lost before the connection broke leaves no trace behind it
    * when what followed on its subject is read instead of heard.
    */
@@ -173,7 +176,7 @@ export class RunFollower implements LogFollower {
   #take(copy: LiveCopy): void {
     if (this.#closed) return;
     const known = this.#lastOnSubject.get(copy.subject) ?? this.#options.from - 1;
-    if (copy.lastOnSubject > known) {
+    if (copy.lastOnSubject > known || (copy.lastInRun ?? 0) > this.#delivered) {
       // A predecessor was lost on the way: this copy will be met again when the log is read. What is read tells
       // nothing of its predecessors, so the read begins where the last one ended, not at this gap: another
       // subject may have one of which nothing was heard yet.

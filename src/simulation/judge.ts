@@ -45,18 +45,16 @@ export function judge(life: Life): Verdict {
     const reference = new Reference(workflow);
     for (const record of records) reference.apply(record);
     const facts = life.evidence.facts.filter((fact) => fact.run === run);
-    // A holder that missed a live copy may decide wrongly; that its decision is void is the fold's matter.
-    const lossy = life.faults.kinds.has("loss") || life.faults.kinds.has("reordering");
     for (const { decision, what } of reference.wrongs) {
-      if (!lossy && !life.evidence.rogueDecisions.has(decision))
+      if (!life.evidence.rogueDecisions.has(decision))
         say("only ends that are due are written", `${run}: ${what}`);
     }
     completions(run, reference, say);
     folds(run, records, reference, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
-    const unseeing = dispatches(run, reference, records, facts, isPrompt(life), say);
-    values(run, reference, unseeing, say);
+    dispatches(run, reference, facts, isPrompt(life), say);
+    values(run, reference, say);
     acks(run, reference, records, facts, say);
     sequences(run, records, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
@@ -76,9 +74,8 @@ function completions(run: string, reference: Reference, say: Say): void {
 }
 
 /** The environment is that of a serial run: what each step gives follows from its script and its inputs. */
-function values(run: string, reference: Reference, unseeing: ReadonlySet<string>, say: Say): void {
+function values(run: string, reference: Reference, say: Say): void {
   for (const step of reference.steps.values()) {
-    if (unseeing.has(`${step.doc.id}#${step.n}`)) continue;
     const { doc, outcome, inputs, role } = step;
     const key = doc.outputs?.[0] ?? "";
     const entry = reference.env.get(key);
@@ -205,46 +202,37 @@ function acknowledged(run: string, records: readonly LogRecord[], facts: readonl
   }
 }
 
-/**
- * No dispatch is given out before the log opened it, nor before its back-off; always with the same inputs.
- * @returns those that a holder gave out on a view with a hole
- */
+/** No dispatch is given out before the log opened it, nor before its back-off; always with the same inputs. */
 function dispatches(
   run: string,
   reference: Reference,
-  records: readonly LogRecord[],
   facts: readonly Fact[],
   /** Whether every call has its effect at once, so that a push that is seen late was not decided early. */
   prompt: boolean,
   say: Say,
-): Set<string> {
+): void {
   const claimedAt = new Map<string, number>();
-  const views = new Views(records);
-  const astray = new Set<string>();
-  const unseeing = new Set<string>();
+  /** The youngest record that each party folded. */
+  const folded = new Map<string, number>();
   for (const fact of facts) {
     if (fact.kind === "claimed") claimedAt.set(fact.party, fact.at);
-    if (fact.kind === "folded") views.fold(fact);
-    if (fact.kind === "pushed" && views.hasHole(fact.party)) unseeing.add(`${fact.step}#${fact.n}`);
+    if (fact.kind === "folded") folded.set(fact.party, fact.seq);
     if (fact.kind !== "pushed" && fact.kind !== "ran") continue;
     const name = `${fact.step}#${fact.n}`;
     const opening = reference.openings.get(name);
     if (!opening || opening.openSeq > fact.logEnd) {
       const first = reference.openings.get(`${fact.step}#1`);
       const where = `${run} ${name} ${fact.kind} by ${fact.party} at ${fact.at.toFixed(1)}`;
-      if (fact.kind === "pushed" && views.hasHole(fact.party)) astray.add(name);
-      else if (astray.has(name)) continue;
-      else if (!first || first.openSeq > fact.logEnd) say("no step starts before its dependencies", where);
+      if (!first || first.openSeq > fact.logEnd) say("no step starts before its dependencies", where);
       else say("only dispatches of the log are given out", where);
       continue;
     }
     const paused = reference.pauses.some(
-      ({ from, to }) => from <= views.last(fact.party) && fact.logEnd >= from && fact.logEnd < to,
+      ({ from, to }) => from <= (folded.get(fact.party) ?? 0) && fact.logEnd >= from && fact.logEnd < to,
     );
     if (prompt && paused && fact.kind === "pushed")
       say("a paused run gives nothing out", `${run} ${name} by ${fact.party} at ${fact.at.toFixed(1)}`);
-    // A lost live copy that no younger one reveals is the one thing that a holder cannot know of.
-    if (fact.kind !== "pushed" || views.hasHole(fact.party)) continue;
+    if (fact.kind !== "pushed") continue;
     if (JSON.stringify(sorted(fact.inputs)) !== JSON.stringify(sorted(opening.inputs)))
       say(
         "a dispatch has its step's inputs",
@@ -261,42 +249,10 @@ function dispatches(
         `${run} ${name}: given out after ${waited} ms, not ${opening.waitMs}`,
       );
   }
-  return unseeing;
 }
 
 function isPrompt({ faults: { kinds } }: Life): boolean {
   return !(["delay", "refusal", "cut", "broker"] as const).some((kind) => kinds.has(kind));
-}
-
-/** What each holder had folded of a run's log at a moment. */
-class Views {
-  readonly #seqs: number[];
-  readonly #views = new Map<string, { session: number; folded: Set<number>; last: number; whole: number }>();
-
-  constructor(records: readonly LogRecord[]) {
-    this.#seqs = records.map(({ seq }) => seq);
-  }
-
-  fold({ party, session, seq }: Fact & { kind: "folded" }): void {
-    const known = this.#views.get(party);
-    const view =
-      known?.session === session ? known : { session, folded: new Set<number>(), last: 0, whole: 0 };
-    this.#views.set(party, view);
-    view.folded.add(seq);
-    view.last = Math.max(view.last, seq);
-    while (view.folded.has(this.#seqs[view.whole] as number)) view.whole++;
-  }
-
-  /** The youngest record that it folded. */
-  last(party: string): number {
-    return this.#views.get(party)?.last ?? 0;
-  }
-
-  /** Whether it folded a record without an older one. */
-  hasHole(party: string): boolean {
-    const view = this.#views.get(party);
-    return view !== undefined && (this.#seqs[view.whole] ?? Number.POSITIVE_INFINITY) < view.last;
-  }
 }
 
 function sorted(value: Record<string, unknown>): [string, unknown][] {
@@ -328,42 +284,21 @@ function acks(
   }
 }
 
-/** Whoever folds gets the records in the log's order, each once, and none without its predecessor on its subject. */
+/** Whoever folds gets the records in the log's order, each once, and none without all that came before it. */
 function sequences(run: string, records: readonly LogRecord[], facts: readonly Fact[], say: Say): void {
-  const predecessor = predecessors(records);
-  const sessions = new Map<string, { last: number; folded: Set<number> }>();
+  const before = new Map(records.map(({ seq }, at) => [seq, records[at - 1]?.seq ?? 0]));
+  const sessions = new Map<string, number>();
   for (const fact of facts) {
     if (fact.kind !== "folded") continue;
     const { party, seq } = fact;
     const key = `${party} ${fact.session}`;
-    const session = sessions.get(key) ?? { last: 0, folded: new Set<number>() };
-    sessions.set(key, session);
-    const before = predecessor.get(seq);
-    if (seq <= session.last)
-      say("a log is folded in its order", `${run}: ${party} folds ${seq} after ${session.last}`);
-    if (before !== undefined && !session.folded.has(before))
-      say("a subject is folded without gaps", `${run}: ${party} folds ${seq} without ${before}`);
-    session.last = Math.max(session.last, seq);
-    session.folded.add(seq);
+    const last = sessions.get(key) ?? 0;
+    sessions.set(key, seq);
+    if (before.get(seq) === last) continue;
+    const what = `${run}: ${party} folds ${seq} after ${last}`;
+    if (seq <= last) say("a log is folded in its order", what);
+    else say("a log is folded without a gap", `${what}, and before it is ${before.get(seq)}`);
   }
-}
-
-/** The record before each on the same subject. */
-function predecessors(records: readonly LogRecord[]): Map<number, number> {
-  const last = new Map<string, number>();
-  const before = new Map<number, number>();
-  for (const record of records) {
-    const subject =
-      record.kind === "unreadable"
-        ? record.subject.split(".").slice(4).join(".")
-        : record.kind === "result"
-          ? `result.${record.role}`
-          : record.kind;
-    const known = last.get(subject);
-    if (known !== undefined) before.set(record.seq, known);
-    last.set(subject, record.seq);
-  }
-  return before;
 }
 
 /** One holder never has more out than allowed: what it took over and what it gave out itself. */

@@ -118,8 +118,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "gaps in the log are not healed",
     file: "src/bus/follower.ts",
-    from: "if (copy.lastOnSubject > known) {",
+    from: "if (copy.lastOnSubject > known || (copy.lastInRun ?? 0) > this.#delivered) {",
     to: "if (copy.lastOnSubject < 0) {",
+  },
+  {
+    name: "a lost copy that its own subject does not show is not looked for",
+    file: "src/bus/follower.ts",
+    from: "(copy.lastInRun ?? 0) > this.#delivered",
+    to: "this.#closed",
   },
   {
     name: "a log that came out of order is folded on",

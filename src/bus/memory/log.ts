@@ -46,8 +46,8 @@ export class MemoryLog implements RunLog {
     const subscriber: LogSubscriber = {
       run,
       party: this.#connection.party,
-      offer: (message, lastOnSubject) => {
-        if (this.#connection.reachable) follower.offer({ ...this.#decode(message), lastOnSubject });
+      offer: (message, last) => {
+        if (this.#connection.reachable) follower.offer({ ...this.#decode(message), ...last });
       },
     };
     const follower = new RunFollower({

@@ -19,7 +19,7 @@ export interface StoredMessage {
 export interface LogSubscriber {
   run: string;
   party: string;
-  offer(message: StoredMessage, lastOnSubject: number): void;
+  offer(message: StoredMessage, last: { lastOnSubject: number; lastInRun: number }): void;
 }
 
 export interface CoreListener {
@@ -76,10 +76,11 @@ export class SwarmStore {
     bytes: Uint8Array,
     expectLast: number | undefined,
   ): { ok: boolean; seq: number } {
-    const last = this.#lastOnSubject.get(subject) ?? 0;
-    if (expectLast !== undefined && expectLast !== last) return { ok: false, seq: last };
+    const lastOnSubject = this.#lastOnSubject.get(subject) ?? 0;
+    if (expectLast !== undefined && expectLast !== lastOnSubject) return { ok: false, seq: lastOnSubject };
     const message = { run, subject, seq: ++this.#seq, ts: this.clock.now(), bytes };
     const records = this.#runs.get(run);
+    const last = { lastOnSubject, lastInRun: records?.at(-1)?.seq ?? 0 };
     if (records === undefined) this.#runs.set(run, [message]);
     else records.push(message);
     this.#lastOnSubject.set(subject, message.seq);

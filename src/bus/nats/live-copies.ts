@@ -4,10 +4,12 @@
  * Owns the subscription and the order. Copies of records by two publishers can swap places on their way
  * (seen on nats-server 2.9: a decision before the result stored just before it), and a log folded in another
  * order is another log (L1). The stream numbers its records without gaps, so a copy that leaves one waits a
- * moment for its elders; what does not come is found missing by whoever follows the run.
+ * moment for its elders.
  *
  * A daemon follows many runs: it takes the whole swarm's copies in one subscription, where a gap is seen for
- * what it is. A client follows one run, where other runs' records look like gaps too and cost the wait.
+ * what it is. When the elders do not come, a copy of some run was lost, and every follower is told before
+ * anything younger is passed on, so that no log is folded with a hole. A client follows one run, where other
+ * runs' records look like gaps too and cost the wait; it finds out by the numbering of the subjects.
  */
 import type { Msg, MsgHdrs } from "nats";
 import type { Clock } from "../bus.ts";
@@ -30,7 +32,11 @@ export interface LiveMessage {
   data: Uint8Array;
 }
 
-type Listener = (message: LiveMessage) => void;
+interface Listener {
+  onMessage(message: LiveMessage): void;
+  /** Called before a copy that follows a lost one. Which run's it was is not known. */
+  onLoss(): void;
+}
 
 export class LiveCopies {
   readonly #link: NatsLink;
@@ -47,11 +53,17 @@ export class LiveCopies {
   /** Hands over a run's live copies, the eldest first, until the returned function is called. */
   listen(run: string, listener: Listener): () => void {
     const { subjects } = this.#link;
-    if (!this.#wide) return this.#subscribe(subjects.liveRecordsOf(run), listener);
+    if (!this.#wide) {
+      const ignore = (): void => undefined;
+      return this.#subscribe(subjects.liveRecordsOf(run), { ...listener, onLoss: ignore });
+    }
     const prefix = subjects.recordsOf(run).slice(0, -1);
     const listeners = this.#listeners.get(prefix) ?? new Set();
     this.#listeners.set(prefix, listeners.add(listener));
-    this.#stop ??= this.#subscribe(subjects.allLiveRecords, (message) => this.#route(message));
+    this.#stop ??= this.#subscribe(subjects.allLiveRecords, {
+      onMessage: (message) => this.#route(message),
+      onLoss: () => this.#tellLoss(),
+    });
     return () => {
       listeners.delete(listener);
       if (listeners.size === 0) this.#listeners.delete(prefix);
@@ -64,14 +76,20 @@ export class LiveCopies {
   #route(message: LiveMessage): void {
     const { subject } = message;
     const afterRun = subject.indexOf(".", this.#link.subjects.allRecords.length - 1);
-    for (const listener of this.#listeners.get(subject.slice(0, afterRun + 1)) ?? []) listener(message);
+    for (const listener of this.#listeners.get(subject.slice(0, afterRun + 1)) ?? [])
+      listener.onMessage(message);
   }
 
-  #subscribe(pattern: string, listener: Listener): () => void {
+  #tellLoss(): void {
+    for (const listeners of this.#listeners.values()) for (const { onLoss } of listeners) onLoss();
+  }
+
+  #subscribe(pattern: string, { onMessage, onLoss }: Listener): () => void {
     const { nc, clock, subjects } = this.#link;
     const livePrefix = subjects.allLiveRecords.slice(0, -1);
     const storedPrefix = subjects.allRecords.slice(0, -1);
-    const queue = new ElderFirst(clock, listener, ELDERS_WAIT_MS[this.#wide ? "wide" : "narrow"]);
+    const waitMs = ELDERS_WAIT_MS[this.#wide ? "wide" : "narrow"];
+    const queue = new ElderFirst({ clock, waitMs, pass: onMessage, onLoss });
     const subscription = nc.subscribe(pattern, {
       callback: (error, message: Msg) => {
         if (error !== null) return;
@@ -94,27 +112,32 @@ export class LiveCopies {
   }
 }
 
+export interface ElderFirstOptions<Item> {
+  clock: Clock;
+  waitMs: number;
+  pass(item: Item): void;
+  /** Called before an item is passed on whose elders did not come. */
+  onLoss(): void;
+}
+
 /** Passes on what continues the sequence at once; lets what leaves a gap wait, and then pass in order. */
 export class ElderFirst<Item extends { seq: number }> {
-  readonly #clock: Clock;
-  readonly #pass: (item: Item) => void;
-  readonly #waitMs: number;
+  readonly #options: ElderFirstOptions<Item>;
   /** By sequence, the eldest first. */
   #waiting: Item[] = [];
   #last: number | undefined;
   #timer: unknown;
 
-  constructor(clock: Clock, pass: (item: Item) => void, waitMs: number) {
-    this.#clock = clock;
-    this.#pass = pass;
-    this.#waitMs = waitMs;
+  constructor(options: ElderFirstOptions<Item>) {
+    this.#options = options;
   }
 
   offer(item: Item): void {
+    const { clock, waitMs } = this.#options;
     if (this.#last !== undefined && item.seq > this.#last + 1) {
       const at = this.#waiting.findLastIndex(({ seq }) => seq < item.seq);
       this.#waiting.splice(at + 1, 0, item);
-      this.#timer ??= this.#clock.setTimeout(() => this.#passWaiting(), this.#waitMs);
+      this.#timer ??= clock.setTimeout(() => this.#passWaiting(), waitMs);
       return;
     }
     this.#passOn(item);
@@ -131,16 +154,19 @@ export class ElderFirst<Item extends { seq: number }> {
 
   #passWaiting(): void {
     this.#timer = undefined;
-    for (const item of this.#waiting.splice(0)) this.#passOn(item);
+    for (const item of this.#waiting.splice(0)) {
+      if (item.seq > (this.#last ?? 0) + 1) this.#options.onLoss();
+      this.#passOn(item);
+    }
   }
 
   #passOn(item: Item): void {
     this.#last = Math.max(this.#last ?? 0, item.seq);
-    this.#pass(item);
+    this.#options.pass(item);
   }
 
   #disarm(): void {
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 }

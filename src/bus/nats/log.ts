@@ -156,13 +156,15 @@ export class NatsLog implements RunLog {
       },
     });
     const forgets = [
-      this.#live.listen(run, ({ lastOnSubject, ...stored }) =>
-        follower.offer({
-          subject: stored.subject,
-          lastOnSubject,
-          record: this.#decode(run, stored),
-        }),
-      ),
+      this.#live.listen(run, {
+        onMessage: ({ lastOnSubject, ...stored }) =>
+          follower.offer({
+            subject: stored.subject,
+            lastOnSubject,
+            record: this.#decode(run, stored),
+          }),
+        onLoss: () => follower.heal(),
+      }),
       this.#link.onReconnect(() => follower.heal()),
       this.#link.onClose(() => follower.close()),
     ];
