@@ -1,0 +1,40 @@
+/**
+ * The agents of every workflow in this folder. Try:
+ *
+ *     datahammer run examples/execution/fan-out.yaml --agents examples/execution/agents.ts
+ *
+ * Each task is as small as it can be, so that the workflow shows what the runtime does.
+ */
+import { defineAgent, NonRetryableError } from "datahammer";
+import { z } from "zod";
+
+const worker = defineAgent({
+  role: "worker",
+  description: "Does small sums, and fails when it is told to.",
+  tasks: {
+    square: {
+      inputs: z.object({ n: z.number() }),
+      outputs: z.object({ square: z.number() }),
+      run: ({ n }) => ({ square: n * n }),
+    },
+    sum: {
+      inputs: z.object({ numbers: z.array(z.number().nullable()) }),
+      outputs: z.object({ total: z.number() }),
+      run: ({ numbers }) => ({ total: numbers.reduce((sum: number, n) => sum + (n ?? 0), 0) }),
+    },
+    // Gives what it is given.
+    say: { run: (inputs) => inputs },
+    // Fails until the given attempt; 0: always, and says that trying again cannot help.
+    stumble: {
+      inputs: z.object({ until: z.number(), word: z.string() }),
+      outputs: z.object({ word: z.string() }),
+      run({ until, word }, ctx) {
+        if (until === 0) throw new NonRetryableError("this can never work");
+        if (ctx.attempt < until) throw new Error(`attempt ${ctx.attempt} stumbles`);
+        return { word };
+      },
+    },
+  },
+});
+
+export default [worker];
