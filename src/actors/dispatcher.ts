@@ -30,6 +30,7 @@ export class Dispatcher {
   async push(task: TaskMessage): Promise<void> {
     const { run, step, n, role } = task;
     const ref = { run, step, n, role };
+    this.#announce(task);
     try {
       await this.#persist(ref, () => this.#push(task));
     } catch (cause) {
@@ -40,6 +41,21 @@ export class Dispatcher {
         this.#context.log.error({ ...ref, err: error }, "a task that cannot be sent could not be failed");
       }
     }
+  }
+
+  /** Tells watchers from whom the work passes to whom. */
+  #announce({ run, step, n, role, task, handoff }: TaskMessage): void {
+    const from = handoff?.from ?? [];
+    if (from.length === 0) return;
+    this.#context.bus.live.publishHandoff({
+      run,
+      step,
+      n,
+      kind: handoff?.reason === undefined ? "flow" : "handoff",
+      from,
+      to: { role, task },
+      reason: handoff?.reason ?? `${from.map((source) => source.step).join(", ")} done`,
+    });
   }
 
   /** Tries again for as long as the broker is away and the dispatch is wanted. */

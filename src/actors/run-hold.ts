@@ -12,7 +12,7 @@
  */
 import { type Actor, createActor } from "xstate";
 import type { LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
-import type { Answer, DispatchRef, LiveMessage, Question } from "../bus/messages.ts";
+import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "../bus/messages.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
@@ -24,6 +24,7 @@ import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
 import { Offers } from "./offers.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
+import { SpendingGate } from "./spending-gate.ts";
 
 /** How a hold ended. */
 export type HoldOutcome =
@@ -51,6 +52,7 @@ export class RunHold {
   readonly #writer: DecisionWriter;
   readonly #deadlines: Deadlines;
   readonly #dispatcher: Dispatcher;
+  readonly #gate: SpendingGate;
   readonly #observed = new ObservedBatch();
   readonly #flights = new Map<string, Flight>();
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
@@ -79,6 +81,7 @@ export class RunHold {
       isOpen: (ref) => !this.#over && this.fold.isOpen(ref),
       pause: (delayMs) => this.#pause(delayMs),
     });
+    this.#gate = new SpendingGate(this.#spendingScene());
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -230,6 +233,7 @@ export class RunHold {
     if (fold.timeoutMs !== undefined) {
       this.#deadlines.set("run time-out", (fold.startedAt ?? this.#now()) + fold.timeoutMs - this.#now());
     }
+    this.#gate.arm();
     // Watchers tell a repeated change by its revision.
     for (const key of fold.environment.keys()) {
       const entry = fold.environment.entry(key);
@@ -251,6 +255,7 @@ export class RunHold {
       case "env":
         return this.#context.bus.live.publishEnv(effect.change);
       case "status":
+        this.#gate.arm();
         return this.#markDirty(true);
       case "ended":
         return void this.#finish();
@@ -272,7 +277,7 @@ export class RunHold {
     if (due) return void this.#end();
     if (this.fold.status !== "running") return;
     const maxParallel = this.fold.graph?.maxParallel ?? 0;
-    while (this.#flights.size < maxParallel) {
+    while (this.#flights.size < maxParallel && this.#gate.isOpen) {
       const step = this.#offers?.take();
       if (step === undefined) break;
       // A step may have been offered twice: what an older offer left here does not shorten a back-off.
@@ -290,26 +295,24 @@ export class RunHold {
   }
 
   #dispatch(step: string): void {
-    const { bus } = this.#context;
     const now = this.#now();
     const timeoutMs = this.fold.steps?.step(step).timeoutMs;
     const task = this.fold.taskOf(step, timeoutMs === undefined ? undefined : now + timeoutMs);
     const ref = { run: this.run, step, n: task.n, role: task.role };
     this.#fly(step, ref, false, now);
+    if (this.#gate.stands) return this.#gate.reserve(task);
     this.#observed.addDispatched(ref, now);
     this.#scheduleObserved();
-    const from = task.handoff?.from ?? [];
-    if (from.length > 0) {
-      const handedOff = task.handoff?.reason !== undefined;
-      bus.live.publishHandoff({
-        ...ref,
-        kind: handedOff ? "handoff" : "flow",
-        from,
-        to: { role: task.role, task: task.task },
-        reason: task.handoff?.reason ?? `${from.map((source) => source.step).join(", ")} done`,
-      });
-    }
     void this.#dispatcher.push(task);
+  }
+
+  /** A dispatch that was chosen and must not be given out: its step waits again. */
+  #unchoose({ step, n }: TaskMessage): void {
+    if (this.#flights.get(step)?.ref.n !== n) return;
+    this.#flights.delete(step);
+    this.#deadlines.clear(`time-out ${step}`);
+    if (this.fold.ready.has(step)) this.#offer(step);
+    this.#scheduleAct();
   }
 
   #fly(step: string, ref: DispatchRef, started: boolean, dispatchedAt: number): void {
@@ -402,6 +405,8 @@ export class RunHold {
         return step === undefined ? undefined : void this.#timeOut(step);
       case "run time-out":
         return this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
+      case "budget":
+        return this.#gate.timeIsUp();
       case "silence":
         return void this.#breakSilence();
       case "watchdog":
@@ -532,6 +537,38 @@ export class RunHold {
     this.#settle(outcome);
   }
 
+  #spendingScene(): ConstructorParameters<typeof SpendingGate>[0] {
+    const hold = this;
+    return {
+      bus: this.#context.bus,
+      get fold() {
+        return hold.fold;
+      },
+      get epoch() {
+        return hold.#writer.epoch;
+      },
+      now: () => this.#now(),
+      folded: (seq) => this.#certainlyFolded(seq),
+      sync: () => this.#sync(),
+      pause: (delayMs) => this.#pause(delayMs),
+      over: () => this.#over,
+      propose: (make) => this.#propose(make),
+      armDeadline: (delayMs) => this.#deadlines.set("budget", delayMs),
+      fail: (error) => this.#giveUp("dispatches could not be noted", error),
+      give: (task) => void this.#dispatcher.push(task),
+      refuse: (task) => this.#unchoose(task),
+    };
+  }
+
+  /** The live copy usually comes first; if it was lost, the log has it. */
+  async #certainlyFolded(seq: number): Promise<void> {
+    await Promise.race([this.#folded(seq), this.#pause(HOLD_LIMITS.retryMs)]);
+    while (!this.#over && this.fold.lastSeq < seq) {
+      await this.#follower?.sync();
+      await Promise.race([this.#folded(seq), this.#pause(HOLD_LIMITS.retryMs)]);
+    }
+  }
+
   #decisionScene(): ConstructorParameters<typeof DecisionWriter>[2] {
     const hold = this;
     return {
@@ -543,14 +580,7 @@ export class RunHold {
       },
       now: () => (this.#claimedAt.epochMs === 0 ? this.#context.clock.now() : this.#now()),
       newId: () => this.#context.newId(),
-      folded: async (seq) => {
-        // The live copy usually comes first; if it was lost, the log has it.
-        await Promise.race([this.#folded(seq), this.#pause(HOLD_LIMITS.retryMs)]);
-        while (!this.#over && this.fold.lastSeq < seq) {
-          await this.#follower?.sync();
-          await Promise.race([this.#folded(seq), this.#pause(HOLD_LIMITS.retryMs)]);
-        }
-      },
+      folded: (seq) => this.#certainlyFolded(seq),
       sync: async () => (await this.#follower?.sync()) ?? 0,
       pause: (delayMs) => this.#pause(delayMs),
       over: () => this.#over,

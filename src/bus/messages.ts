@@ -6,6 +6,7 @@
  * A message of a newer major version (`v` above 1) is refused by the schema, never misread.
  */
 import { z } from "zod";
+import { budgetSchema } from "../workflow/budget.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
 import { envKeySchema, idSchema, stepRefSchema } from "../workflow/names.ts";
 
@@ -49,6 +50,8 @@ export const submitSchema = z.object({
   /** The environment to start from. */
   environment: z.record(z.string(), z.unknown()).optional(),
   timeout: z.string().optional(),
+  /** Narrows the workflow's own budget. */
+  budget: budgetSchema.optional(),
   by: z.string().optional(),
 });
 export type SubmitMessage = z.infer<typeof submitSchema>;
@@ -143,6 +146,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
   }),
   /** The run's own time-out passed. */
   z.object({ ...decisionBase, type: z.literal("run-timed-out"), afterMs: z.number() }),
+  /** The time that the run's budget allows is over. */
+  z.object({ ...decisionBase, type: z.literal("time-spent"), elapsedMs: z.number() }),
   /** The task is gone and the log has no result (L10). */
   z.object({ ...decisionBase, type: z.literal("lost"), step: stepRefSchema, n: dispatchNumber }),
   /** A failed step goes on with another capability that gives the same keys. */
@@ -325,6 +330,8 @@ export const runSummarySchema = z.object({
   run: idSchema,
   name: z.string(),
   status: z.enum(RUN_STATUSES),
+  /** Why it is paused. */
+  reason: z.string().optional(),
   startedAt: z.string(),
   endedAt: z.string().nullable(),
   steps: z.object({ total: z.int(), done: z.int(), failed: z.int(), running: z.int() }),

@@ -151,6 +151,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .option("--input <pairs...>", "KEY=VALUE; a value is JSON, or else text")
         .option("--input-file <file>", "JSON or YAML object of inputs")
         .option("--run <id>", "id of the run; default: made up")
+        .option("--budget <limits...>", "what it may spend: tokens=N usd=N wall=DURATION dispatches=N")
         .option("--agents <files...>", "serve these agent files while it runs, each in a process of its own")
         .option("--concurrency <n>", "tasks at once in each of these processes; default 8")
         .option("--detach", "submit and return")
@@ -244,10 +245,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
       `${verb} <run>`,
       summary,
       async () => (await import("./commands/control.ts")).control,
-      (declared) =>
-        verb === "retry"
-          ? declared.option("--step <id>", "only this step; default: all that failed")
-          : declared,
+      (declared) => withControlFlags(declared, verb),
       ([run], flags) => ({ ...flags, verb, run }),
     );
   }
@@ -264,6 +262,16 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     ([name]) => ({ name, words: completionWords(program) }),
   );
   return program;
+}
+
+function withControlFlags(declared: Commander, verb: ControlName): Commander {
+  if (verb === "retry") declared.option("--step <id>", "only this step; default: all that failed");
+  if (verb === "retry" || verb === "resume")
+    declared.option(
+      "--budget <limits...>",
+      "new limits of the run: tokens=N usd=N wall=DURATION dispatches=N",
+    );
+  return declared;
 }
 
 const CONTROL_SUMMARIES: readonly (readonly [ControlName, string])[] = [

@@ -3,7 +3,7 @@
 import { formatDuration } from "../trace/duration.ts";
 import { type Colors, paintOutcome } from "../trace/palette.ts";
 import { oneLine } from "../trace/text-width.ts";
-import type { RunView } from "../trace/view.ts";
+import { type RunView, spentText } from "../trace/view.ts";
 import { WORKFLOW_ISSUE_CODES } from "../workflow/errors.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 
@@ -30,6 +30,13 @@ export function runText(view: RunView, colors: Colors): string {
     const where = error.step === undefined ? "" : ` in step ${error.step}`;
     lines.push(`${colors.red(error.code)}${where}: ${oneLine(error.message)}`);
   }
+  if (view.pause !== undefined) {
+    lines.push(colors.yellow(`paused: ${oneLine(view.pause.message)}`));
+    if (view.pause.code === "E_BUDGET")
+      lines.push(colors.dim(`raise it: datahammer resume ${run} --budget RESOURCE=AMOUNT`));
+  }
+  if (view.budget !== undefined || view.spent.tokens + view.spent.usd > 0)
+    lines.push(colors.dim(`spent ${spentText(view.spent)}`));
   if (Object.keys(view.outputs).length > 0) lines.push("outputs:", ...valueLines(view.outputs, colors));
   return `${lines.join("\n")}\n`;
 }

@@ -11,6 +11,7 @@ import type {
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import type { RunView } from "../trace/view.ts";
+import type { BudgetDocument } from "../workflow/budget.ts";
 
 export type { RunView, StepView } from "../trace/view.ts";
 
@@ -23,6 +24,8 @@ export interface SubmitRequest {
   inputs?: Record<string, unknown>;
   environment?: Record<string, unknown>;
   timeout?: string;
+  /** What the run may spend; narrows the workflow's own budget. */
+  budget?: BudgetDocument;
 }
 
 /** One thing that happened to a watched run: a log record, or a live message. */

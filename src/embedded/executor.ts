@@ -55,7 +55,7 @@ export class WorkflowExecutor {
    * @param environment the keys to start from
    * @returns the environment as the run left it
    * @throws InvalidWorkflowError before anything runs, with every issue
-   * @throws RunFailedError with the code of the failed step
+   * @throws RunFailedError with the code of the failed step, or `E_BUDGET` when the workflow's budget is spent
    */
   async executeWorkflow(
     workflow: unknown,
@@ -85,7 +85,7 @@ export class WorkflowExecutor {
       await bus.runs.push(run);
       const fold = await ending(bus, run, this.#options.onRecord);
       if (fold.status === "done") return { ...fold.environment.values };
-      const { code, message, step } = fold.error ?? { code: "E_FAILED", message: fold.status };
+      const { code, message, step } = fold.error ?? fold.pause ?? { code: "E_FAILED", message: fold.status };
       throw new RunFailedError(code, message, { data: { run, step, status: fold.status } });
     } finally {
       await orchestrator.stop();
@@ -160,7 +160,7 @@ class Crew {
   }
 }
 
-/** Folds the run until it has ended. */
+/** Folds the run until it has ended, or its budget is spent: nobody could raise it here. */
 async function ending(bus: Bus, run: string, onRecord?: (record: LogRecord) => void): Promise<RunFold> {
   const fold = new RunFold(run);
   let finish: () => void = () => {};
@@ -170,7 +170,7 @@ async function ending(bus: Bus, run: string, onRecord?: (record: LogRecord) => v
   const follower = await bus.log.follow(run, (record) => {
     fold.apply(record);
     onRecord?.(record);
-    if (fold.ended) finish();
+    if (fold.ended || fold.pause?.code === "E_BUDGET") finish();
   });
   try {
     await finished;

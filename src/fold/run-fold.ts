@@ -32,8 +32,10 @@ import { parseDuration } from "../workflow/names.ts";
 import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import { FoldFrame } from "./fold-frame.ts";
+import { excessText, RunBudget, raiseBudget } from "./run-budget.ts";
 import { RunStatusHost } from "./run-status-host.ts";
 import type { RunSteps } from "./run-steps.ts";
+import { Spending } from "./spending.ts";
 import { StepFlow } from "./step-flow.ts";
 import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
@@ -71,8 +73,10 @@ export class RunFold {
   readonly #frame: FoldFrame;
   readonly #status = new RunStatusHost();
   readonly #verdicts = new EnvVerdicts();
+  readonly #spending = new Spending();
   #submission: SubmitMessage | undefined;
   #flow: StepFlow | undefined;
+  #budget: RunBudget | undefined;
   #plan: PlanRecord | undefined;
   #epoch = 0;
   #holder: string | undefined;
@@ -80,6 +84,7 @@ export class RunFold {
   /** Why there is no workflow, or why the run as a whole fails. */
   #failure: RunError | undefined;
   #cancelRequested: { by: string; reason: string } | undefined;
+  #pause: RunError | undefined;
   #outputs: Record<string, unknown> = {};
   #error: RunError | undefined;
   #startedAt: number | undefined;
@@ -148,6 +153,17 @@ export class RunFold {
   }
   get error(): RunError | undefined {
     return this.#error;
+  }
+  /** Why the run is paused; undefined while it is not. */
+  get pause(): RunError | undefined {
+    return this.status === "paused" ? this.#pause : undefined;
+  }
+  get spending(): Spending {
+    return this.#spending;
+  }
+  /** Undefined when the run may spend what it likes. */
+  get budget(): RunBudget | undefined {
+    return this.#budget;
   }
   /** Steps that may be given out now or after their back-off, in the order in which they became ready. */
   get ready(): ReadonlySet<string> {
@@ -254,6 +270,7 @@ export class RunFold {
         this.#frame.void("unreadable", null, record.problem);
         break;
     }
+    if (this.#budget !== undefined) this.#keepBudget(this.#budget);
     return this.#frame.effects;
   }
 
@@ -286,6 +303,7 @@ export class RunFold {
       return;
     }
     this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame);
+    this.#budget = RunBudget.of(graph.document.budget, this.#submission?.budget, this.#spending);
     this.#moveRun({ type: "planned" }, cause);
     this.#flow.begin();
   }
@@ -301,6 +319,8 @@ export class RunFold {
     }
     if (!this.#mayClose(flow, role, result)) return;
     const { agent, step } = result;
+    this.#spending.countDispatch(step, result.n);
+    this.#spending.report(result);
     if (flow.read(step).state === "ready") {
       // The note of the start was lost, or is still on its way: the result implies it (L6).
       const startedAt = Math.min(result.startedAt ?? this.#frame.ts, this.#frame.ts);
@@ -324,6 +344,8 @@ export class RunFold {
       const owner = `dispatch ${context.n} is with ${context.role}`;
       this.#frame.void("foreign", result.step, `${what} for role ${role}: ${owner}`);
     } else {
+      // It changes nothing any more, and yet it was paid for.
+      this.#spending.report(result);
       const standing = this.ended ? `the run is ${this.status}` : `the step is ${state}`;
       this.#frame.void("late", result.step, `${what}: ${standing}, its last dispatch is ${context.n}`);
     }
@@ -383,12 +405,15 @@ export class RunFold {
       }
       case "pause":
         if (this.status !== "running") return standing;
-        this.#moveRun({ type: "pause" }, cause);
+        this.#pauseFor({ code: "E_PAUSED", message: cause });
         return undefined;
-      case "resume":
+      case "resume": {
         if (this.status !== "paused") return standing;
+        const problem = raiseBudget(this.#budget, control.value);
+        if (problem !== undefined) return problem;
         this.#moveRun({ type: "resume" }, cause);
         return undefined;
+      }
       case "retry":
         return this.status === "failed" && this.#flow ? this.#retry(this.#flow, control, cause) : standing;
       default:
@@ -398,6 +423,8 @@ export class RunFold {
 
   /** Gives failed steps of a failed run a new chance; what is done stays done. */
   #retry(flow: StepFlow, control: ControlMessage, cause: string): string | undefined {
+    const problem = raiseBudget(this.#budget, control.value);
+    if (problem !== undefined) return problem;
     if (!flow.retry(control.step, cause)) return "no such failed step";
     this.#failure = undefined;
     this.#error = undefined;
@@ -406,12 +433,25 @@ export class RunFold {
     return undefined;
   }
 
+  /** G2. Why a dispatch that a holder of this epoch noted must not be given out. */
+  #refusal({ excess }: RunBudget, epoch: number): string | undefined {
+    if (epoch !== this.#epoch) return `it is of epoch ${epoch}, and the epoch is ${this.#epoch}`;
+    if (this.status !== "running") return `the run is ${this.status}`;
+    return excess && excessText(excess);
+  }
+
   #onObserved(observed: ObservedMessage): void {
     const flow = this.#flow;
     if (!flow || this.ended) return;
     for (const { step, n, role, at } of observed.dispatched) {
       const ref = { run: this.run, step, n, role };
       if (!flow.isOpen(ref) || flow.dispatches.get(step)?.ref.n === n) continue;
+      const refusal = this.#budget && this.#refusal(this.#budget, observed.epoch);
+      if (refusal !== undefined) {
+        this.#frame.void("refused", step, `dispatch ${n} is not given out: ${refusal}`);
+        continue;
+      }
+      this.#spending.countDispatch(step, n);
       flow.dispatches.set(step, { ref, dispatchedAt: at, startedAt: undefined });
     }
     for (const { step, n, agent, at } of observed.started) {
@@ -453,10 +493,15 @@ export class RunFold {
       this.#failure ??= { code: "E_RUN_TIMEOUT", message };
       return undefined;
     }
+    if (decision.type === "time-spent") {
+      this.#budget?.noteTime(decision.elapsedMs);
+      return undefined;
+    }
     const flow = this.#flow;
     if (!flow?.steps.has(decision.step)) return "the run has no such step";
     if (decision.type === "recover") return this.#recover(flow, decision);
     if (!flow.awaits(decision.step, decision.n)) return `dispatch ${decision.n} is closed`;
+    this.#spending.countDispatch(decision.step, decision.n);
     if (decision.type === "lost") {
       flow.lose(decision.step, `dispatch ${decision.n} was lost: its task is gone and there is no result`);
       return undefined;
@@ -511,6 +556,20 @@ export class RunFold {
     if (status === "done") return this.#flow?.complete ?? false;
     // Without a workflow it is the planner that found no way; and a complete run fails on its outputs.
     return !this.#flow || this.#flow.complete || (this.#failure ?? this.#flow.failure) !== undefined;
+  }
+
+  /** G1: a run that wants to spend what it may not pauses, or fails. One that wants nothing more just ends. */
+  #keepBudget({ excess, onLimit }: RunBudget): void {
+    if (!excess || this.status !== "running" || this.#flow?.wantsDispatch !== true) return;
+    if (this.#cancelRequested || this.#failure || this.#flow.failure) return;
+    const error = { code: "E_BUDGET", message: excessText(excess) };
+    if (onLimit === "fail") this.#failure = error;
+    else this.#pauseFor(error);
+  }
+
+  #pauseFor(reason: RunError): void {
+    this.#pause = reason;
+    this.#moveRun({ type: "pause" }, reason.message);
   }
 
   #moveRun(event: RunEvent, cause: string): void {

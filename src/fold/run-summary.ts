@@ -8,6 +8,7 @@ export function runSummaryOf(fold: RunFold): RunSummary {
     run: fold.run,
     name: fold.graph?.name ?? fold.run,
     status: fold.status,
+    ...(fold.pause === undefined ? {} : { reason: fold.pause.message }),
     startedAt: new Date(fold.startedAt ?? 0).toISOString(),
     endedAt: fold.endedAt === undefined ? null : new Date(fold.endedAt).toISOString(),
     steps: { total, done, failed, running },

@@ -64,6 +64,12 @@ export class StepFlow {
     return this.#moves.dispatches;
   }
 
+  /** Whether a step is ready and the log does not have it as given out. Ends at the first one. */
+  get wantsDispatch(): boolean {
+    for (const id of this.ready) if (!this.dispatches.has(id)) return true;
+    return false;
+  }
+
   /** Every step is closed well. */
   get complete(): boolean {
     return this.#execution.closedCount === this.graph.size;

@@ -10,7 +10,7 @@ import type { Trace } from "./replay.ts";
 import { stepTree } from "./step-tree.ts";
 import { fill, oneLine } from "./text-width.ts";
 import { runningMs, type Span, timelinesOf } from "./timeline.ts";
-import { isoTime, nameOf } from "./view.ts";
+import { isoTime, nameOf, spentText } from "./view.ts";
 
 export interface TextOptions {
   /** Columns of the terminal. Default 100; never less than 60. */
@@ -51,10 +51,15 @@ function headline({ fold }: Trace, now: number, colors: Colors): string[] {
   const name = nameOf(fold) === fold.run ? "" : ` (${nameOf(fold)})`;
   const head = `${colors.bold(fold.run)}${name}  ${paintState(fold.status, colors)}  ${took}`;
   const steps = `${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""}`;
-  return [
+  const lines = [
     `${head}  ${colors.dim(steps)}`,
     colors.dim(`started ${isoTime(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`),
   ];
+  const { total: spent } = fold.spending;
+  if (fold.budget !== undefined || spent.tokens + spent.usd > 0)
+    lines.push(colors.dim(`spent ${spentText(spent)}`));
+  if (fold.pause !== undefined) lines.push(colors.yellow(`paused: ${oneLine(fold.pause.message)}`));
+  return lines;
 }
 
 // ── the chart ────────────────────────────────────────────────────────────────────────────────────────

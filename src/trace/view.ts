@@ -5,7 +5,9 @@
  */
 import type { RunStatus } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
+import type { Spent } from "../fold/spending.ts";
 import type { StepOutcome, StepState } from "../machines/step.ts";
+import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
 
 /** One step as `show --json` prints it. */
 export interface StepView {
@@ -16,6 +18,8 @@ export interface StepView {
   attempts: number;
   /** The agent that has or had it last. */
   agent: string | null;
+  /** Of all its dispatches together; absent while nothing was reported. */
+  spent?: Spent;
 }
 
 /** One run as `show --json` prints it: folded from its log up to `seq`. */
@@ -27,6 +31,11 @@ export interface RunView {
   environment: Record<string, unknown>;
   steps: Record<string, StepView>;
   error?: { code: string; message: string; step?: string };
+  /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
+  pause?: { code: string; message: string };
+  spent: Spent;
+  /** What it may spend; `wall` in ms. */
+  budget?: BudgetLimits & { onLimit: "pause" | "fail" };
   startedAt: string;
   endedAt: string | null;
   durationMs: number;
@@ -50,6 +59,9 @@ export function viewOf(fold: RunFold, now: number): RunView {
     environment: { ...fold.environment.values },
     steps,
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
+    ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
+    spent: { ...fold.spending.total },
+    ...(fold.budget === undefined ? {} : { budget: { ...fold.budget.limits, onLimit: fold.budget.onLimit } }),
     startedAt: isoTime(startedAt),
     endedAt: endedAt === undefined ? null : isoTime(endedAt),
     durationMs: Math.max(0, Math.round((endedAt ?? now) - startedAt)),
@@ -59,17 +71,25 @@ export function viewOf(fold: RunFold, now: number): RunView {
 
 function stepViewOf(fold: RunFold, id: string): StepView {
   const { state, context } = fold.step(id);
+  const spent = fold.spending.of(id);
   return {
     state,
     outcome: context.outcome,
     attempts: context.n === 0 ? 0 : context.attempt,
     agent: context.agent,
+    ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
   };
 }
 
 /** The workflow's name; a run of goals that has no workflow yet goes by its id. */
 export function nameOf(fold: RunFold): string {
   return fold.graph?.name ?? fold.run;
+}
+
+/** `5200 tokens, 0.31 USD, 7 dispatches`: what there is of each. */
+export function spentText(spent: Spent): string {
+  const resources = (["tokens", "usd", "dispatches"] as const).filter((resource) => spent[resource] > 0);
+  return resources.map((resource) => amountOf(resource, spent[resource])).join(", ");
 }
 
 /** ISO 8601 with milliseconds. */

@@ -6,6 +6,7 @@
  * dependencies, unproduced inputs) is checked by the graph.
  */
 import { z } from "zod";
+import { budgetSchema } from "./budget.ts";
 import type { StepOrigin } from "./derived-step.ts";
 import { durationSchema, envKeySchema, idSchema } from "./names.ts";
 
@@ -70,6 +71,7 @@ export const workflowSchema = z.strictObject({
   inputs: z.record(z.string(), z.unknown()).optional().describe("Defaults, overridden by the submission."),
   maxParallel: z.int().min(1).optional(),
   timeout: durationSchema.optional().describe("Of the whole run."),
+  budget: budgetSchema.optional().describe("What the run may spend."),
   defaults: z.strictObject({ retry: retrySchema.optional(), timeout: durationSchema.optional() }).optional(),
   steps: z.array(stepSchema).min(1),
   outputs: z.record(z.string(), z.unknown()).optional(),

@@ -5,6 +5,7 @@
  * outputs) are kept: a misspelt property in one step must not hide, nor invent, graph errors elsewhere.
  */
 import { z } from "zod";
+import { BUDGET_RESOURCES, type BudgetDocument, budgetLimits, budgetSchema } from "./budget.ts";
 import {
   retrySchema,
   stepSchema,
@@ -124,12 +125,22 @@ function checkHeaderBounds(document: Omit<WorkflowDocument, "steps">, issues: Is
   }
   checkTimeout(document.timeout, ["timeout"], undefined, issues);
   checkTimeout(document.defaults?.timeout, ["defaults", "timeout"], undefined, issues);
+  checkBudget(document.budget, issues);
   checkAttempts(
     document.defaults?.retry?.maxAttempts,
     ["defaults", "retry", "maxAttempts"],
     undefined,
     issues,
   );
+}
+
+function checkBudget(budget: BudgetDocument | undefined, issues: IssueList): void {
+  if (budget === undefined) return;
+  if (Object.keys(budgetLimits(budget)).length === 0) {
+    const message = `The budget limits nothing. Give it ${BUDGET_RESOURCES.join(", ")}, or remove it.`;
+    issues.add("E_SCHEMA", ["budget"], message);
+  }
+  checkTimeout(budget.wall, ["budget", "wall"], undefined, issues);
 }
 
 function checkStepBounds(step: WorkflowStepDocument, index: number, issues: IssueList): void {
@@ -165,10 +176,11 @@ function checkTimeout(
 ): void {
   if (text === undefined) return;
   const milliseconds = parseDuration(text) ?? 0;
-  if (milliseconds < 1) issues.add("E_SCHEMA", path, `The timeout must be at least 1ms, is ${text}.`, step);
+  const name = path.at(-1) === "wall" ? "wall time" : "timeout";
+  if (milliseconds < 1) issues.add("E_SCHEMA", path, `The ${name} must be at least 1ms, is ${text}.`, step);
   if (milliseconds > WORKFLOW_LIMITS.timeoutMs) {
     const days = WORKFLOW_LIMITS.timeoutMs / 86_400_000;
-    issues.add("E_LIMIT", path, `The timeout is ${text}, more than the ${days}d allowed.`, step);
+    issues.add("E_LIMIT", path, `The ${name} is ${text}, more than the ${days}d allowed.`, step);
   }
 }
 
@@ -206,6 +218,7 @@ function describeUnknownProperty(key: string, path: IssuePath, issues: IssueList
 }
 
 function knownProperties(path: IssuePath): string[] {
+  if (path[0] === "budget") return Object.keys(budgetSchema.shape);
   if (path.at(-1) === "retry") return Object.keys(retrySchema.shape);
   if (path[0] === "steps") return Object.keys(stepSchema.shape);
   if (path.at(-1) === "defaults") return Object.keys(workflowSchema.shape.defaults.unwrap().shape);

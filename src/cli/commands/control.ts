@@ -1,5 +1,6 @@
 /** `cancel`, `pause`, `resume` and `retry`: what a person may say to a run. */
 import { DataHammerError } from "../../workflow/errors.ts";
+import { budgetFlag } from "../budget-flag.ts";
 import { withClient } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Command } from "../invocation.ts";
@@ -17,10 +18,16 @@ export interface ControlFlags {
   verb: ControlName;
   run: string;
   step?: string;
+  /** `RESOURCE=AMOUNT`, each a new limit. */
+  budget?: string[];
 }
 
-export const control: Command<ControlFlags> = async (call, { verb, run, step }) => {
-  const request = { verb, ...(step === undefined ? {} : { step }) };
+export const control: Command<ControlFlags> = async (call, { verb, run, step, budget }) => {
+  const request = {
+    verb,
+    ...(step === undefined ? {} : { step }),
+    ...(budget === undefined ? {} : { value: { budget: budgetFlag(budget) } }),
+  };
   const verdict = await withClient(call, (client) => client.control(run, request));
   call.output.data({ run, ok: verdict.applied }, () => (verdict.applied ? `${verb} ${run}: accepted\n` : ""));
   if (verdict.applied) return EXIT.done;

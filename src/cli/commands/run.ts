@@ -3,6 +3,7 @@
 import type { SubmitRequest } from "../../client/swarm.ts";
 import { InvalidInputError, InvalidWorkflowError, UnreachableError } from "../../workflow/errors.ts";
 import { parseWorkflow } from "../../workflow/parse.ts";
+import { budgetFlag } from "../budget-flag.ts";
 import { findEndpoint, withClient } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { concurrencyFlag, durationFlag, readGivenFile, readInputs, readObjectFile } from "../given-file.ts";
@@ -22,6 +23,7 @@ export interface RunFlags {
   input?: string[];
   inputFile?: string;
   run?: string;
+  budget?: string[];
   agents?: string[];
   concurrency?: string;
   detach?: boolean;
@@ -58,6 +60,7 @@ async function submission({ shell }: Invocation, flags: RunFlags): Promise<Submi
   return {
     inputs,
     ...(flags.run === undefined ? {} : { run: flags.run }),
+    ...(flags.budget === undefined ? {} : { budget: budgetFlag(flags.budget) }),
     ...(environment === undefined ? {} : { environment }),
     ...(goal === undefined ? {} : { goals: goal }),
     ...(want === undefined ? {} : { want }),

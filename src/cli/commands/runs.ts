@@ -22,14 +22,15 @@ export const runs: Command<{ status?: string; limit?: string }> = async (call, {
   const list = await withClient(call, (client) => client.runs(filter));
   output.data(list, () => {
     if (list.length === 0) return "no runs\n";
-    const rows = list.map(({ run, status: state, startedAt, endedAt, steps }) => [
+    const rows = list.map(({ run, status: state, startedAt, endedAt, steps, reason }) => [
       run,
       state,
       `${steps.done}/${steps.total}${steps.failed > 0 ? `, ${steps.failed} failed` : ""}`,
       formatDuration((endedAt === null ? shell.clock.now() : Date.parse(endedAt)) - Date.parse(startedAt)),
       startedAt,
+      reason ?? "",
     ]);
-    const head = ["RUN", "STATUS", "STEPS", "TOOK", "STARTED"];
+    const head = ["RUN", "STATUS", "STEPS", "TOOK", "STARTED", ""];
     return table(head, rows, output.colors, (cell, column) =>
       column === 1 ? paintOutcome(cell, cell.trim(), output.colors) : cell,
     );

@@ -124,7 +124,8 @@ class PlainView implements ProgressView {
     const { total, done, failed } = counts;
     const of =
       total === 0 ? "" : ` (${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""})`;
-    this.#output.notice(`run ${paintOutcome(transition.to, transition.to, colors)}${of}`);
+    const why = transition.to === "paused" ? colors.dim(`  ${oneLine(transition.cause)}`) : "";
+    this.#output.notice(`run ${paintOutcome(transition.to, transition.to, colors)}${of}${why}`);
   }
 
   #tellStep(transition: TransitionRecord, startedAt: number): void {

@@ -1,0 +1,131 @@
+/**
+ * Runs with a budget, on the memory bus under a virtual clock.
+ * Catches: more given out than allowed, by one daemon or by several that die and wake up; a granted dispatch
+ * that nobody pushes; a run that is not resumed; time that is not kept.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { SwarmStage } from "./swarm-stage.ts";
+
+const step = (id: string, more: Record<string, unknown> = {}) => ({
+  id,
+  agent: "worker",
+  task: "work",
+  ...more,
+});
+const wide = (count: number, budget: Record<string, unknown>, maxParallel = 4) => ({
+  budget,
+  maxParallel,
+  steps: Array.from({ length: count }, (_, at) => step(`s${at}`)),
+});
+
+async function resume(stage: SwarmStage, budget: Record<string, unknown>): Promise<void> {
+  const body = { v: 1 as const, verb: "resume" as const, value: { budget }, by: "ada" };
+  await stage.bus.log.append("r1", { kind: "control", body });
+  await stage.clock.advance(0);
+}
+
+describe("a run with a budget of dispatches", () => {
+  it("gives out that many, pauses, and goes on when it is raised", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit(wide(5, { dispatches: 3 }));
+    expect(stage.inHand("worker")).toHaveLength(3);
+    expect((await stage.fold()).status).toBe("paused");
+    for (let at = 0; at < 3; at++) await stage.answer("worker");
+    expect(stage.inHand("worker")).toEqual([]);
+    await resume(stage, { dispatches: 5 });
+    expect(stage.inHand("worker")).toHaveLength(2);
+    for (let at = 0; at < 2; at++) await stage.answer("worker");
+    expect((await stage.fold()).status).toBe("done");
+  });
+
+  it("tokens that are spent stop what waits, while what is out may end", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit(wide(6, { tokens: 100 }, 2));
+    await stage.answer("worker", { usage: { tokens: 60 } });
+    await stage.answer("worker", { usage: { tokens: 60 } });
+    expect(stage.inHand("worker")).toHaveLength(1);
+    await stage.answer("worker", { usage: { tokens: 60 } });
+    const fold = await stage.fold();
+    expect(fold.status).toBe("paused");
+    expect(fold.spending.total).toMatchObject({ tokens: 180, dispatches: 3 });
+  });
+});
+
+it("time that is over pauses the run before its next step, also at a successor", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const first = await stage.daemon();
+  await stage.submit({ budget: { wall: "1m" }, steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+  await stage.clock.advance(30_000);
+  await stage.daemon();
+  await first.bus.close();
+  await stage.clock.advance(35_000);
+  await stage.answer("worker");
+  expect(stage.inHand("worker")).toEqual([]);
+  expect((await stage.fold()).pause?.code).toBe("E_BUDGET");
+  await resume(stage, { wall: "2m" });
+  expect(stage.inHand("worker")).toEqual(["b#1"]);
+});
+
+it("never more is given out than allowed, however daemons die, and a raised run ends", async () => {
+  const moves = fc.array(
+    fc.oneof(
+      { weight: 4, arbitrary: fc.constant("answer" as const) },
+      { weight: 2, arbitrary: fc.constant("fail" as const) },
+      { weight: 2, arbitrary: fc.constant("kill" as const) },
+      { weight: 1, arbitrary: fc.constant("wait" as const) },
+    ),
+    { maxLength: 12 },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 8 }),
+      fc.integer({ min: 1, max: 5 }),
+      moves,
+      async (allowed, maxParallel, all) => {
+        const stage = new SwarmStage();
+        await stage.serve("worker");
+        const given = new Set<string>();
+        const join = async () => {
+          const daemon = await stage.daemon();
+          const pushed = daemon.bus.tasks.push.bind(daemon.bus.tasks);
+          daemon.bus.tasks.push = (task) => {
+            given.add(`${task.step}#${task.n}`);
+            return pushed(task);
+          };
+          return daemon;
+        };
+        let daemon = await join();
+        await stage.submit(wide(6, { dispatches: allowed }, maxParallel));
+        for (const move of all) {
+          const inHand = stage.inHand("worker").length > 0;
+          if (move === "answer" && inHand) await stage.answer("worker");
+          else if (move === "fail" && inHand)
+            await stage.answer("worker", {
+              status: "failed",
+              error: { name: "Error", message: "no", retryable: true },
+            });
+          else if (move === "wait") await stage.clock.advance(2_000);
+          else if (move === "kill") {
+            await daemon.bus.close();
+            daemon = await join();
+            await stage.clock.advance(12_000);
+          }
+          expect(given.size).toBeLessThanOrEqual(allowed);
+        }
+        for (let turn = 0; turn < 60 && !(await stage.fold()).ended; turn++) {
+          if ((await stage.fold()).status === "paused") await resume(stage, { dispatches: 1_000 });
+          while (stage.inHand("worker").length > 0) await stage.answer("worker");
+          await stage.clock.advance(5_000);
+        }
+        expect((await stage.fold()).ended).toBe(true);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});

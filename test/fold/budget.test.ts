@@ -1,0 +1,175 @@
+/**
+ * Budgets, as the log alone decides them.
+ * Catches: spending that counts twice or not at all, a run that goes on past a limit, one that stops although
+ * it wants nothing more, a resume that changes nothing, readers of one log that disagree.
+ */
+import { describe, expect, it } from "vitest";
+import { RunFold } from "../../src/fold/run-fold.ts";
+import { LogWriter } from "./log-writer.ts";
+
+const step = (id: string, more: Record<string, unknown> = {}) => ({
+  id,
+  agent: "worker",
+  task: "work",
+  ...more,
+});
+const chain = (budget: Record<string, unknown>, count = 3) => ({
+  budget,
+  steps: Array.from({ length: count }, (_, at) =>
+    step(`s${at}`, at === 0 ? {} : { dependsOn: [`s${at - 1}`] }),
+  ),
+});
+
+describe("what is spent", () => {
+  it("is the sum over results, per step and in all", () => {
+    const log = new LogWriter().submit(chain({ tokens: 1_000 }));
+    log.started("s0");
+    log.result("s0", { usage: { tokens: 30, usd: 0.1 } });
+    log.started("s1");
+    log.result("s1", { usage: { tokens: 12, usd: 0.2 } });
+    expect(log.fold.spending.total.tokens).toBe(42);
+    expect(log.fold.spending.total.usd).toBeCloseTo(0.3);
+    expect(log.fold.spending.total.dispatches).toBe(2);
+    expect(log.fold.spending.of("s1")).toMatchObject({ tokens: 12, dispatches: 1 });
+  });
+
+  it("counts a failed attempt and a late result, but no result twice and no foreign one", () => {
+    const log = new LogWriter().submit(chain({ tokens: 1_000 }));
+    const failed = { status: "failed" as const, error: { name: "E", message: "no", retryable: true } };
+    log.result("s0", { ...failed, usage: { tokens: 10 } });
+    log.result("s0", { n: 1, ...failed, usage: { tokens: 10 } });
+    log.result("s0", { n: 1, agent: "agent-2", usage: { tokens: 5 } });
+    log.result("s0", { n: 7, agent: "stranger", usage: { tokens: 100 } });
+    log.result("s0", { usage: { tokens: -50 } });
+    expect(log.fold.spending.total).toMatchObject({ tokens: 15, dispatches: 2 });
+  });
+});
+
+describe("at a limit", () => {
+  it("a run that wants to go on pauses, and says what is spent and what was allowed", () => {
+    const log = new LogWriter().submit(chain({ tokens: 100 }));
+    log.started("s0");
+    log.result("s0", { usage: { tokens: 130 } });
+    expect(log.fold.status).toBe("paused");
+    expect(log.fold.pause).toEqual({
+      code: "E_BUDGET",
+      message: "the budget of 100 tokens is spent: 130 tokens",
+    });
+  });
+
+  it("a run whose last step has spent it all is done", () => {
+    const log = new LogWriter().submit(chain({ tokens: 100, dispatches: 1 }, 1));
+    log.started("s0");
+    log.result("s0", { usage: { tokens: 130 } });
+    expect(log.fold.dueEnd()).toMatchObject({ status: "done" });
+  });
+
+  it("what is out may end while the run is paused", () => {
+    const steps = [step("a"), step("b"), step("c")];
+    const log = new LogWriter().submit({ budget: { dispatches: 2 }, steps });
+    log.started("a");
+    log.started("b");
+    expect(log.fold.status).toBe("paused");
+    log.result("a");
+    expect(log.states()).toEqual({ a: "done", b: "running", c: "ready" });
+  });
+
+  it("a run that shall fail then fails with E_BUDGET", () => {
+    const log = new LogWriter().submit(chain({ usd: 0.5, onLimit: "fail" }));
+    log.started("s0");
+    log.result("s0", { usage: { usd: 0.5 } });
+    expect(log.fold.dueEnd()).toEqual({
+      status: "failed",
+      error: { code: "E_BUDGET", message: "the budget of 0.5 USD is spent: 0.5 USD" },
+    });
+  });
+
+  it("no dispatch counts that was noted past the limit, by a former holder, or while the run is paused", () => {
+    const log = new LogWriter().submit({ budget: { dispatches: 1 }, steps: [step("a"), step("b")] });
+    const note = (id: string, epoch: number) =>
+      log.add({
+        kind: "observed",
+        body: { v: 1, epoch, dispatched: [{ step: id, n: 1, role: "worker", at: 0 }], started: [] },
+      });
+    log.claim(2);
+    note("a", 1);
+    expect(log.fold.dispatches.has("a")).toBe(false);
+    note("a", 2);
+    note("b", 2);
+    expect([...log.fold.dispatches.keys()]).toEqual(["a"]);
+    expect(log.voids.map(({ verdict }) => verdict)).toEqual(["refused", "refused"]);
+  });
+
+  it("time that is decided to be over pauses the run, though not one that wants nothing more", () => {
+    const log = new LogWriter().submit(chain({ wall: "1m" }, 2));
+    log.started("s0");
+    log.decide({ type: "time-spent", elapsedMs: 60_000 });
+    expect(log.fold.status).toBe("running");
+    log.result("s0");
+    expect(log.fold.pause?.message).toBe("the budget of 60000 ms is spent: 60000 ms");
+  });
+
+  it("the submission's budget narrows the workflow's", () => {
+    const log = new LogWriter();
+    log.add({
+      kind: "submit",
+      body: { v: 1, workflow: chain({ tokens: 500, dispatches: 9 }), inputs: {}, budget: { tokens: 50 } },
+    });
+    expect(log.fold.budget?.limits).toEqual({ tokens: 50, dispatches: 9 });
+  });
+});
+
+describe("resuming", () => {
+  const paused = () => {
+    const log = new LogWriter().submit(chain({ tokens: 100 }));
+    log.started("s0");
+    log.result("s0", { usage: { tokens: 130 } });
+    return log;
+  };
+
+  it("with a higher limit goes on", () => {
+    const log = paused();
+    log.control("resume", { value: { budget: { tokens: 200 } } });
+    expect(log.fold.status).toBe("running");
+    expect(log.fold.pause).toBeUndefined();
+    log.started("s1");
+    log.result("s1", { usage: { tokens: 70 } });
+    expect(log.fold.pause?.message).toBe("the budget of 200 tokens is spent: 200 tokens");
+  });
+
+  it.each([
+    ["without a higher one", undefined],
+    ["with one that is spent already", { budget: { tokens: 130 } }],
+    ["with another resource's", { budget: { usd: 9 } }],
+    ["with something else", { budget: "lots" }],
+  ])("%s is refused and changes nothing", (_, value) => {
+    const log = paused();
+    log.control("resume", { value });
+    expect(log.fold.status).toBe("paused");
+    expect(log.voids.at(-1)).toMatchObject({ verdict: "refused" });
+    expect(log.fold.budget?.limits).toEqual({ tokens: 100 });
+  });
+
+  it("a run that failed on its budget goes on with a retry that raises it", () => {
+    const log = new LogWriter().submit(chain({ tokens: 100, onLimit: "fail" }));
+    log.started("s0");
+    log.result("s0", { usage: { tokens: 130 } });
+    const due = log.fold.dueEnd();
+    if (due) log.decide({ type: "end", ...due });
+    log.control("retry");
+    expect(log.fold.status).toBe("failed");
+    log.control("retry", { value: { budget: { tokens: 1_000 } } });
+    expect(log.fold.status).toBe("running");
+    expect(log.states()).toMatchObject({ s0: "done", s1: "ready" });
+  });
+
+  it("is told the same to every reader of the log", () => {
+    const log = paused();
+    log.control("resume", { value: { budget: { tokens: 200 } } });
+    const replayed = new RunFold(log.run);
+    for (const record of log.records) replayed.apply(record);
+    expect(replayed.status).toBe(log.fold.status);
+    expect(replayed.budget?.limits).toEqual(log.fold.budget?.limits);
+    expect(replayed.spending.total).toEqual(log.fold.spending.total);
+  });
+});
