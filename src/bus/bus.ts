@@ -31,6 +31,7 @@ import type {
   Question,
   ResultMessage,
   RoleSettings,
+  RunStatus,
   RunSummary,
   SubmitMessage,
   TaskMessage,
@@ -95,22 +96,34 @@ export interface FollowOptions {
   onDisorder?: (missedSeq: number) => void;
 }
 
+export interface ReadOptions {
+  /** First sequence. Default 1. */
+  from?: number;
+  /** Last sequence, inclusive. Default: the end of what is stored now. */
+  to?: number;
+  /** Told of every record's body size as stored, before the record is given. */
+  onBytes?: (bytes: number) => void;
+}
+
 /** The runs' logs: ordered, durable, the only truth (L1). */
 export interface RunLog {
   append(run: string, entry: LogEntry, options?: AppendOptions): Promise<AppendOutcome>;
-  /** Ordered replay of what is stored now, `from` and `to` inclusive. */
-  read(run: string, options?: { from?: number; to?: number }): AsyncIterable<LogRecord>;
+  /** Ordered replay of what is stored now. */
+  read(run: string, options?: ReadOptions): AsyncIterable<LogRecord>;
   /**
    * Replays from `from` (default 1), then goes on live; heals its gaps. `onRecord` is called synchronously,
    * in order, each record once; it must not throw.
    */
   follow(run: string, onRecord: (record: LogRecord) => void, options?: FollowOptions): Promise<LogFollower>;
-  /** Whether the run has a log. */
+  /** Whether the run was submitted: its log has a submission. */
   exists(run: string): Promise<boolean>;
   /** Ids of all runs that have a log. */
   list(): Promise<string[]>;
-  /** Removes a run's log. Resolves with the number of messages removed. */
-  purge(run: string): Promise<number>;
+  /**
+   * Removes a run's records up to the sequence `to`. The submission goes first: what an interruption leaves is
+   * no run to anybody, and the id is free. Resolves with the number of messages removed.
+   */
+  purge(run: string, to: number): Promise<number>;
 }
 
 /** A task in the hands of a puller. Every method is fire-and-forget unless it returns a promise. */
@@ -203,6 +216,8 @@ export interface RunDelivery {
 /** Runs that wait for an orchestrator (L5). */
 export interface RunQueue {
   push(run: string): Promise<"queued" | "present">;
+  /** Removes the run's task, queued or held. True when something was removed. */
+  remove(run: string): Promise<boolean>;
   pull(options: PullOptions<RunDelivery>): Puller;
   /**
    * Takes part in turning submissions and controls into orchestrator tasks: for each such log message
@@ -269,16 +284,38 @@ export interface ArtifactRef {
 /** Large payloads, by claim check. Names are unique; nothing is ever overwritten. */
 export interface ArtifactStore {
   put(run: string, bytes: Uint8Array): Promise<ArtifactRef>;
-  /** @throws NotFoundError when it was purged. */
+  /** @throws NotFoundError when it was removed. */
   get(ref: ArtifactRef): Promise<Uint8Array>;
-  purge(run: string): Promise<number>;
+  /** All that is stored, by run. Names cannot be looked up by run: whoever clears many runs away asks once. */
+  list(): Promise<ReadonlyMap<string, readonly ArtifactRef[]>>;
+  remove(ref: ArtifactRef): Promise<void>;
+}
+
+/** Artifact names are `<run>/<unique>` everywhere. */
+export function runOfArtifact(name: string): string {
+  return name.slice(0, name.indexOf("/"));
+}
+
+export interface RunQuery {
+  status?: RunStatus;
+  /** At most so many, the newest. Default: all. */
+  limit?: number;
 }
 
 /** Summaries of runs for lists. A view, never consulted for a decision (L1). */
 export interface RunIndex {
   put(summary: RunSummary): Promise<void>;
-  list(): Promise<RunSummary[]>;
-  remove(run: string): Promise<void>;
+  /** The latest started first. With a `limit`, runs that changed long ago are not even read. */
+  list(query?: RunQuery): Promise<RunSummary[]>;
+  /** Removes the entry of the run that started then, not that of a later one with the same id. */
+  remove({ run, startedAt }: Pick<RunSummary, "run" | "startedAt">): Promise<void>;
+}
+
+/** The order of lists, and what a query leaves of one. */
+export function chosenRuns(all: Iterable<RunSummary>, { status, limit }: RunQuery = {}): RunSummary[] {
+  const chosen = [...all].filter((summary) => status === undefined || summary.status === status);
+  chosen.sort((a, b) => (a.startedAt < b.startedAt ? 1 : a.startedAt > b.startedAt ? -1 : 0));
+  return limit === undefined ? chosen : chosen.slice(0, limit);
 }
 
 export type BusStatus = "connected" | "reconnecting" | "closed";

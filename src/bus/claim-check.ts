@@ -97,7 +97,7 @@ export async function checkIn(
  * there is nothing to redeem.
  * @throws NotFoundError when the artifact was purged; InvalidInputError when its body cannot be read.
  */
-export async function redeem(artifacts: ArtifactStore, value: unknown): Promise<unknown> {
+export async function redeem(artifacts: Pick<ArtifactStore, "get">, value: unknown): Promise<unknown> {
   return holdsReference(value) ? replaceReferences(artifacts, value) : value;
 }
 
@@ -125,7 +125,7 @@ export function holdsReference(value: unknown): boolean {
   return false;
 }
 
-async function replaceReferences(artifacts: ArtifactStore, value: unknown): Promise<unknown> {
+async function replaceReferences(artifacts: Pick<ArtifactStore, "get">, value: unknown): Promise<unknown> {
   if (!holdsReference(value)) return value;
   if (isClaimCheck(value)) return fetchValue(artifacts, value);
   if (Array.isArray(value)) return Promise.all(value.map((inner) => replaceReferences(artifacts, inner)));
@@ -135,7 +135,7 @@ async function replaceReferences(artifacts: ArtifactStore, value: unknown): Prom
   return Object.fromEntries(await Promise.all(pairs));
 }
 
-async function fetchValue(artifacts: ArtifactStore, ref: ArtifactRef): Promise<unknown> {
+async function fetchValue(artifacts: Pick<ArtifactStore, "get">, ref: ArtifactRef): Promise<unknown> {
   const decoded = decodeBody(await artifacts.get(ref), MAX_VALUE_BYTES);
   if (decoded.ok && typeof decoded.value === "object" && decoded.value !== null && "value" in decoded.value) {
     return decoded.value.value;

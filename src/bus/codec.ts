@@ -74,8 +74,15 @@ export function parseBody<Schema extends z.ZodType>(
   bytes: Uint8Array,
 ): Parsed<z.output<Schema>> {
   const decoded = decodeBody(bytes);
-  if (!decoded.ok) return decoded;
-  const checked = schema.safeParse(decoded.value);
+  return decoded.ok ? checkBody(schema, decoded.value) : decoded;
+}
+
+/** Checks a decoded body against the message's schema. Never throws (L9). */
+export function checkBody<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+): Parsed<z.output<Schema>> {
+  const checked = schema.safeParse(value);
   if (checked.success) return { ok: true, value: checked.data };
   const issue = checked.error.issues[0];
   const more = checked.error.issues.length - 1;

@@ -6,7 +6,7 @@
  */
 import type { z } from "zod";
 import type { LogEntry, LogRecord } from "./bus.ts";
-import { encodeBody, parseBody } from "./codec.ts";
+import { checkBody, decodeBody, encodeBody, type Parsed } from "./codec.ts";
 import {
   controlSchema,
   decisionSchema,
@@ -34,12 +34,21 @@ export function encodeEntry(entry: LogEntry): Uint8Array {
   return encodeBody(entry.body);
 }
 
-/** A stored message as a record. `subject` is the stored or the republished one. */
-export function decodeRecord(
-  stored: { run: string; subject: string; seq: number; ts: number },
-  bytes: Uint8Array,
-): LogRecord {
-  const { run, subject, seq, ts } = stored;
+/** Where a message is stored. `subject` is the stored or the republished one. */
+export interface StoredPlace {
+  run: string;
+  subject: string;
+  seq: number;
+  ts: number;
+}
+
+/** A stored message as a record. */
+export function decodeRecord(stored: StoredPlace, bytes: Uint8Array): LogRecord {
+  return recordOf(stored, decodeBody(bytes));
+}
+
+/** A record from a body that was decoded elsewhere. */
+export function recordOf({ run, subject, seq, ts }: StoredPlace, decoded: Parsed<unknown>): LogRecord {
   const parsedSubject = addressIn(subject);
   const address =
     parsedSubject?.is === "record" || parsedSubject?.is === "live-record" ? parsedSubject : undefined;
@@ -48,7 +57,7 @@ export function decodeRecord(
     return { run, seq, ts, kind: "unreadable", ...of, subject, problem };
   };
   if (address === undefined) return unreadable("not a subject of the log");
-  const parsed = parseBody<z.ZodType>(SCHEMAS[address.kind], bytes);
+  const parsed = decoded.ok ? checkBody<z.ZodType>(SCHEMAS[address.kind], decoded.value) : decoded;
   if (!parsed.ok) return unreadable(parsed.problem);
   // The schema of a kind and the body type of that kind are paired by SCHEMAS; TypeScript cannot follow
   // the pair through the union, hence the one cast.

@@ -1,6 +1,8 @@
 /** Finding the broker that a command is about, and talking to the swarm on it. */
+import { resolve } from "node:path";
 import type { Bus } from "../bus/bus.ts";
 import { connectSwarm } from "../client/connect.ts";
+import { RunReader } from "../client/run-reader.ts";
 import type { SwarmClient } from "../client/swarm.ts";
 import { readBrokerFile } from "../daemon/broker/broker-file.ts";
 import { UnreachableError } from "../workflow/errors.ts";
@@ -58,6 +60,17 @@ export async function connectBus(
 /** A client on a bus of one's own. */
 export function clientOn(bus: Bus, { shell }: Invocation): Promise<SwarmClient> {
   return connectSwarm({ bus, clock: shell.clock, random: shell.random });
+}
+
+/** The daemon's swarm, or with `archive` the file or folder in which the run was kept. */
+export async function withReader<Result>(
+  call: Invocation,
+  { run, archive }: { run: string; archive?: string },
+  work: (reader: Pick<SwarmClient, "show" | "records" | "environment">) => Promise<Result>,
+): Promise<Result> {
+  if (archive === undefined) return withClient(call, work);
+  const { openArchive } = await import("../client/run-archive-file.ts");
+  return work(new RunReader(await openArchive(resolve(call.shell.cwd, archive), run), call.shell.clock));
 }
 
 /**

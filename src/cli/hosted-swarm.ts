@@ -7,7 +7,7 @@
 import type { Logger } from "pino";
 import type { Bus } from "../bus/bus.ts";
 import type { SwarmClient } from "../client/swarm.ts";
-import { type Daemon, startDaemon } from "../daemon/daemon.ts";
+import { type Daemon, type DaemonOptions, startDaemon } from "../daemon/daemon.ts";
 import { AgentProcesses } from "./agent-processes.ts";
 import { clientOn, connectBus, type Endpoint, findEndpoint } from "./connection.ts";
 import type { Invocation } from "./invocation.ts";
@@ -46,7 +46,13 @@ export async function hostDaemon(
     signal: shell.interrupted,
     ...(endpoint === undefined ? {} : { nats: endpoint }),
     ...(settings.http === undefined ? {} : { http: settings.http }),
+    ...retentionOf(settings),
   });
+}
+
+function retentionOf({ keepMs, archiveTo }: Settings): Pick<DaemonOptions, "retention"> {
+  if (keepMs === undefined) return {};
+  return { retention: { keepMs, ...(archiveTo === undefined ? {} : { archiveTo }) } };
 }
 
 /** Joins the swarm of the settings, starting a daemon where none answers, and starts the agents. */

@@ -7,6 +7,7 @@
  *  - An agent process that a command started ends when that command dies, and leaves Ctrl-C to it.
  */
 import { randomInt } from "node:crypto";
+import { createInterface } from "node:readline/promises";
 import { systemClock } from "../bus/system-clock.ts";
 import { PARENT_GONE, SUPERVISED } from "./agent-processes.ts";
 import { EXIT } from "./exit-code.ts";
@@ -82,6 +83,16 @@ function sinkOf(stream: NodeJS.WriteStream, onGone: () => void): Sink {
   };
 }
 
+async function confirm(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await lines.question(`${question} [y/N] `, { signal: interruption.signal });
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    lines.close();
+  }
+}
+
 const shell: Shell = {
   env: process.env,
   cwd: process.cwd(),
@@ -89,6 +100,7 @@ const shell: Shell = {
   stderr: sinkOf(process.stderr, () => {}),
   clock: systemClock,
   random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
+  confirm: process.stdin.isTTY === true && process.stderr.isTTY === true ? confirm : undefined,
   interrupted: interruption.signal,
   lastActs,
   tellParent: supervised ? (message) => process.send?.(message) : undefined,

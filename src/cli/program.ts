@@ -100,11 +100,9 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     declared.action(async (...given: unknown[]) => {
       const flags = declared.opts();
       const args = given.slice(0, -2) as (string | string[] | undefined)[];
-      const call = invocation(shell, program.opts<GlobalFlags>());
-      const http = (flags as GlobalFlags).http;
-      const chosen = http === undefined ? call : invocation(shell, { ...program.opts<GlobalFlags>(), http });
+      const call = invocation(shell, { ...program.opts<GlobalFlags>(), ...flags });
       const run = await load();
-      onExit(await run(chosen, options(args, flags) as Options));
+      onExit(await run(call, options(args, flags) as Options));
     });
     return declared;
   };
@@ -112,6 +110,12 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     ...flags,
     run,
   });
+  const withArchive = (declared: Commander): Commander =>
+    declared.option("--archive <path>", "read it from this archive, or folder of archives");
+  const withFinished = (declared: Commander): Commander =>
+    declared
+      .option("--older <duration>", "only those that ended at least so long ago, such as 30d")
+      .option("--status <status>", "only those that ended as done, failed or cancelled");
 
   command(
     "demo",
@@ -130,6 +134,11 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     (declared) =>
       declared
         .option("--http <host:port>", "serve health checks there (DATAHAMMER_HTTP)")
+        .option(
+          "--keep <duration>",
+          "remove finished runs after so long, such as 30d; default: never (DATAHAMMER_KEEP)",
+        )
+        .option("--archive-to <dir>", "archive runs there before they are removed (DATAHAMMER_ARCHIVE_TO)")
         .option("--agents <files...>", "serve these agent files, each in a process of its own"),
   );
   command(
@@ -191,7 +200,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     "show <run>",
     "print one run as it stands",
     async () => (await import("./commands/runs.ts")).show,
-    undefined,
+    withArchive,
     withRun,
   );
   command(
@@ -206,7 +215,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     "print every state transition, replayed from the log",
     async () => (await import("./commands/trace.ts")).trace,
     (declared) =>
-      declared
+      withArchive(declared)
         .option("--step <id>", "only this step, in detail")
         .option("--format <format>", "text, json or mermaid")
         .option("--at <seq>", "only what the log held up to this sequence"),
@@ -217,7 +226,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     "print the environment, or one KEY of it (dots go inside); `env RUN set KEY JSON` writes",
     async () => (await import("./commands/env.ts")).env,
     (declared) =>
-      declared
+      withArchive(declared)
         .usage("<run> [key]  |  <run> set <key> <json>")
         .option("--if-revision <n>", "write only if the key still has this revision"),
     ([run, words], flags) => ({ ...flags, run, words }),
@@ -249,6 +258,23 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
       ([run], flags) => ({ ...flags, verb, run }),
     );
   }
+  command(
+    "archive [runs...]",
+    "write finished runs to files that trace, show and env can read",
+    async () => (await import("./commands/purge.ts")).archive,
+    (declared) => withFinished(declared).option("--out <dir>", "folder of the files"),
+    ([runs], flags) => ({ ...flags, runs }),
+  );
+  command(
+    "purge [runs...]",
+    "remove finished runs with their logs, tasks and artifacts",
+    async () => (await import("./commands/purge.ts")).purge,
+    (declared) =>
+      withFinished(declared)
+        .option("--archive-to <dir>", "archive each one there first")
+        .option("--yes", "do not ask"),
+    ([runs], flags) => ({ ...flags, runs }),
+  );
   command(
     "doctor",
     "check Node, broker, rights, store and clock",

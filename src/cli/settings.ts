@@ -9,7 +9,7 @@ import { resolve } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
-import { ID_PATTERN } from "../workflow/names.ts";
+import { ID_PATTERN, parseDuration } from "../workflow/names.ts";
 
 const CONFIG_FILE = "datahammer.yaml";
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -31,6 +31,10 @@ export interface Settings {
   logLevel: LogLevel | undefined;
   /** HOST:PORT of the daemon's pages. */
   http: string | undefined;
+  /** Milliseconds after which the daemon removes a finished run; undefined: never. */
+  keepMs: number | undefined;
+  /** Absolute; folder in which the daemon archives what it removes. */
+  archiveTo: string | undefined;
 }
 
 /** The global flags as commander gives them. */
@@ -43,6 +47,8 @@ export interface GlobalFlags {
   json?: boolean;
   logLevel?: string;
   http?: string;
+  keep?: string;
+  archiveTo?: string;
 }
 
 const fileSchema = z.strictObject({
@@ -53,6 +59,8 @@ const fileSchema = z.strictObject({
   store: z.string().optional(),
   logLevel: z.string().optional(),
   http: z.string().optional(),
+  keep: z.string().optional(),
+  archiveTo: z.string().optional(),
 });
 
 type FileSettings = z.infer<typeof fileSchema>;
@@ -72,6 +80,7 @@ export function resolveSettings(
     return fromFile === undefined ? undefined : { value: fromFile, source: `${key} in ${CONFIG_FILE}` };
   };
   const creds = pick(flags.creds, "DATAHAMMER_CREDS", "creds");
+  const archiveTo = pick(flags.archiveTo, "DATAHAMMER_ARCHIVE_TO", "archiveTo")?.value;
   const credsFile = creds && resolve(cwd, creds.value);
   return {
     nats: checkUrl(pick(flags.nats, "DATAHAMMER_NATS", "nats")),
@@ -83,6 +92,8 @@ export function resolveSettings(
     json: flags.json ?? false,
     logLevel: checkLogLevel(pick(flags.logLevel, "DATAHAMMER_LOG_LEVEL", "logLevel")),
     http: pick(flags.http, "DATAHAMMER_HTTP", "http")?.value,
+    keepMs: checkKeep(pick(flags.keep, "DATAHAMMER_KEEP", "keep")),
+    archiveTo: archiveTo && resolve(cwd, archiveTo),
   };
 }
 
@@ -146,6 +157,15 @@ function checkSwarm(given: Sourced | undefined): string {
   if (ID_PATTERN.test(swarm)) return swarm;
   throw new InvalidInputError("E_SWARM", `"${swarm}" (${given?.source}) is no swarm name`, {
     remedy: "Use letters, digits, _ and -, at most 64.",
+  });
+}
+
+function checkKeep(given: Sourced | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const keepMs = parseDuration(given.value);
+  if (keepMs !== undefined) return keepMs;
+  throw new InvalidInputError("E_DURATION", `"${given.value}" (${given.source}) is no duration`, {
+    remedy: "Write it like 12h or 30d; leave it out to keep finished runs for ever.",
   });
 }
 

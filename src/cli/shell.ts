@@ -18,6 +18,8 @@ export interface Shell {
   readonly clock: Clock;
   /** A number in [0, 1). */
   readonly random: () => number;
+  /** Asks the person at the terminal a yes-or-no question; undefined: nobody is there to answer. */
+  readonly confirm: ((question: string) => Promise<boolean>) | undefined;
   /** Fires at the first Ctrl-C or SIGTERM: stop in order. */
   readonly interrupted: AbortSignal;
   /** What to do at once when the second Ctrl-C ends the process without order, such as killing children. */

@@ -4,24 +4,23 @@
  * Owns no connection beyond the bus that it was given, and no state: two clients always agree, because both
  * fold the same log (L1). `runs`, `agents` and `roles` are views and may lag.
  */
-import type { Bus, Clock, LogFollower, LogRecord, RoleStatus } from "../bus/bus.ts";
-import { redeem } from "../bus/claim-check.ts";
+import type { Bus, Clock, LogFollower, LogRecord, RoleStatus, RunQuery } from "../bus/bus.ts";
 import type {
   AgentPresence,
   ControlMessage,
   LiveMessage,
   RoleSettings,
-  RunStatus,
   RunSummary,
   SubmitMessage,
 } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
-import type { FoldObserver, TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { type RunView, viewOf } from "../trace/view.ts";
-import { readPath } from "../workflow/environment.ts";
-import { InvalidInputError, NotFoundError, UnreachableError } from "../workflow/errors.ts";
+import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { makeRunId } from "./run-id.ts";
+import { assertRunId, RunReader, runNotFound } from "./run-reader.ts";
+import { type FinishedFilter, type PurgeReport, RunRemoval } from "./run-removal.ts";
 import type {
   ControlRequest,
   ControlVerdict,
@@ -51,9 +50,12 @@ export interface ClientPorts {
 
 export class BusSwarmClient implements SwarmClient {
   readonly #ports: ClientPorts;
+  readonly #reader: RunReader;
 
   constructor(ports: ClientPorts) {
     this.#ports = ports;
+    const { log, artifacts } = ports.bus;
+    this.#reader = new RunReader({ read: (run, options) => log.read(run, options), artifacts }, ports.clock);
   }
 
   get swarm(): string {
@@ -116,44 +118,29 @@ export class BusSwarmClient implements SwarmClient {
     if (!outcome.ok) throw notStored(run, control.verb);
     // The log up to the control decides whether it applies, and everybody who folds it agrees (L1).
     const refusals: VoidRecord[] = [];
-    await this.#folded(run, outcome.seq, { onVoid: (record) => refusals.push(record) });
+    await this.#reader.folded(run, outcome.seq, { onVoid: (record) => refusals.push(record) });
     const refusal = refusals.find((record) => record.seq === outcome.seq);
     return refusal === undefined ? { applied: true } : { applied: false, reason: refusal.reason };
   }
 
-  async show(run: string): Promise<RunView> {
-    const fold = await this.#folded(run);
-    return viewOf(fold, this.#ports.clock.now());
+  show(run: string): Promise<RunView> {
+    return this.#reader.show(run);
   }
 
   records(run: string): AsyncIterable<LogRecord> {
-    assertRunId(run);
-    return this.#ports.bus.log.read(run);
+    return this.#reader.records(run);
   }
 
-  async runs(filter: { status?: RunStatus; limit?: number } = {}): Promise<RunSummary[]> {
-    const all = await this.#ports.bus.index.list();
-    const { status, limit } = filter;
-    const chosen = status === undefined ? all : all.filter((summary) => summary.status === status);
-    chosen.sort((a, b) => (a.startedAt < b.startedAt ? 1 : a.startedAt > b.startedAt ? -1 : 0));
-    return limit === undefined ? chosen : chosen.slice(0, limit);
+  runs(filter: RunQuery = {}): Promise<RunSummary[]> {
+    return this.#ports.bus.index.list(filter);
   }
 
-  async environment(run: string, key?: string): Promise<EnvironmentView> {
-    const { environment } = await this.#folded(run);
-    if (key === undefined) return { revision: environment.revision, values: { ...environment.values } };
-    const top = key.split(".")[0] as string;
-    const entry = environment.entry(top);
-    const value = await redeem(this.#ports.bus.artifacts, entry?.value);
-    const reading = entry === undefined ? undefined : readPath({ [top]: value }, key);
-    if (entry === undefined || reading === undefined || !reading.found) {
-      const missing = reading?.found === false ? reading.missing : top;
-      throw new NotFoundError("E_KEY_NOT_FOUND", `the environment of run "${run}" has no "${missing}"`, {
-        remedy: `It has: ${[...environment.keys()].join(", ") || "nothing yet"}.`,
-        data: { run, key },
-      });
-    }
-    return { revision: entry.revision, values: { [key]: reading.value } };
+  environment(run: string, key?: string): Promise<EnvironmentView> {
+    return this.#reader.environment(run, key);
+  }
+
+  purge(filter: FinishedFilter = {}): Promise<PurgeReport> {
+    return new RunRemoval(this.#ports.bus, this.#ports.clock).purge(filter);
   }
 
   async setEnvironment(
@@ -171,7 +158,7 @@ export class BusSwarmClient implements SwarmClient {
     const body = { v: 1 as const, key, value, by: this.#ports.by, ...options };
     const outcome = await this.#ports.bus.log.append(run, { kind: "env", body });
     if (!outcome.ok) throw notStored(run, `update of ${key}`);
-    const verdict = (await this.#folded(run, outcome.seq)).verdict(outcome.seq);
+    const verdict = (await this.#reader.folded(run, outcome.seq)).verdict(outcome.seq);
     if (verdict?.applied) return verdict;
     const conflict = verdict?.conflict;
     if (conflict === undefined)
@@ -201,18 +188,6 @@ export class BusSwarmClient implements SwarmClient {
 
   async close(): Promise<void> {
     if (this.#ports.ownsBus) await this.#ports.bus.close();
-  }
-
-  async #folded(run: string, to?: number, observer: FoldObserver = {}): Promise<RunFold> {
-    assertRunId(run);
-    const fold = new RunFold(run, { observer });
-    let empty = true;
-    for await (const record of this.#ports.bus.log.read(run, to === undefined ? {} : { to })) {
-      empty = false;
-      fold.apply(record);
-    }
-    if (empty) throw runNotFound(run);
-    return fold;
   }
 
   async #assertRun(run: string): Promise<void> {
@@ -331,24 +306,9 @@ function nameOfRequest({ workflow, goals, want }: SubmitRequest): string {
   return goal ?? "run";
 }
 
-function assertRunId(run: string): void {
-  if (ID_PATTERN.test(run)) return;
-  throw new InvalidInputError("E_RUN_ID", `"${run}" is no run id`, {
-    remedy: "Use letters, digits, _ and -, at most 64.",
-    data: { run },
-  });
-}
-
 function runExists(run: string): InvalidInputError {
   return new InvalidInputError("E_RUN_EXISTS", `there is a run "${run}" already`, {
     remedy: `Use another id, or look at it with \`datahammer show ${run}\`.`,
-    data: { run },
-  });
-}
-
-function runNotFound(run: string): NotFoundError {
-  return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
-    remedy: "List the runs with `datahammer runs`.",
     data: { run },
   });
 }

@@ -1,17 +1,17 @@
 /** The client's view of a swarm: what `connectSwarm` resolves to and what the command line is made of. */
-import type { LogRecord, RoleStatus } from "../bus/bus.ts";
+import type { LogRecord, RoleStatus, RunQuery } from "../bus/bus.ts";
 import type {
   AgentPresence,
   ControlMessage,
   LiveMessage,
   RoleSettings,
-  RunStatus,
   RunSummary,
 } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import type { RunView } from "../trace/view.ts";
 import type { BudgetDocument } from "../workflow/budget.ts";
+import type { FinishedFilter, PurgeReport } from "./run-removal.ts";
 
 export type { RunView, StepView } from "../trace/view.ts";
 
@@ -89,8 +89,14 @@ export interface SwarmClient {
   show(run: string): Promise<RunView>;
   /** What is in the run's log now, in order. */
   records(run: string): AsyncIterable<LogRecord>;
-  /** Newest first. */
-  runs(filter?: { status?: RunStatus; limit?: number }): Promise<RunSummary[]>;
+  /** The latest started first. */
+  runs(filter?: RunQuery): Promise<RunSummary[]>;
+  /**
+   * Removes finished runs with their logs, tasks and artifacts; their ids are free then. Open runs stay. What an
+   * interruption leaves, the next purge removes.
+   * @throws NotFoundError, InvalidInputError `E_RUN_OPEN` for a run that `runs` names
+   */
+  purge(filter?: FinishedFilter): Promise<PurgeReport>;
   /** @throws NotFoundError for a run without a log, or a key that is not set */
   environment(run: string, key?: string): Promise<EnvironmentView>;
   /** Durable once it resolves; the verdict is the log's. */

@@ -18,6 +18,7 @@ import { DataHammerError } from "../workflow/errors.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
 import { type HealthServer, startHealthServer } from "./health-server.ts";
+import { type RetentionOptions, startRetention } from "./retention.ts";
 
 export interface DaemonOptions {
   swarm: string;
@@ -32,6 +33,8 @@ export interface DaemonOptions {
   /** `HOST:PORT` for health checks; default: none. */
   http?: string;
   fsync?: "always" | "interval";
+  /** Finished runs older than this are removed. Default: all are kept for ever. */
+  retention?: RetentionOptions;
   /** Lines for the person who waits, such as what is being fetched. */
   notice?: (line: string) => void;
   /** Gives the start up; nothing is left behind. */
@@ -109,6 +112,10 @@ async function assemble(
   undo.push(() => orchestrator.stop());
   const arrivals = await bus.runs.serveArrivals();
   undo.push(() => arrivals.stop());
+  if (options.retention !== undefined) {
+    const retention = startRetention(bus, systemClock, log, options.retention);
+    undo.push(() => retention.stop());
+  }
   let health: HealthServer | undefined;
   if (options.http !== undefined) {
     health = await startHealthServer(options.http, () => ({

@@ -483,6 +483,8 @@ export class RunFold {
       this.#holder = decision.holder;
       return undefined;
     }
+    // What an interrupted purge left of an earlier run with this id decides nothing about a later one.
+    if (!this.#submission) return "the run was not submitted yet";
     // A holder that was replaced may still write; nothing of it counts.
     if (decision.epoch !== this.#epoch) return `the epoch is ${this.#epoch}`;
     if (this.ended) return `the run is ${this.status}`;

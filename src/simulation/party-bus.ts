@@ -202,7 +202,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       follow,
       exists: (run) => call("exists", () => inner.log.exists(run)),
       list: () => call("list", () => inner.log.list()),
-      purge: (run) => call("purge", () => inner.log.purge(run)),
+      purge: (run, to) => call("purge", () => inner.log.purge(run, to)),
     },
     tasks: {
       ensureRole: (settings) => call("ensureRole", () => inner.tasks.ensureRole(settings)),
@@ -223,6 +223,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
     },
     runs: {
       push: (run) => call("push run", () => inner.runs.push(run)),
+      remove: (run) => call("remove run", () => inner.runs.remove(run)),
       pull: pullRuns,
       serveArrivals: () => heard(inner.runs.serveArrivals()),
     },
@@ -247,12 +248,13 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
     artifacts: {
       put: (run, bytes) => call("put", () => inner.artifacts.put(run, bytes)),
       get: (ref) => call("get", () => inner.artifacts.get(ref)),
-      purge: (run) => call("purge artifacts", () => inner.artifacts.purge(run)),
+      list: () => call("list artifacts", () => inner.artifacts.list()),
+      remove: (ref) => call("remove artifact", () => inner.artifacts.remove(ref)),
     },
     index: {
       put: (summary) => call("index", () => inner.index.put(summary)),
-      list: () => call("index list", () => inner.index.list()),
-      remove: (run) => call("index remove", () => inner.index.remove(run)),
+      list: (query) => call("index list", () => inner.index.list(query)),
+      remove: (entry) => call("index remove", () => inner.index.remove(entry)),
     },
     status: () => inner.status(),
     onStatus: (listener) => inner.onStatus((status, reason) => party.enter(() => listener(status, reason))),

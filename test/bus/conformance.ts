@@ -227,10 +227,40 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         await append("run-1", result("run-1", "load"));
         await append("run-2", submit());
         expect((await other.log.list()).sort()).toEqual(["run-1", "run-2"]);
-        expect(await other.log.purge("run-1")).toBe(2);
+        expect(await other.log.purge("run-1", Number.MAX_SAFE_INTEGER)).toBe(2);
         expect(await bus.log.list()).toEqual(["run-2"]);
         expect(await bus.log.exists("run-1")).toBe(false);
         expect(await bus.log.append("run-1", submit(), { expectLast: 0 })).toMatchObject({ ok: true });
+      });
+
+      test("purging a log up to a sequence keeps what came after it, and frees the id", async () => {
+        await append("run-1", submit({ life: 1 }));
+        for (let index = 0; index < 40; index++) await append("run-1", result("run-1", `step-${index}`));
+        const last = await append("run-1", claim("claim-1"));
+        const late = await append("run-1", result("run-1", "late"));
+        await append("run-2", submit());
+        expect(await other.log.purge("run-1", last)).toBe(42);
+        expect((await read("run-1")).map(({ seq }) => seq)).toEqual([late]);
+        expect(await bus.log.exists("run-1")).toBe(false);
+        expect(await bus.log.append("run-1", submit({ life: 2 }), { expectLast: 0 })).toMatchObject({
+          ok: true,
+        });
+        expect(await bus.log.append("run-1", claim("claim-2"), { expectLast: 0 })).toMatchObject({
+          ok: true,
+        });
+        expect(await other.log.purge("run-1", late)).toBe(1);
+        expect((await read("run-1")).map(({ kind }) => kind)).toEqual(["submit", "decision"]);
+        expect(await read("run-2")).toHaveLength(1);
+      });
+
+      test("a replay tells the stored size of every record", async () => {
+        await append("run-1", submit({ text: "x".repeat(10_000) }));
+        await append("run-1", control());
+        const sizes: number[] = [];
+        for await (const _ of other.log.read("run-1", { onBytes: (bytes) => sizes.push(bytes) }));
+        expect(sizes).toHaveLength(2);
+        expect(sizes[0]).toBeGreaterThan(10_000);
+        expect(sizes[1]).toBeLessThan(200);
       });
 
       test("a record in JSON is read like any other", async () => {
@@ -573,7 +603,7 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
       await append("run-1", submit());
       await append("run-2", submit());
       await append("run-1", control());
-      expect(await other.log.purge("run-1")).toBe(2);
+      expect(await other.log.purge("run-1", Number.MAX_SAFE_INTEGER)).toBe(2);
       await bus.runs.serveArrivals();
       const runs = new Arrivals<string>();
       other.runs.pull({ slots: () => 1, onDelivery: ({ run }) => runs.add(run) });
@@ -705,15 +735,25 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
       expect((await stage.until(bus.presence.list(2_000))).map(({ id }) => id)).toEqual(["agent-2"]);
     });
 
-    test("an artifact of five megabytes comes back byte for byte, until its run is purged", async () => {
+    test("an artifact of five megabytes comes back byte for byte, until it is removed", async () => {
       const bytes = new Uint8Array(5_000_000).map((_, index) => (index * 31) % 251);
       const ref = await bus.artifacts.put("run-1", bytes);
       const kept = await bus.artifacts.put("run-2", bytes.subarray(0, 10));
       expect(ref.$artifact.bytes).toBe(5_000_000);
       expect(Buffer.compare(await other.artifacts.get(ref), bytes)).toBe(0);
-      expect(await other.artifacts.purge("run-1")).toBe(1);
+      expect(await other.artifacts.list()).toEqual(
+        new Map([
+          ["run-1", [ref]],
+          ["run-2", [kept]],
+        ]),
+      );
+      await other.artifacts.remove(ref);
       await expect(bus.artifacts.get(ref)).rejects.toThrow(NotFoundError);
+      expect(await other.artifacts.list()).toEqual(new Map([["run-2", [kept]]]));
       expect(await other.artifacts.get(kept)).toHaveLength(10);
+      await other.artifacts.remove(ref);
+      await other.artifacts.remove(kept);
+      expect(await other.artifacts.list()).toEqual(new Map());
     });
 
     test("the list of runs has the newest summary of each", async () => {
@@ -733,9 +773,49 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         ["run-1", "done"],
         ["run-2", "running"],
       ]);
-      await other.index.remove("run-1");
-      await other.index.remove("run-2");
+      await other.index.remove({ ...summary, startedAt: "2025-01-01T00:00:00.000Z" });
+      expect(await bus.index.list()).toHaveLength(2);
+      await other.index.remove(summary);
+      await other.index.remove({ ...summary, run: "run-2" });
+      await other.index.remove({ ...summary, run: "nobody" });
       expect(await bus.index.list()).toEqual([]);
+    });
+
+    test("a limited list has the runs that started last, the latest first", async () => {
+      const base = Date.now();
+      const startedAt = (index: number) => new Date(base + index).toISOString();
+      const put = (index: number, status: "running" | "done") =>
+        bus.index.put({
+          run: `run-${index}`,
+          name: "report",
+          status,
+          startedAt: startedAt(index),
+          endedAt: null,
+          steps: { total: 3, done: 0, failed: 0, running: 1 },
+        });
+      for (let index = 0; index < 600; index++) await put(index, "running");
+      // The eldest change last, so that the order of changes is not that of starting.
+      for (let index = 9; index >= 0; index--) await put(index, "done");
+      const ids = async (query: { status?: "running" | "done"; limit?: number }) =>
+        (await other.index.list(query)).map(({ run }) => run);
+      expect(await ids({ limit: 3 })).toEqual(["run-599", "run-598", "run-597"]);
+      expect(await ids({ limit: 2, status: "done" })).toEqual(["run-9", "run-8"]);
+      expect(await ids({ limit: 1_000 })).toHaveLength(600);
+      expect(await ids({ status: "running" })).toHaveLength(590);
+    });
+
+    test("a run's task can be removed while it is queued and while it is held", async () => {
+      expect(await bus.runs.remove("run-1")).toBe(false);
+      await bus.runs.push("run-1");
+      expect(await other.runs.remove("run-1")).toBe(true);
+      const runs = new Arrivals<RunDelivery>();
+      other.runs.pull({ slots: () => 2 - runs.all.length, onDelivery: runs.add });
+      await bus.runs.push("run-2");
+      await stage.until(runs.count(1));
+      expect(await bus.runs.remove("run-2")).toBe(true);
+      expect(await bus.runs.push("run-2")).toBe("queued");
+      await stage.until(runs.count(2));
+      expect(runs.all.map(({ run }) => run)).toEqual(["run-2", "run-2"]);
     });
 
     test("two swarms on one broker do not hear each other", async () => {

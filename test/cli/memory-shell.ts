@@ -8,7 +8,12 @@ export interface MemoryShell extends Shell {
 }
 
 export function memoryShell(
-  given: { env?: Record<string, string>; cwd?: string; isTTY?: boolean } = {},
+  given: {
+    env?: Record<string, string>;
+    cwd?: string;
+    isTTY?: boolean;
+    confirm?: (question: string) => Promise<boolean>;
+  } = {},
 ): MemoryShell {
   const text = { out: "", err: "" };
   const sink = (name: "out" | "err") => ({
@@ -26,6 +31,7 @@ export function memoryShell(
     stderr: sink("err"),
     clock: systemClock,
     random: () => 0.5,
+    confirm: given.confirm,
     interrupted: new AbortController().signal,
     lastActs: new Set(),
     tellParent: undefined,

@@ -480,3 +480,14 @@ it("a recovery that was decided for a step which a person has retried meanwhile 
   expect(log.fold.dueEnd()).toBeUndefined();
   expect([...log.fold.recovering]).toEqual([]);
 });
+
+it("what an interrupted purge left of an older run with the same id decides nothing about the newer one", () => {
+  const log = new LogWriter().claim(1);
+  log.decide({ type: "run-timed-out", afterMs: 5 });
+  log.decide({ type: "end", status: "failed", error: { code: "E", message: "old" } });
+  log.submit({ steps: [{ id: "a", agent: "worker", task: "work" }] }).claim(2);
+  expect(log.fold.dueEnd()).toBeUndefined();
+  log.result("a");
+  log.decide({ type: "end", status: "done" });
+  expect(log.fold.status).toBe("done");
+});

@@ -1,6 +1,6 @@
 /** Large payloads of the memory bus, copied in and out as over a wire. */
 import { NotFoundError } from "../../workflow/errors.ts";
-import type { ArtifactRef, ArtifactStore } from "../bus.ts";
+import { type ArtifactRef, type ArtifactStore, runOfArtifact } from "../bus.ts";
 import type { MemoryConnection } from "./connection.ts";
 
 export class MemoryArtifacts implements ArtifactStore {
@@ -28,10 +28,18 @@ export class MemoryArtifacts implements ArtifactStore {
     });
   }
 
-  async purge(run: string): Promise<number> {
-    const { store } = this.#connection.open();
-    const names = [...store.artifacts.keys()].filter((name) => name.startsWith(`${run}/`));
-    for (const name of names) store.artifacts.delete(name);
-    return names.length;
+  async list(): Promise<ReadonlyMap<string, readonly ArtifactRef[]>> {
+    const found = new Map<string, ArtifactRef[]>();
+    for (const [name, bytes] of this.#connection.open().store.artifacts) {
+      const run = runOfArtifact(name);
+      const refs = found.get(run) ?? [];
+      refs.push({ $artifact: { name, bytes: bytes.length } });
+      found.set(run, refs);
+    }
+    return found;
+  }
+
+  async remove(ref: ArtifactRef): Promise<void> {
+    this.#connection.open().store.artifacts.delete(ref.$artifact.name);
   }
 }

@@ -6,6 +6,7 @@ import type {
   LogEntry,
   LogFollower,
   LogRecord,
+  ReadOptions,
   RunLog,
 } from "../bus.ts";
 import { assertFits } from "../codec.ts";
@@ -31,9 +32,8 @@ export class MemoryLog implements RunLog {
     return { ok: true, seq: stored.seq };
   }
 
-  async *read(run: string, options: { from?: number; to?: number } = {}): AsyncIterable<LogRecord> {
-    const { from = 1, to = Number.POSITIVE_INFINITY } = options;
-    for await (const { record } of this.#stored(run, from, to)) yield record;
+  async *read(run: string, options: ReadOptions = {}): AsyncIterable<LogRecord> {
+    for await (const { record } of this.#stored(run, options)) yield record;
   }
 
   async follow(
@@ -57,7 +57,7 @@ export class MemoryLog implements RunLog {
       onDisorder: options.onDisorder,
       clock: this.#connection.clock,
       source: {
-        read: (id, from) => this.#stored(id, from, Number.POSITIVE_INFINITY),
+        read: (id, from) => this.#stored(id, { from }),
       },
       onClose: () => {
         store.logSubscribers.delete(subscriber);
@@ -72,22 +72,29 @@ export class MemoryLog implements RunLog {
   }
 
   async exists(run: string): Promise<boolean> {
-    return this.#connection.open().store.records(run).length > 0;
+    const { store } = this.#connection.open();
+    const subject = store.subjects.record(run, { kind: "submit" });
+    return store.records(run).some((stored) => stored.subject === subject);
   }
 
   async list(): Promise<string[]> {
     return this.#connection.open().store.runIds();
   }
 
-  async purge(run: string): Promise<number> {
-    return this.#connection.open().store.purge(run);
+  async purge(run: string, to: number): Promise<number> {
+    return this.#connection.open().store.purge(run, to);
   }
 
-  async *#stored(run: string, from: number, to: number): AsyncGenerator<StoredRecord> {
+  async *#stored(
+    run: string,
+    { from = 1, to = Number.POSITIVE_INFINITY, onBytes }: ReadOptions,
+  ): AsyncGenerator<StoredRecord> {
     const { store } = this.#connection.open();
     // What is stored now: later records are the live stream's.
     for (const message of [...store.records(run)]) {
-      if (message.seq >= from && message.seq <= to) yield this.#decode(message);
+      if (message.seq < from || message.seq > to) continue;
+      onBytes?.(message.bytes.length);
+      yield this.#decode(message);
     }
   }
 

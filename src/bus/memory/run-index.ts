@@ -1,8 +1,10 @@
 /** The list of runs of the memory bus: a view, one summary per run. */
-import type { RunIndex } from "../bus.ts";
+import { chosenRuns, type RunIndex, type RunQuery } from "../bus.ts";
 import { encodeBody, parseBody } from "../codec.ts";
 import { type RunSummary, runSummarySchema } from "../messages.ts";
 import type { MemoryConnection } from "./connection.ts";
+
+const NOTHING = new Uint8Array(0);
 
 export class MemoryRunIndex implements RunIndex {
   readonly #connection: MemoryConnection;
@@ -15,17 +17,19 @@ export class MemoryRunIndex implements RunIndex {
     this.#connection.open().store.index.set(summary.run, encodeBody(summary));
   }
 
-  async list(): Promise<RunSummary[]> {
+  async list(query?: RunQuery): Promise<RunSummary[]> {
     const found: RunSummary[] = [];
     for (const bytes of this.#connection.open().store.index.values()) {
       const parsed = parseBody(runSummarySchema, bytes);
       if (parsed.ok) found.push(parsed.value);
       else this.#connection.countUnreadable();
     }
-    return found;
+    return chosenRuns(found, query);
   }
 
-  async remove(run: string): Promise<void> {
-    this.#connection.open().store.index.delete(run);
+  async remove({ run, startedAt }: Pick<RunSummary, "run" | "startedAt">): Promise<void> {
+    const { index } = this.#connection.open().store;
+    const parsed = parseBody(runSummarySchema, index.get(run) ?? NOTHING);
+    if (!parsed.ok || parsed.value.startedAt === startedAt) index.delete(run);
   }
 }

@@ -19,6 +19,11 @@ export class MemoryRuns implements RunQueue {
     return store.orchestrate.push(store.subjects.orchestrate(run), EMPTY);
   }
 
+  async remove(run: string): Promise<boolean> {
+    const { store } = this.#connection.open();
+    return store.orchestrate.remove(store.subjects.orchestrate(run));
+  }
+
   pull(options: PullOptions<RunDelivery>): Puller {
     const { store } = this.#connection.attach();
     const queue = store.orchestrate;

@@ -128,11 +128,13 @@ export class SwarmStore {
     return [...this.#runs.keys()];
   }
 
-  purge(run: string): number {
-    const records = this.#runs.get(run);
-    if (records === undefined) return 0;
+  purge(run: string, to: number): number {
+    const records = this.#runs.get(run) ?? [];
+    const kept = records.filter(({ seq }) => seq > to);
     for (const record of records) this.#lastOnSubject.delete(record.subject);
-    this.#runs.delete(run);
-    return records.length;
+    for (const record of kept) this.#lastOnSubject.set(record.subject, record.seq);
+    if (kept.length > 0) this.#runs.set(run, kept);
+    else this.#runs.delete(run);
+    return records.length - kept.length;
   }
 }

@@ -2,10 +2,16 @@
 import { jetstream } from "@nats-io/jetstream";
 import { type ObjectStore, Objm } from "@nats-io/obj";
 import { NotFoundError } from "../../workflow/errors.ts";
-import type { ArtifactRef, ArtifactStore } from "../bus.ts";
+import { type ArtifactRef, type ArtifactStore, runOfArtifact } from "../bus.ts";
 import { noSwarm } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
+import { removeMessages } from "./remove.ts";
 import { nanos, type StorageOptions } from "./streams.ts";
+
+/** A name as the object store makes it a token of a subject: URL-safe base64 with its padding. */
+function encoded(name: string): string {
+  return Buffer.from(name).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+}
 
 /** By daemons only. */
 export async function provisionArtifacts(link: NatsLink, options: StorageOptions): Promise<void> {
@@ -47,12 +53,28 @@ export class NatsArtifacts implements ArtifactStore {
     });
   }
 
-  purge(run: string): Promise<number> {
-    return this.#link.guard(`Removing the artifacts of run ${run}`, async () => {
+  list(): Promise<ReadonlyMap<string, readonly ArtifactRef[]>> {
+    return this.#link.guard("Listing artifacts", async () => {
       const store = await this.#bucket();
-      const names = (await store.list()).map(({ name }) => name).filter((name) => name.startsWith(`${run}/`));
-      for (const name of names) await store.delete(name);
-      return names.length;
+      const found = new Map<string, ArtifactRef[]>();
+      for (const { name, size } of await store.list()) {
+        const run = runOfArtifact(name);
+        const refs = found.get(run) ?? [];
+        refs.push({ $artifact: { name, bytes: size } });
+        found.set(run, refs);
+      }
+      return found;
+    });
+  }
+
+  remove(ref: ArtifactRef): Promise<void> {
+    const { name } = ref.$artifact;
+    return this.#link.guard(`Removing artifact ${name}`, async () => {
+      const store = await this.#bucket();
+      await store.delete(name);
+      // The bucket keeps the mark of every deleted object: thousands of purged runs would leave as many.
+      const { artifactBucket } = this.#link.subjects;
+      await removeMessages(this.#link, `OBJ_${artifactBucket}`, `$O.${artifactBucket}.M.${encoded(name)}`);
     });
   }
 

@@ -13,6 +13,7 @@ import type {
   LogEntry,
   LogFollower,
   LogRecord,
+  ReadOptions,
   RunLog,
 } from "../bus.ts";
 import { assertFits } from "../codec.ts";
@@ -118,13 +119,15 @@ export class NatsLog implements RunLog {
     return new Promise((resolve) => this.#link.clock.setTimeout(resolve, RETRY_MS));
   }
 
-  async *read(run: string, options: { from?: number; to?: number } = {}): AsyncIterable<LogRecord> {
-    for await (const { record } of this.#stored(run, options.from ?? 1, options.to)) yield record;
+  async *read(run: string, options: ReadOptions = {}): AsyncIterable<LogRecord> {
+    for await (const { record } of this.#stored(run, options)) yield record;
   }
 
-  async *#stored(run: string, from: number, to?: number): AsyncGenerator<StoredRecord> {
+  async *#stored(run: string, { from = 1, to, onBytes }: ReadOptions): AsyncGenerator<StoredRecord> {
     this.#link.assertOpen();
-    for await (const message of replay(this.#link, this.#link.subjects.recordsOf(run), from, to)) {
+    const { logStream: stream, recordsOf } = this.#link.subjects;
+    for await (const message of replay(this.#link, { stream, filter: recordsOf(run), from, to })) {
+      onBytes?.(message.data.length);
       yield { subject: message.subject, record: this.#decode(run, message) };
     }
   }
@@ -149,7 +152,7 @@ export class NatsLog implements RunLog {
       onDisorder: options.onDisorder,
       clock: this.#link.clock,
       source: {
-        read: (id, from) => this.#stored(id, from),
+        read: (id, from) => this.#stored(id, { from }),
       },
       onClose: () => {
         for (const forget of forgets) forget();
@@ -173,9 +176,9 @@ export class NatsLog implements RunLog {
 
   exists(run: string): Promise<boolean> {
     return this.#link.guard(`Looking for run ${run}`, async () => {
-      const { logStream } = this.#link.subjects;
-      const filter = this.#link.subjects.recordsOf(run);
-      return (await this.#link.storedMessage(logStream, { next_by_subj: filter, seq: 1 })) !== undefined;
+      // One exact subject: the server finds it without looking through the stream.
+      const subject = this.#link.subjects.record(run, { kind: "submit" });
+      return (await this.#last(subject)) !== undefined;
     });
   }
 
@@ -199,9 +202,10 @@ export class NatsLog implements RunLog {
     });
   }
 
-  purge(run: string): Promise<number> {
+  purge(run: string, to: number): Promise<number> {
+    const { logStream, recordsOf } = this.#link.subjects;
     return this.#link.guard(`Removing run ${run}`, () =>
-      removeMessages(this.#link, this.#link.subjects.logStream, this.#link.subjects.recordsOf(run)),
+      removeMessages(this.#link, logStream, recordsOf(run), to),
     );
   }
 }

@@ -7,23 +7,36 @@
  */
 import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
+import { replay } from "./replay.ts";
 
 /** Deletions under way at once. */
 const AT_ONCE = 32;
 
-/** @returns how many messages were removed. */
-export async function removeMessages(link: NatsLink, stream: string, filter: string): Promise<number> {
+/**
+ * Removes what the filter matches, up to the sequence `to`. The eldest message goes before any other, so that
+ * an interruption never leaves it without those that followed.
+ * @returns how many messages were removed.
+ */
+export async function removeMessages(
+  link: NatsLink,
+  stream: string,
+  filter: string,
+  to?: number,
+): Promise<number> {
   if (purgeIsSafe(link.serverVersion)) {
-    const { purged } = await link.api<{ purged: number }>(`STREAM.PURGE.${stream}`, { filter });
+    // The server keeps the sequence that it is given, and all after it.
+    const bound = to === undefined ? {} : { seq: to + 1 };
+    const { purged } = await link.api<{ purged: number }>(`STREAM.PURGE.${stream}`, { filter, ...bound });
     return purged;
   }
   let removed = 0;
   const deletions = new Set<Promise<void>>();
-  for (let seq = 1; ; ) {
-    const message = await link.storedMessage(stream, { next_by_subj: filter, seq });
-    if (message === undefined) break;
-    seq = message.seq + 1;
-    const deletion = deleteMessage(link, stream, message.seq).then((gone) => {
+  for await (const { seq } of replay(link, { stream, filter, from: 1, to })) {
+    if (removed === 0 && (await deleteMessage(link, stream, seq))) {
+      removed = 1;
+      continue;
+    }
+    const deletion = deleteMessage(link, stream, seq).then((gone) => {
       if (gone) removed++;
     });
     deletions.add(deletion);

@@ -19,6 +19,15 @@ export interface ReplayedMessage {
   data: Uint8Array;
 }
 
+export interface ReplayRange {
+  stream: string;
+  filter: string;
+  /** First sequence. */
+  from: number;
+  /** Last sequence, inclusive; default: the end. */
+  to?: number | undefined;
+}
+
 /** Messages that are read one by one before a consumer is made. */
 const ONE_BY_ONE = 3;
 const BATCH = 1_000;
@@ -32,22 +41,18 @@ const MAX_RESTARTS = 5;
  * All messages of the filter from `from` to `to`, or to the end. The end is where the leader says that
  * nothing follows: a consumer may sit on a replica that lags behind.
  */
-export async function* replay(
-  link: NatsLink,
-  filter: string,
-  from: number,
-  to = Number.POSITIVE_INFINITY,
-): AsyncGenerator<ReplayedMessage> {
+export async function* replay(link: NatsLink, range: ReplayRange): AsyncGenerator<ReplayedMessage> {
+  const { stream, filter, from, to = Number.POSITIVE_INFINITY } = range;
   let next = from;
   let failures = 0;
   while (next <= to) {
     for (let count = 0; count < ONE_BY_ONE; count++) {
-      const message = await readNext(link, filter, next);
+      const message = await readNext(link, stream, filter, next);
       if (message === undefined || message.seq > to) return;
       yield message;
       next = message.seq + 1;
     }
-    const consumer = new ReplayConsumer(link, link.subjects.logStream, filter, next);
+    const consumer = new ReplayConsumer(link, stream, filter, next);
     try {
       for await (const message of consumer.read(to)) {
         yield message;
@@ -64,9 +69,14 @@ export async function* replay(
 }
 
 /** The next message, told by the stream's leader. */
-function readNext(link: NatsLink, filter: string, seq: number): Promise<ReplayedMessage | undefined> {
-  return link.guard("Reading the log", () =>
-    link.storedMessage(link.subjects.logStream, { next_by_subj: filter, seq: Math.max(1, seq) }),
+function readNext(
+  link: NatsLink,
+  stream: string,
+  filter: string,
+  seq: number,
+): Promise<ReplayedMessage | undefined> {
+  return link.guard("Reading what is stored", () =>
+    link.storedMessage(stream, { next_by_subj: filter, seq: Math.max(1, seq) }),
   );
 }
 
@@ -128,7 +138,7 @@ class ReplayConsumer {
   }
 
   async #create(): Promise<number> {
-    const made = await this.#link.guard("Reading the log", () =>
+    const made = await this.#link.guard("Reading what is stored", () =>
       this.#link.api<{ name: string; num_pending: number }>(`CONSUMER.CREATE.${this.#stream}`, {
         stream_name: this.#stream,
         config: {

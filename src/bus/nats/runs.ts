@@ -8,6 +8,7 @@ import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
+import { removeMessages } from "./remove.ts";
 import { ensureConsumer } from "./roles.ts";
 import { nanos } from "./streams.ts";
 
@@ -43,6 +44,13 @@ export class NatsRuns implements RunQueue {
     return this.#link.guard(`Queueing run ${run}`, () =>
       publishOnce(this.#link, this.#link.subjects.orchestrate(run), EMPTY),
     );
+  }
+
+  remove(run: string): Promise<boolean> {
+    const { orchestrateStream, orchestrate } = this.#link.subjects;
+    return this.#link.guard(`Removing the task of run ${run}`, async () => {
+      return (await removeMessages(this.#link, orchestrateStream, orchestrate(run))) > 0;
+    });
   }
 
   pull(options: PullOptions<RunDelivery>): Puller {

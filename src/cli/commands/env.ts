@@ -1,6 +1,6 @@
 /** `env RUN [KEY]` and `env RUN set KEY JSON`: a run's environment, read and written. */
 import { DataHammerError, InvalidInputError } from "../../workflow/errors.ts";
-import { withClient } from "../connection.ts";
+import { withClient, withReader } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { integerFlag, parseJsonArgument } from "../given-file.ts";
 import type { Command, Invocation } from "../invocation.ts";
@@ -9,13 +9,16 @@ import { shownValue, valueLines } from "../run-report.ts";
 export interface EnvFlags {
   run: string;
   words: string[];
+  archive?: string;
   ifRevision?: string;
 }
 
-export const env: Command<EnvFlags> = async (call, { run, words, ifRevision }) => {
+export const env: Command<EnvFlags> = async (call, flags) => {
+  const { run, words, ifRevision, archive } = flags;
   const [first, key, json, ...rest] = words;
   if (first === "set" && words.length > 1) {
     if (key === undefined || json === undefined || rest.length > 0) throw usage("`env RUN set KEY JSON`");
+    if (archive !== undefined) throw usage("--archive to read with: what has been archived stays as it was");
     const revision =
       ifRevision === undefined
         ? undefined
@@ -24,12 +27,12 @@ export const env: Command<EnvFlags> = async (call, { run, words, ifRevision }) =
   }
   if (words.length > 1) throw usage("`env RUN`, `env RUN KEY` or `env RUN set KEY JSON`");
   if (ifRevision !== undefined) throw usage("--if-revision with `env RUN set KEY JSON` only");
-  return get(call, run, first);
+  return get(call, flags, first);
 };
 
-async function get(call: Invocation, run: string, key: string | undefined): Promise<ExitCode> {
+async function get(call: Invocation, flags: EnvFlags, key: string | undefined): Promise<ExitCode> {
   const { output } = call;
-  const view = await withClient(call, (client) => client.environment(run, key));
+  const view = await withReader(call, flags, (reader) => reader.environment(flags.run, key));
   output.data(view, () => {
     if (key !== undefined) {
       const value = view.values[key];

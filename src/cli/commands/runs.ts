@@ -4,7 +4,7 @@ import { formatDuration } from "../../trace/duration.ts";
 import { GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import type { RunView } from "../../trace/view.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
-import { withClient } from "../connection.ts";
+import { withClient, withReader } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
 import { integerFlag } from "../given-file.ts";
 import type { Command } from "../invocation.ts";
@@ -38,7 +38,7 @@ export const runs: Command<{ status?: string; limit?: string }> = async (call, {
   return EXIT.done;
 };
 
-function statusFlag(text: string): RunStatus {
+export function statusFlag(text: string): RunStatus {
   const status = RUN_STATUSES.find((known) => known === text);
   if (status !== undefined) return status;
   throw new InvalidInputError("E_STATUS", `--status "${text}" is no status of a run`, {
@@ -46,8 +46,8 @@ function statusFlag(text: string): RunStatus {
   });
 }
 
-export const show: Command<{ run: string }> = async (call, { run }) => {
-  const view = await withClient(call, (client) => client.show(run));
+export const show: Command<{ run: string; archive?: string }> = async (call, flags) => {
+  const view = await withReader(call, flags, (reader) => reader.show(flags.run));
   call.output.data(view, () => showText(view, call.output));
   return EXIT.done;
 };

@@ -1,0 +1,86 @@
+/**
+ * Reading one run: its state, its environment and its records, folded from its log wherever that is kept (L1).
+ *
+ * Owns nothing: the log may be the swarm's or an archive's, and both give the same answers.
+ */
+import type { ArtifactStore, Clock, LogRecord, ReadOptions } from "../bus/bus.ts";
+import { redeem } from "../bus/claim-check.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import type { FoldObserver } from "../fold/transition-record.ts";
+import { type RunView, viewOf } from "../trace/view.ts";
+import { readPath } from "../workflow/environment.ts";
+import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
+import { ID_PATTERN } from "../workflow/names.ts";
+import type { EnvironmentView } from "./swarm.ts";
+
+/** Where runs' logs and artifacts are read from. */
+export interface RunSource {
+  read(run: string, options?: ReadOptions): AsyncIterable<LogRecord>;
+  readonly artifacts: Pick<ArtifactStore, "get">;
+}
+
+export class RunReader {
+  readonly #source: RunSource;
+  readonly #clock: Clock;
+
+  constructor(source: RunSource, clock: Clock) {
+    this.#source = source;
+    this.#clock = clock;
+  }
+
+  /** @throws NotFoundError for a run that has no log */
+  async show(run: string): Promise<RunView> {
+    return viewOf(await this.folded(run), this.#clock.now());
+  }
+
+  records(run: string): AsyncIterable<LogRecord> {
+    assertRunId(run);
+    return this.#source.read(run);
+  }
+
+  /** @throws NotFoundError for a run without a log, or a key that is not set */
+  async environment(run: string, key?: string): Promise<EnvironmentView> {
+    const { environment } = await this.folded(run);
+    if (key === undefined) return { revision: environment.revision, values: { ...environment.values } };
+    const top = key.split(".")[0] as string;
+    const entry = environment.entry(top);
+    const value = await redeem(this.#source.artifacts, entry?.value);
+    const reading = entry === undefined ? undefined : readPath({ [top]: value }, key);
+    if (entry === undefined || reading === undefined || !reading.found) {
+      const missing = reading?.found === false ? reading.missing : top;
+      throw new NotFoundError("E_KEY_NOT_FOUND", `the environment of run "${run}" has no "${missing}"`, {
+        remedy: `It has: ${[...environment.keys()].join(", ") || "nothing yet"}.`,
+        data: { run, key },
+      });
+    }
+    return { revision: entry.revision, values: { [key]: reading.value } };
+  }
+
+  /** The run as its log has it, up to the sequence `to`. @throws NotFoundError for a run that has no log */
+  async folded(run: string, to?: number, observer: FoldObserver = {}): Promise<RunFold> {
+    assertRunId(run);
+    const fold = new RunFold(run, { observer });
+    let empty = true;
+    for await (const record of this.#source.read(run, to === undefined ? {} : { to })) {
+      empty = false;
+      fold.apply(record);
+    }
+    if (empty) throw runNotFound(run);
+    return fold;
+  }
+}
+
+export function assertRunId(run: string): void {
+  if (ID_PATTERN.test(run)) return;
+  throw new InvalidInputError("E_RUN_ID", `"${run}" is no run id`, {
+    remedy: "Use letters, digits, _ and -, at most 64.",
+    data: { run },
+  });
+}
+
+export function runNotFound(run: string): NotFoundError {
+  return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
+    remedy: "List the runs with `datahammer runs`.",
+    data: { run },
+  });
+}
