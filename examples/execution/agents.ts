@@ -22,6 +22,10 @@ const worker = defineAgent({
       outputs: z.object({ total: z.number() }),
       run: ({ numbers }) => ({ total: numbers.reduce((sum: number, n) => sum + (n ?? 0), 0) }),
     },
+    double: {
+      inputs: z.object({ number: z.number(), round: z.number() }),
+      run: ({ number, round }) => ({ number: 2 * number, round }),
+    },
     // Gives what it is given.
     say: { run: (inputs) => inputs },
     // Fails until the given attempt; 0: always, and says that trying again cannot help.

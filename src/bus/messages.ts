@@ -185,6 +185,8 @@ export const taskSchema = z.object({
   task: idSchema,
   inputs: z.record(z.string(), z.unknown()).default({}),
   attempt: z.int().min(1),
+  /** Of a step that is repeated: from 1. */
+  iteration: z.int().min(1).optional(),
   idempotencyKey: z.string(),
   /** Epoch ms after which nobody waits for the result. */
   deadline: epochMs.optional(),

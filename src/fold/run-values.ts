@@ -20,6 +20,8 @@ export class RunValues {
   readonly #frame: FoldFrame;
   readonly #scope: ExpressionScope;
   readonly #items = new Map<string, readonly unknown[]>();
+  /** Of every step that is repeated: how often it was done, and what it gave last. */
+  readonly #iterations = new Map<string, { count: number; outputs: Record<string, unknown> }>();
   readonly #stepInputs = new Map<string, Record<string, unknown>>();
   readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
 
@@ -75,14 +77,22 @@ export class RunValues {
 
   /** Fixes a step's inputs. @throws ExpressionError */
   fixInputs(step: WorkflowStep): void {
-    const inputs = resolveTemplate(step.inputs, this.#scopeOf(step)) as Record<string, unknown>;
+    const scope = this.#scopeOf(step, (this.#iterations.get(step.id)?.count ?? 0) + 1);
+    const inputs = resolveTemplate(step.inputs, scope) as Record<string, unknown>;
     this.#stepInputs.set(step.id, inputs);
+  }
+
+  /** Takes what an iteration gave. @returns whether it was the last. @throws ExpressionError */
+  endsIteration(step: WorkflowStep, until: string, count: number, outputs: Record<string, unknown>): boolean {
+    this.#iterations.set(step.id, { count, outputs });
+    return evaluateCondition(until, this.#scopeOf(step, count));
   }
 
   /** A closed step needs its inputs no more, nor its items. */
   dropInputs(step: WorkflowStep): void {
     this.#stepInputs.delete(step.id);
     if (step.forEach !== undefined) this.#items.delete(step.id);
+    if (step.repeat !== undefined) this.#iterations.delete(step.id);
   }
 
   /** What a step's result held, declared keys and others; null values for a skipped step. */
@@ -114,10 +124,16 @@ export class RunValues {
     return step.outputs.filter((key) => !Object.hasOwn(outputs, key) && !this.#wrote(step.id, key));
   }
 
-  #scopeOf({ origin }: WorkflowStep): ExpressionScope {
-    if (origin === undefined) return this.#scope;
-    const { of, place } = origin;
-    return { ...this.#scope, item: this.#items.get(of)?.[place], index: BigInt(place) };
+  /** @param iteration in which the expression is evaluated */
+  #scopeOf({ id, origin, repeat }: WorkflowStep, iteration: number): ExpressionScope {
+    if (origin === undefined && repeat === undefined) return this.#scope;
+    const item =
+      origin === undefined
+        ? {}
+        : { item: this.#items.get(origin.of)?.[origin.place], index: BigInt(origin.place) };
+    if (repeat === undefined) return { ...this.#scope, ...item };
+    const outputs = this.#iterations.get(id)?.outputs ?? {};
+    return { ...this.#scope, ...item, iteration: BigInt(iteration), outputs };
   }
 
   #wrote(id: string, key: string): boolean {

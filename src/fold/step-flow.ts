@@ -8,7 +8,7 @@
 import type { DispatchRef, ResultMessage, RunError, TaskMessage, WireError } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step.ts";
-import type { WorkflowStep } from "../workflow/document.ts";
+import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
 import { FanOuts, itemStep } from "./fan-outs.ts";
@@ -105,7 +105,6 @@ export class StepFlow {
   taskOf(id: string, deadline: number | undefined): TaskMessage {
     const step = this.steps.step(id);
     const { context } = this.read(id);
-    const key = `${this.#frame.run}:${id}`;
     return {
       v: 1,
       run: this.#frame.run,
@@ -115,11 +114,18 @@ export class StepFlow {
       task: context.task,
       inputs: context.inputs ?? this.values.inputsOf(id) ?? {},
       attempt: context.attempt,
-      idempotencyKey: context.hops.length === 0 ? key : `${key}:h${context.hops.length}`,
+      ...(step.repeat === undefined ? {} : { iteration: context.iteration }),
+      idempotencyKey: this.#idempotencyKey(step, context),
       outputs: [...step.outputs],
       handoff: this.#handoffOf(step, context),
       ...(deadline === undefined ? {} : { deadline }),
     };
+  }
+
+  /** The same over retries and redeliveries; another for every iteration and every holder. */
+  #idempotencyKey({ id, repeat }: WorkflowStep, { iteration, hops }: StepContext): string {
+    const round = repeat === undefined ? "" : `:r${iteration}`;
+    return `${this.#frame.run}:${id}${round}${hops.length === 0 ? "" : `:h${hops.length}`}`;
   }
 
   #handoffOf(step: WorkflowStep, context: StepContext): NonNullable<TaskMessage["handoff"]> {
@@ -153,14 +159,37 @@ export class StepFlow {
       return this.fail(id, error, message);
     }
     const cause = `result by ${result.agent}`;
+    if (!isDerived(step)) this.values.giveOutputs(step, outputs, result.agent);
+    if (step.repeat !== undefined && !this.#isLastIteration(step, step.repeat, outputs, cause)) return;
     this.values.dropInputs(step);
     if (isDerived(step)) {
       this.#moves.move(id, { type: "complete" }, cause);
       return this.#release(this.#settleItem(step, outputs), `${step.origin.of} is done`);
     }
-    this.values.giveOutputs(step, outputs, result.agent);
     this.#moves.move(id, { type: "complete" }, cause);
     this.#release(this.#execution.close(id), `${id} is done`);
+  }
+
+  /** Whether the step is done now; if not, it goes on: with its next iteration, or to its failure. */
+  #isLastIteration(
+    step: WorkflowStep,
+    { until, max }: Repeat,
+    outputs: Record<string, unknown>,
+    cause: string,
+  ): boolean {
+    const { iteration } = this.read(step.id).context;
+    try {
+      if (this.values.endsIteration(step, until, iteration, outputs)) return true;
+      if (iteration % max === 0) throw repeatLimit(until, max);
+      this.values.fixInputs(step);
+    } catch (thrown) {
+      const error = expressionError(thrown);
+      this.fail(step.id, error, error.message);
+      return false;
+    }
+    this.#moves.move(step.id, { type: "repeat" }, `${cause}, and not yet ${until}`);
+    this.#moves.offer(step.id, 0);
+    return false;
   }
 
   fail(id: string, error: WireError, cause: string): void {
@@ -190,7 +219,11 @@ export class StepFlow {
     // Another way to the outputs gives them as a whole.
     if (step.forEach !== undefined && changes.role !== undefined) this.#fanOuts.abandon(id);
     if (this.#fansOut(step)) return this.#reopenFanOut(step, cause);
-    const given = changes.inputs ?? this.read(id).context.inputs ?? this.values.inputsOf(id);
+    const { context } = this.read(id);
+    // After the last iteration that was allowed, a person's retry allows as many again.
+    const isExhausted = context.failures.at(-1)?.error.code === "E_REPEAT_LIMIT";
+    const iteration = isExhausted ? context.iteration + 1 : context.iteration;
+    const given = isExhausted ? undefined : (changes.inputs ?? context.inputs ?? this.values.inputsOf(id));
     if (given === undefined) {
       try {
         this.values.fixInputs(step);
@@ -201,7 +234,7 @@ export class StepFlow {
     }
     // A person's retry comes before a recovery that is still thought about.
     this.recovering.delete(id);
-    this.#moves.move(id, { type: "reopen", ...changes }, cause);
+    this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
     this.#moves.offer(id, 0);
   }
 
@@ -377,6 +410,11 @@ function runErrorOf(context: StepContext): RunError {
     message: last?.message ?? "failed",
     step: context.id,
   };
+}
+
+function repeatLimit(until: string, max: number): DataHammerError {
+  const message = `${max} iterations were done, the most that repeat allows, and \`${until}\` is not true`;
+  return new DataHammerError("E_REPEAT_LIMIT", message);
 }
 
 function expressionError(thrown: unknown): WireError {

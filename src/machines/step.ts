@@ -8,8 +8,9 @@
  * same states (L1). No actions with effects, no delays, no clock: `transition` alone drives it.
  *
  *  - M1 `n` grows by one each time the step becomes ready to be given out (first time, retry, handoff,
- *    loss, recovery); so a dispatch is named by (step, n) and is open while the step is ready or running.
- *  - M2 `attempt` grows only after a failure or time-out that counts against `maxAttempts`.
+ *    loss, recovery, iteration); so a dispatch is named by (step, n) and is open while the step is ready or running.
+ *  - M2 `attempt` grows only after a failure or time-out that counts against `maxAttempts`; every iteration
+ *    begins at 1.
  *  - M3 `outcome` is null exactly while the step is open.
  *  - M4 `failed` is not final: a person's retry, or a recovery, opens the step again.
  */
@@ -53,6 +54,8 @@ export interface StepContext {
   attempt: number;
   agent: string | null;
   outcome: StepOutcome | null;
+  /** From 1; grows only when the step is repeated. */
+  iteration: number;
   /** Roles that held the step before, oldest first, and why the last of them passed it on. */
   hops: { role: string; task: string }[];
   handoffReason: string | null;
@@ -81,6 +84,8 @@ export type StepEvent =
   | { type: "start"; agent: string }
   /** The agent's result is in the log. */
   | { type: "complete" }
+  /** The agent's result is in the log, and the step is to be done once more. */
+  | { type: "repeat" }
   /** The agent reported a failure; tried again if it may help and attempts are left. */
   | { type: "fail"; error: StepError }
   /** No result within the time-out. */
@@ -97,7 +102,17 @@ export type StepEvent =
       role?: string | undefined;
       task?: string | undefined;
       inputs?: Record<string, unknown> | undefined;
+      /** Where a repeated step goes on. */
+      iteration?: number | undefined;
     };
+
+/** Failures of a step that are kept, the youngest (L8): all of an iteration. */
+const KEPT_FAILURES = 100;
+
+const withFailure = (context: StepContext, error: StepError): StepFailure[] => [
+  ...context.failures.slice(1 - KEPT_FAILURES),
+  failureOf(context, error),
+];
 
 const failureOf = (context: StepContext, error: StepError): StepFailure => ({
   n: context.n,
@@ -133,16 +148,16 @@ const definition = setup({
     countAttempt: assign({
       attempt: ({ context }) => context.attempt + 1,
       failures: ({ context, event }) =>
-        "error" in event ? [...context.failures, failureOf(context, event.error)] : context.failures,
+        "error" in event ? withFailure(context, event.error) : context.failures,
     }),
     noteFailure: assign({
       failures: ({ context, event }) =>
-        "error" in event ? [...context.failures, failureOf(context, event.error)] : context.failures,
+        "error" in event ? withFailure(context, event.error) : context.failures,
     }),
     noteHandoffLimit: assign({
       failures: ({ context, event }) =>
         event.type === "hand off"
-          ? [...context.failures, failureOf(context, handoffLimitError(context, event.role))]
+          ? withFailure(context, handoffLimitError(context, event.role))
           : context.failures,
     }),
     noteAgent: assign({
@@ -159,10 +174,18 @@ const definition = setup({
           }
         : {},
     ),
+    // Each iteration begins as the first did: with the step's own role, and all attempts.
+    beginIteration: assign(({ context }) => {
+      const next = { iteration: context.iteration + 1, attempt: 1 };
+      const [first] = context.hops;
+      if (first === undefined) return next;
+      return { ...next, role: first.role, task: first.task, inputs: null, hops: [], handoffReason: null };
+    }),
     startOver: assign(({ context, event }) =>
       event.type === "reopen"
         ? {
             attempt: 1,
+            iteration: event.iteration ?? context.iteration,
             role: event.role ?? context.role,
             task: event.task ?? context.task,
             inputs: event.inputs ?? context.inputs,
@@ -191,6 +214,7 @@ export const stepMachine = definition.createMachine({
     attempt: 1,
     agent: null,
     outcome: null,
+    iteration: 1,
     hops: [],
     handoffReason: null,
     tried: [],
@@ -220,6 +244,7 @@ export const stepMachine = definition.createMachine({
     running: {
       on: {
         complete: { target: "done", actions: "endCompleted" },
+        repeat: { target: "ready", actions: ["beginIteration", "openDispatch"] },
         fail: [
           { guard: "mayRetry", target: "ready", actions: ["countAttempt", "openDispatch"] },
           { target: "failed", actions: ["noteFailure", "endFailed"] },

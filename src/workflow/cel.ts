@@ -1,5 +1,6 @@
 /**
- * Expressions: CEL over `inputs`, `env` and `steps.<id>.outputs` (and `item`, `index` of a fan-out).
+ * Expressions: CEL over `inputs`, `env` and `steps.<id>.outputs` (and `item`, `index` of a fan-out,
+ * `iteration`, `outputs` of a repeated step).
  *
  * Owns the CEL dialect, its compilation and a bounded cache of compiled expressions (L8). An evaluation
  * takes the scope by reference: its cost depends on what the expression touches, never on how large the
@@ -32,6 +33,8 @@ export interface ExpressionScope {
   readonly item?: unknown;
   /** A CEL int, so that it can index a list. */
   readonly index?: bigint;
+  readonly iteration?: bigint;
+  readonly outputs?: Record<string, unknown>;
 }
 
 /** An expression that cannot be compiled, or failed on the data it was given. */
@@ -68,7 +71,8 @@ const cache = new Map<string, CompiledExpression>();
 function defineDialect(): CelEnvironment {
   const cel = new CelEnvironment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false });
   for (const name of ["inputs", "env", "steps"]) cel.registerVariable(name, MAP);
-  for (const name of ["item", "index"]) cel.registerVariable(name, "dyn");
+  cel.registerVariable("outputs", MAP);
+  for (const name of ["item", "index", "iteration"]) cel.registerVariable(name, "dyn");
 
   const arithmetic: Record<string, (a: number, b: number) => number> = {
     "+": (a, b) => a + b,

@@ -36,8 +36,11 @@ export function checkDataflow(input: DataflowInput, issues: IssueList): void {
     const path = ["steps", step.index];
     if (step.when !== undefined) reads.condition(step.when, [...path, "when"], step);
     if (step.forEach !== undefined) reads.list(step.forEach, [...path, "forEach"], step);
-    const locals = step.forEach === undefined ? NO_LOCALS : ITEM_LOCALS;
+    const locals = localsOf(step);
     reads.templates(step.inputs, [...path, "inputs"], step, locals);
+    if (step.until !== undefined) {
+      reads.condition(step.until, [...path, "repeat", "until"], step, locals, new Set(step.outputs));
+    }
   }
   reads.templates(input.outputs, ["outputs"], undefined);
   reads.report();
@@ -60,10 +63,20 @@ function writersByKey(steps: readonly SketchedStep[]): Map<string, number[]> {
 const LOCAL_VARIABLES: Readonly<Record<string, string>> = {
   item: "in the inputs of a step with forEach",
   index: "in the inputs of a step with forEach",
+  iteration: "in a step with repeat",
+  outputs: "in a step with repeat",
 };
+const NO_KEYS: ReadonlySet<string> = new Set();
 type Locals = ReadonlySet<string>;
 const NO_LOCALS: Locals = new Set();
-const ITEM_LOCALS: Locals = new Set(["item", "index"]);
+
+function localsOf({ forEach, until }: SketchedStep): Locals {
+  if (forEach === undefined && until === undefined) return NO_LOCALS;
+  return new Set([
+    ...(forEach === undefined ? [] : ["item", "index"]),
+    ...(until === undefined ? [] : ["iteration", "outputs"]),
+  ]);
+}
 
 /** Direct dependencies that are looked through before a question is put to the sweep. */
 const NEARBY_DEPENDENCIES = 16;
@@ -80,14 +93,21 @@ class ReadCheck {
     this.#issues = issues;
   }
 
-  condition(source: string, path: IssuePath, step: SketchedStep): void {
+  /** @param written keys that the step itself has written by then */
+  condition(
+    source: string,
+    path: IssuePath,
+    step: SketchedStep,
+    locals = NO_LOCALS,
+    written: ReadonlySet<string> = NO_KEYS,
+  ): void {
     const compiled = this.#compile(source, path, step);
     if (!compiled) return;
     if (compiled.type !== "bool" && compiled.type !== "dyn") {
       const message = `\`${source}\` gives ${compiled.type}, but a condition must give true or false.`;
       this.#issues.add("E_EXPRESSION", path, message, step.id);
     }
-    this.#note(compiled, path, step, NO_LOCALS);
+    this.#note(compiled, path, step, locals, written);
   }
 
   list(source: string | readonly unknown[], path: IssuePath, step: SketchedStep): void {
@@ -152,6 +172,7 @@ class ReadCheck {
     path: IssuePath,
     step: SketchedStep | undefined,
     locals: Locals,
+    written: ReadonlySet<string> = NO_KEYS,
   ): void {
     for (const [name, where] of Object.entries(LOCAL_VARIABLES)) {
       if (!reads.variables.has(name) || locals.has(name)) continue;
@@ -163,7 +184,7 @@ class ReadCheck {
       this.#issues.add("E_EXPRESSION", path, message, step?.id);
     }
     for (const key of reads.env) {
-      if (this.#input.environmentKeys.has(key)) continue;
+      if (this.#input.environmentKeys.has(key) || written.has(key)) continue;
       this.#demand(`env.${key}`, key, this.#writers.get(key) ?? [], path, step);
     }
     for (const id of reads.steps) {

@@ -17,6 +17,8 @@ export const WORKFLOW_LIMITS = {
   maxParallel: 10_000,
   maxAttempts: 100,
   expressionChars: 4_096,
+  /** Iterations of one `repeat`. */
+  iterations: 10_000,
   /** Items of one `forEach`. */
   items: 10_000,
   /** Longest time-out of a step or a run: one year. */
@@ -26,9 +28,11 @@ export const WORKFLOW_LIMITS = {
 /** Steps of one run that may be in flight at once when the workflow does not say. */
 export const DEFAULT_MAX_PARALLEL = 16;
 
+/** Iterations of a `repeat` that does not say. */
+export const DEFAULT_ITERATIONS = 100;
+
 /** Step properties of the file format that are refused, because this version would not act on them. */
 export const UNEXECUTED_STEP_PROPERTIES: ReadonlySet<string> = new Set([
-  "repeat",
   "compensate",
   "approval",
   "timeouts",
@@ -40,6 +44,11 @@ export const retrySchema = z.strictObject({
   factor: z.number().min(1).optional().describe("Growth of the delay per attempt. Default 2."),
   max: durationSchema.optional().describe("Upper bound of the delay. Default 30s."),
   jitter: z.number().min(0).max(1).optional().describe("Share of the delay that is spread. Default 0.2."),
+});
+
+export const repeatSchema = z.strictObject({
+  until: z.string().describe("CEL, with `outputs` and `iteration`; true: the step is done."),
+  max: z.int().min(1).optional().describe("Iterations in all; beyond: E_REPEAT_LIMIT. Default 100."),
 });
 
 export const stepSchema = z.strictObject({
@@ -55,6 +64,7 @@ export const stepSchema = z.strictObject({
     .union([z.string(), z.array(z.unknown())])
     .optional()
     .describe("CEL that gives a list, or a list: done for each item, with `item` and `index` in the inputs."),
+  repeat: repeatSchema.optional().describe("Done again and again, each time anew, until a condition holds."),
   join: z
     .union([z.enum(["all", "any"]), z.int().min(1)])
     .optional()
@@ -100,6 +110,12 @@ export const DEFAULT_RETRY: RetryPolicy = {
   jitter: 0.2,
 };
 
+/** How often a step is done, and until when. */
+export interface Repeat {
+  readonly until: string;
+  readonly max: number;
+}
+
 /** A step with every default filled in: what the graph stores and the runtime executes. */
 export interface WorkflowStep {
   readonly id: string;
@@ -115,6 +131,7 @@ export interface WorkflowStep {
   readonly when: string | undefined;
   /** Gives the list over whose items the step fans out. */
   readonly forEach: string | readonly unknown[] | undefined;
+  readonly repeat: Repeat | undefined;
   /** How many dependencies must be closed well before this step may start. */
   readonly joinCount: number;
   readonly onFailure: "fail" | "continue" | "recover";

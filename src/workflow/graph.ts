@@ -7,8 +7,10 @@
  */
 import { checkDataflow } from "./dataflow.ts";
 import {
+  DEFAULT_ITERATIONS,
   DEFAULT_MAX_PARALLEL,
   DEFAULT_RETRY,
+  type Repeat,
   type RetryDocument,
   type RetryPolicy,
   type WorkflowDocument,
@@ -260,6 +262,7 @@ function buildSteps(
       dependsOn: [...(sketches[index]?.dependsOn.keys() ?? [])],
       when: sketches[index]?.when,
       forEach: sketches[index]?.forEach,
+      repeat: repeatOf(step.repeat?.max, sketches[index]?.until),
       joinCount: joinCounts[index] ?? 0,
       onFailure: step.onFailure ?? "fail",
       priority: step.priority ?? 0,
@@ -268,6 +271,10 @@ function buildSteps(
       origin: undefined,
     };
   });
+}
+
+function repeatOf(max = DEFAULT_ITERATIONS, until: string | undefined): Repeat | undefined {
+  return until === undefined ? undefined : { until, max };
 }
 
 function retryPolicy(retry: RetryDocument | undefined, fallback: RetryPolicy): RetryPolicy {

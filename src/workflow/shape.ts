@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { BUDGET_RESOURCES, type BudgetDocument, budgetLimits, budgetSchema } from "./budget.ts";
 import {
+  repeatSchema,
   retrySchema,
   stepSchema,
   UNEXECUTED_STEP_PROPERTIES,
@@ -29,6 +30,8 @@ export interface SketchedStep {
   readonly outputs: readonly string[];
   readonly when: string | undefined;
   readonly forEach: string | readonly unknown[] | undefined;
+  /** The condition of its `repeat`. */
+  readonly until: string | undefined;
   readonly inputs: unknown;
   /** How many dependencies must be closed; undefined: all. */
   readonly join: number | undefined;
@@ -97,6 +100,7 @@ function sketchStep(input: unknown, index: number, issues: IssueList): SketchedS
     outputs: [...validItems(raw.outputs, envKeySchema).keys()],
     when: expressionIn(raw.when),
     forEach: Array.isArray(raw.forEach) ? raw.forEach : expressionIn(raw.forEach),
+    until: isRecord(raw.repeat) ? expressionIn(raw.repeat.until) : undefined,
     inputs: isRecord(raw.inputs) ? raw.inputs : undefined,
     join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.size),
     document: parsed.data,
@@ -155,6 +159,11 @@ function checkStepBounds(step: WorkflowStepDocument, index: number, issues: Issu
   }
   checkTimeout(step.timeout, ["steps", index, "timeout"], step.id, issues);
   checkAttempts(step.retry?.maxAttempts, ["steps", index, "retry", "maxAttempts"], step.id, issues);
+  const iterations = step.repeat?.max ?? 0;
+  if (iterations > WORKFLOW_LIMITS.iterations) {
+    const message = `max is ${iterations}, more than the ${WORKFLOW_LIMITS.iterations} iterations allowed.`;
+    issues.add("E_LIMIT", ["steps", index, "repeat", "max"], message, step.id);
+  }
 }
 
 function checkAttempts(
@@ -219,6 +228,7 @@ function describeUnknownProperty(key: string, path: IssuePath, issues: IssueList
 
 function knownProperties(path: IssuePath): string[] {
   if (path[0] === "budget") return Object.keys(budgetSchema.shape);
+  if (path.at(-1) === "repeat") return Object.keys(repeatSchema.shape);
   if (path.at(-1) === "retry") return Object.keys(retrySchema.shape);
   if (path[0] === "steps") return Object.keys(stepSchema.shape);
   if (path.at(-1) === "defaults") return Object.keys(workflowSchema.shape.defaults.unwrap().shape);

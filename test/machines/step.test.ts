@@ -27,6 +27,7 @@ const events = {
   "fan out": { type: "fan out" },
   start: { type: "start", agent: "loader-1" },
   complete: { type: "complete" },
+  repeat: { type: "repeat" },
   fail: { type: "fail", error: crash },
   "time out": { type: "time out", error: crash },
   "hand off": { type: "hand off", role: "expert", task: "look", inputs: { a: 1 }, reason: "too hard" },
@@ -63,6 +64,7 @@ const expected: Record<StepState, Partial<Record<StepEvent["type"], StepState>>>
   },
   running: {
     complete: "done",
+    repeat: "ready",
     fail: "ready",
     "time out": "ready",
     "hand off": "ready",

@@ -29,7 +29,7 @@ describe("the shape of a document", () => {
     expect(issue?.message).toContain("Allowed are name, description, inputs");
   });
 
-  it.each(["repeat", "compensate", "approval", "timeouts"])(
+  it.each(["compensate", "approval", "timeouts"])(
     "a step property that is not executed yet is refused by name: %s",
     (property) => {
       const [issue] = issuesOf([step("a", { [property]: "x" })]);
