@@ -21,6 +21,14 @@ export const HOLD_LIMITS = {
   verdictWaitMs: 5_000,
 } as const;
 
+/** How long a daemon may take it that its runs are still its own. One for all of its holds. */
+export interface Lease {
+  /** Monotonic ms at which the runs were last reported in progress. */
+  keptAt: number;
+  /** The ack-wait: after it the queue gives the runs to others. */
+  readonly forMs: number;
+}
+
 export interface HoldContext {
   bus: Bus;
   clock: Clock;
@@ -29,4 +37,5 @@ export interface HoldContext {
   /** Who holds: the daemon's id. */
   holder: string;
   newId(): string;
+  lease: Lease;
 }

@@ -4,20 +4,25 @@
  * It owns which runs are held here and the keeping of their queue tasks: in progress while held, removed
  * when a run has ended, given back when the daemon stops. It answers agents' questions about dispatches,
  * of runs held here from memory, of others from their log.
+ *
+ *  - A1 A run that another holder has claimed is let go without a word: its task is in the other's hands, and
+ *    giving it back would take it from there.
+ *  - A2 After a sleep longer than the ack-wait (a stopped process, a suspended machine) every hold is in doubt:
+ *    it reads its log to the end before it does anything more (L3).
  */
 import type { Logger } from "pino";
 import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, Question } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
-import type { HoldContext } from "./hold-context.ts";
+import type { HoldContext, Lease } from "./hold-context.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
 /** Runs that one daemon holds at once, by default (L8). */
 const DEFAULT_MAX_RUNS = 1_000;
-/** Held runs are reported in progress this often: a third of the shortest usual ack-wait. */
-const WORKING_MS = 3_000;
+/** How often within an ack-wait held runs are reported in progress. */
+const WORKING_TIMES = 3;
 /** A daemon that does not hold a run leaves its holder this long to answer a question. */
 const ANSWER_FOR_OTHERS_MS = 300;
 /** A run that could not be taken on is offered again after this. */
@@ -41,11 +46,14 @@ export class OrchestratorAgent {
   #puller: Puller | undefined;
   #questions: Subscription | undefined;
   #keepTimer: unknown;
+  readonly #lease: Lease;
   #stopping = false;
 
   constructor(options: OrchestratorAgentOptions) {
     this.#options = options;
     this.#maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
+    const { ackWaitMs } = options.bus.runs;
+    this.#lease = { keptAt: options.clock.monotonic(), forMs: ackWaitMs };
   }
 
   /** Ids of the runs that are held here. */
@@ -90,7 +98,7 @@ export class OrchestratorAgent {
     this.#held.delete(run);
     this.#puller?.wake();
     if (outcome === "finished") await this.#remove(receipt, hold.readTo);
-    else receipt.nak(this.#stopping ? 0 : REOFFER_MS);
+    else if (outcome === "released") receipt.nak(this.#stopping ? 0 : REOFFER_MS); // Not when fenced: A1.
   }
 
   /** The run has ended: its task goes, unless something arrived while it went and may have opened it again. */
@@ -151,12 +159,19 @@ export class OrchestratorAgent {
   }
 
   #keepWorking(): void {
-    for (const { delivery } of this.#held.values()) delivery.working();
-    this.#keepTimer = this.#options.clock.setTimeout(() => this.#keepWorking(), WORKING_MS);
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    const slept = now - this.#lease.keptAt > this.#lease.forMs;
+    this.#lease.keptAt = now;
+    for (const { hold, delivery } of this.#held.values()) {
+      if (slept) hold.doubt(); // A2
+      delivery.working();
+    }
+    this.#keepTimer = clock.setTimeout(() => this.#keepWorking(), this.#lease.forMs / WORKING_TIMES);
   }
 
   #holdContext(): HoldContext {
     const { bus, clock, log, planning, id, newId } = this.#options;
-    return { bus, clock, log, planning, holder: id, newId };
+    return { bus, clock, log, planning, holder: id, newId, lease: this.#lease };
   }
 }

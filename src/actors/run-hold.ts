@@ -9,6 +9,8 @@
  *  - H2 Everything that has arrived is folded before anything is performed (L2).
  *  - H3 Never more than the run's `maxParallel` dispatches are out.
  *  - H4 Once fenced, nothing is performed any more (L3).
+ *  - H5 When its lease has run out (the process slept), nothing is performed before the log is read to its end:
+ *    another may have claimed the run meanwhile, and what is out by now may be done.
  */
 import { type Actor, createActor } from "xstate";
 import type { LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
@@ -65,6 +67,7 @@ export class RunHold {
   #active = false;
   #actScheduled = false;
   #ending = false;
+  #doubtful = false;
   #claimedAt = { epochMs: 0, monotonicMs: 0 };
   #heardAt = 0;
   #summaryDirty = false;
@@ -133,6 +136,20 @@ export class RunHold {
     if (this.#over) return;
     await this.#flushObserved();
     this.#close("released");
+  }
+
+  /** H5: reads the log to its end before anything more is performed. */
+  doubt(): void {
+    if (!this.#active || this.#doubtful) return;
+    this.#doubtful = true;
+    this.#context.log.warn({ run: this.run }, "slept longer than the ack-wait; reading the log again");
+    void this.#clearDoubt();
+  }
+
+  async #clearDoubt(): Promise<void> {
+    while (!this.#over && !(await this.#sync())) await this.#pause(HOLD_LIMITS.retryMs);
+    this.#doubtful = false;
+    this.#scheduleAct();
   }
 
   /**
@@ -273,6 +290,9 @@ export class RunHold {
   }
 
   #act(): void {
+    const { keptAt, forMs } = this.#context.lease;
+    if (this.#heardAt - keptAt > forMs) this.doubt();
+    if (this.#doubtful) return;
     const due = this.fold.dueEnd();
     if (due) return void this.#end();
     if (this.fold.status !== "running") return;

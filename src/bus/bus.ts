@@ -215,10 +215,17 @@ export interface RunDelivery {
 
 /** Runs that wait for an orchestrator (L5). */
 export interface RunQueue {
+  /** A run whose holder sends no `working` for this long goes to another. */
+  readonly ackWaitMs: number;
   push(run: string): Promise<"queued" | "present">;
   /** Removes the run's task, queued or held. True when something was removed. */
   remove(run: string): Promise<boolean>;
   pull(options: PullOptions<RunDelivery>): Puller;
+  /**
+   * Offers every held run anew, at once: for who knows that the holders are gone. A holder that lives all the
+   * same is fenced by the next claim (L3).
+   */
+  reclaim(): Promise<void>;
   /**
    * Takes part in turning submissions and controls into orchestrator tasks: for each such log message
    * whose run has no task, one is pushed, then the message is acked. Shared by all daemons.

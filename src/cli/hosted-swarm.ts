@@ -10,6 +10,7 @@ import type { SwarmClient } from "../client/swarm.ts";
 import { type Daemon, type DaemonOptions, startDaemon } from "../daemon/daemon.ts";
 import { AgentProcesses } from "./agent-processes.ts";
 import { clientOn, connectBus, type Endpoint, findEndpoint } from "./connection.ts";
+import type { DaemonSettings } from "./daemon-settings.ts";
 import type { Invocation } from "./invocation.ts";
 import { productVersion } from "./product-version.ts";
 import type { Settings } from "./settings.ts";
@@ -46,6 +47,7 @@ export async function hostDaemon(
     signal: shell.interrupted,
     ...(endpoint === undefined ? {} : { nats: endpoint }),
     ...(settings.http === undefined ? {} : { http: settings.http }),
+    ...withoutGaps(settings.daemon),
     ...retentionOf(settings),
   });
 }
@@ -53,6 +55,13 @@ export async function hostDaemon(
 function retentionOf({ keepMs, archiveTo }: Settings): Pick<DaemonOptions, "retention"> {
   if (keepMs === undefined) return {};
   return { retention: { keepMs, ...(archiveTo === undefined ? {} : { archiveTo }) } };
+}
+
+/** A setting that was not given is the daemon's own. */
+function withoutGaps(given: DaemonSettings): {
+  [Key in keyof DaemonSettings]?: NonNullable<DaemonSettings[Key]>;
+} {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 /** Joins the swarm of the settings, starting a daemon where none answers, and starts the agents. */

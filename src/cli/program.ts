@@ -100,7 +100,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     declared.action(async (...given: unknown[]) => {
       const flags = declared.opts();
       const args = given.slice(0, -2) as (string | string[] | undefined)[];
-      const call = invocation(shell, { ...program.opts<GlobalFlags>(), ...flags });
+      const call = invocation(shell, { ...program.opts<GlobalFlags>(), ...daemonFlags(declared, flags) });
       const run = await load();
       onExit(await run(call, options(args, flags) as Options));
     });
@@ -139,6 +139,13 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
           "remove finished runs after so long, such as 30d; default: never (DATAHAMMER_KEEP)",
         )
         .option("--archive-to <dir>", "archive runs there before they are removed (DATAHAMMER_ARCHIVE_TO)")
+        .option("--max-runs <n>", "runs that it holds at once, default 1000 (DATAHAMMER_MAX_RUNS)")
+        .option(
+          "--ack-wait <duration>",
+          "a run whose daemon is silent for so long goes to another, default 10s (DATAHAMMER_ACK_WAIT)",
+        )
+        .option("--replicas <n>", "copies of what is stored, for a cluster, default 1 (DATAHAMMER_REPLICAS)")
+        .option("--fsync <when>", "of the managed broker: interval (default) or always (DATAHAMMER_FSYNC)")
         .option("--agents <files...>", "serve these agent files, each in a process of its own"),
   );
   command(
@@ -298,6 +305,16 @@ function withControlFlags(declared: Commander, verb: ControlName): Commander {
       "new limits of the run: tokens=N usd=N wall=DURATION dispatches=N",
     );
   return declared;
+}
+
+/** Settings that are flags of `up` (and one of `purge`); other commands' flags may share a name with them. */
+const UP_SETTINGS = ["http", "maxRuns", "ackWait", "replicas", "fsync", "keep", "archiveTo"] as const;
+
+function daemonFlags(declared: Commander, flags: Record<string, unknown>): GlobalFlags {
+  if (declared.name() !== "up" && declared.name() !== "purge") return {};
+  return Object.fromEntries(
+    Object.entries(flags).filter(([name]) => UP_SETTINGS.some((key) => key === name)),
+  );
 }
 
 const CONTROL_SUMMARIES: readonly (readonly [ControlName, string])[] = [

@@ -10,13 +10,14 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { ID_PATTERN, parseDuration } from "../workflow/names.ts";
+import { type DaemonFlags, type DaemonSettings, daemonSettings, type Sourced } from "./daemon-settings.ts";
 
 const CONFIG_FILE = "datahammer.yaml";
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface Settings {
-  /** URL of a broker that is not ours; undefined: the one of the daemon whose store is `store`. */
+  /** URL of a broker that is not ours, several with commas for a cluster; undefined: the one of the daemon whose store is `store`. */
   nats: string | undefined;
   token: string | undefined;
   /** Text of the credentials file. */
@@ -35,10 +36,11 @@ export interface Settings {
   keepMs: number | undefined;
   /** Absolute; folder in which the daemon archives what it removes. */
   archiveTo: string | undefined;
+  daemon: DaemonSettings;
 }
 
-/** The global flags as commander gives them. */
-export interface GlobalFlags {
+/** The flags that are settings, as commander gives them. */
+export interface GlobalFlags extends DaemonFlags {
   nats?: string;
   token?: string;
   creds?: string;
@@ -61,6 +63,10 @@ const fileSchema = z.strictObject({
   http: z.string().optional(),
   keep: z.string().optional(),
   archiveTo: z.string().optional(),
+  maxRuns: z.union([z.string(), z.int().transform(String)]).optional(),
+  ackWait: z.string().optional(),
+  replicas: z.union([z.string(), z.int().transform(String)]).optional(),
+  fsync: z.string().optional(),
 });
 
 type FileSettings = z.infer<typeof fileSchema>;
@@ -94,12 +100,8 @@ export function resolveSettings(
     http: pick(flags.http, "DATAHAMMER_HTTP", "http")?.value,
     keepMs: checkKeep(pick(flags.keep, "DATAHAMMER_KEEP", "keep")),
     archiveTo: archiveTo && resolve(cwd, archiveTo),
+    daemon: daemonSettings((key, variable) => pick(flags[key], variable, key)),
   };
-}
-
-interface Sourced {
-  value: string;
-  source: string;
 }
 
 function readConfigFile(path: string): FileSettings {
@@ -145,10 +147,14 @@ function readCreds(path: string, source: string): string {
 
 function checkUrl(given: Sourced | undefined): string | undefined {
   if (given === undefined) return undefined;
-  const url = given.value.includes("://") ? given.value : `nats://${given.value}`;
-  if (URL.canParse(url) && /^(nats|tls|ws|wss):$/.test(new URL(url).protocol)) return url;
+  const urls = given.value
+    .split(",")
+    .map((part) => part.trim())
+    .map((part) => (part.includes("://") ? part : `nats://${part}`));
+  const isBroker = (url: string) => URL.canParse(url) && /^(nats|tls|ws|wss):$/.test(new URL(url).protocol);
+  if (urls.every(isBroker)) return urls.join(",");
   throw new InvalidInputError("E_URL", `"${given.value}" (${given.source}) is no broker URL`, {
-    remedy: "Write it like nats://127.0.0.1:4222.",
+    remedy: "Write it like nats://127.0.0.1:4222, the servers of a cluster with commas between them.",
   });
 }
 

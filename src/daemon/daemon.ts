@@ -20,6 +20,9 @@ import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.
 import { type HealthServer, startHealthServer } from "./health-server.ts";
 import { type RetentionOptions, startRetention } from "./retention.ts";
 
+/** How long a starting daemon waits for others that are busy. */
+const OTHERS_ANSWER_MS = 500;
+
 export interface DaemonOptions {
   swarm: string;
   /** Folder of the managed broker's store; used when no `nats` is given. */
@@ -35,6 +38,12 @@ export interface DaemonOptions {
   fsync?: "always" | "interval";
   /** Finished runs older than this are removed. Default: all are kept for ever. */
   retention?: RetentionOptions;
+  /** Runs that this daemon holds at once. */
+  maxRuns?: number;
+  /** A run whose daemon is silent for so long goes to another; kept by the swarm. Default: as it is, at first 10 s. */
+  ackWaitMs?: number;
+  /** Copies of everything stored, in a cluster. Default: as many as there are, at first 1. */
+  replicas?: number;
   /** Lines for the person who waits, such as what is being fetched. */
   notice?: (line: string) => void;
   /** Gives the start up; nothing is left behind. */
@@ -95,10 +104,20 @@ async function assemble(
     ...(options.nats?.creds === undefined ? {} : { creds: options.nats.creds }),
   };
 
-  const bus = await connectNatsBus({ ...target, swarm, name: id, provision: true });
+  const { ackWaitMs: runAckWaitMs, replicas } = options;
+  const bus = await connectNatsBus({
+    ...target,
+    swarm,
+    name: id,
+    provision: true,
+    ...(runAckWaitMs === undefined ? {} : { runAckWaitMs }),
+    ...(replicas === undefined ? {} : { replicas }),
+  });
   undo.push(() => bus.close());
   const statusWatch = bus.onStatus((status, reason) => log.warn({ status, reason }, "broker connection"));
 
+  // Where no other daemon answers, those that held the runs are gone or hang: nobody has to wait for the ack-wait.
+  if (!(await isAttended(bus, id))) await bus.runs.reclaim();
   const hello = bus.live.onHello((message) => admit(bus, log, message));
   const orchestrator = new OrchestratorAgent({
     bus,
@@ -107,6 +126,7 @@ async function assemble(
     planning: new SwarmPlanning(bus, log),
     id,
     newId: randomId,
+    ...(options.maxRuns === undefined ? {} : { maxRuns: options.maxRuns }),
   });
   orchestrator.start();
   undo.push(() => orchestrator.stop());
@@ -156,6 +176,11 @@ async function assemble(
     ended,
     stop: () => stop(),
   };
+}
+
+/** Whether another daemon answers on this swarm. */
+async function isAttended(bus: Bus, id: string): Promise<boolean> {
+  return (await bus.live.hello({ v: 1, id, roles: [] }, OTHERS_ANSWER_MS)) !== undefined;
 }
 
 /** Makes the queues of the roles that an agent process announces. */

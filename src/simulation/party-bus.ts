@@ -222,6 +222,8 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       removeRun: (run) => call("removeRun", () => inner.tasks.removeRun(run)),
     },
     runs: {
+      ackWaitMs: inner.runs.ackWaitMs,
+      reclaim: () => call("reclaim", () => inner.runs.reclaim()),
       push: (run) => call("push run", () => inner.runs.push(run)),
       remove: (run) => call("remove run", () => inner.runs.remove(run)),
       pull: pullRuns,

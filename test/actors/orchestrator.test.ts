@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
+import type { TaskDelivery } from "../../src/bus/bus.ts";
 import type { EnvChangeMessage, HandoffHopMessage } from "../../src/bus/messages.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 
@@ -242,6 +243,37 @@ describe("two daemons", () => {
     await first.agent.stop();
     await stage.clock.advance(100);
     expect(second.agent.runs).toEqual(["r1"]);
+  });
+
+  it("a holder that was replaced leaves the run's task with its successor", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a")] });
+    const second = await stage.daemon();
+    await stage.bus.runs.reclaim();
+    await stage.clock.advance(0);
+    expect(second.agent.runs).toEqual(["r1"]);
+    // Given back, it would be taken from the successor, who would give it back in turn, and so on.
+    await stage.clock.advance(60_000);
+    expect((await stage.fold()).epoch).toBe(2);
+    await stage.answer("worker");
+    expect((await stage.fold()).status).toBe("done");
+  });
+
+  it("a holder whose lease ran out reads the log before it gives anything out", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a"), step("b", { dependsOn: ["a"] })] });
+    // While the process slept a result came, and then another's claim; of the claim it has not heard yet.
+    stage.lost = (subject) => subject.endsWith(".decision");
+    stage.sleptMs = 20_000;
+    const [delivery] = stage.taken.get("worker") ?? [];
+    const reported = stage.report(delivery as TaskDelivery, "worker");
+    const claim = { type: "claim", holder: "other", v: 1, id: "x", epoch: 2, at: 0 } as const;
+    await Promise.all([reported, stage.bus.log.append("r1", { kind: "decision", body: claim })]);
+    expect(stage.inHand("worker")).toEqual(["a#1"]);
   });
 
   it("a holder that was replaced stops acting and lets go", async () => {

@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { OrchestratorAgent } from "../../src/actors/orchestrator-agent.ts";
 import type { RunPlanning } from "../../src/actors/run-planning.ts";
 import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
-import type { Bus, TaskDelivery } from "../../src/bus/bus.ts";
+import type { Bus, Clock, TaskDelivery } from "../../src/bus/bus.ts";
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
 import type { ResultMessage } from "../../src/bus/messages.ts";
 import { RunFold } from "../../src/fold/run-fold.ts";
@@ -25,6 +25,8 @@ export class SwarmStage {
   });
   /** Which live copies of log records are lost. */
   lost: (subject: string) => boolean = () => false;
+  /** How long the daemons' processes have slept: time that passed without their timers. */
+  sleptMs = 0;
   /** The test's own connection. */
   readonly bus: Bus = this.broker.connect();
   readonly daemons: { agent: OrchestratorAgent; bus: Bus }[] = [];
@@ -36,7 +38,7 @@ export class SwarmStage {
     const bus = this.broker.connect();
     const agent = new OrchestratorAgent({
       bus,
-      clock: this.clock,
+      clock: this.#daemonClock(),
       log,
       planning: planning?.(bus) ?? new SwarmPlanning(bus, log),
       id: `daemon-${this.daemons.length + 1}`,
@@ -47,6 +49,16 @@ export class SwarmStage {
     const daemon = { agent, bus };
     this.daemons.push(daemon);
     return daemon;
+  }
+
+  #daemonClock(): Clock {
+    const { clock } = this;
+    return {
+      now: () => clock.now() + this.sleptMs,
+      monotonic: () => clock.monotonic() + this.sleptMs,
+      setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
+      clearTimeout: (timer) => clock.clearTimeout(timer),
+    };
   }
 
   /** Serves a role; tasks wait in `taken`, kept in progress, for the test's answer. */

@@ -570,6 +570,16 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         expect(await bus.runs.push("run-1")).toBe("queued");
       });
 
+      test("a run that is reclaimed is offered anew at once, and ends for both when one acks", async () => {
+        await bus.runs.push("run-1");
+        const first = await stage.until(pullRuns(bus, 1).next());
+        await other.runs.reclaim();
+        const again = pullRuns(other, 1);
+        expect(await stage.until(again.next())).toMatchObject({ run: "run-1" });
+        await first.ack();
+        expect(await bus.runs.push("run-1")).toBe("queued");
+      });
+
       test("a submission becomes one orchestrator task, however many daemons listen", async () => {
         await bus.runs.serveArrivals();
         await other.runs.serveArrivals();

@@ -93,6 +93,16 @@ export class WorkQueue {
     return this.#items.get(item.subject) === item && this.remove(item.subject);
   }
 
+  /** Takes every held item back from its holder. */
+  offerAnew(): void {
+    for (const item of this.#items.values()) {
+      if (item.state !== "held") continue;
+      this.#release(item);
+      this.#again.push(item.subject);
+    }
+    this.pump();
+  }
+
   join(taker: Taker): void {
     this.#takers.push(taker);
     this.pump();

@@ -14,6 +14,14 @@ export class MemoryRuns implements RunQueue {
     this.#connection = connection;
   }
 
+  get ackWaitMs(): number {
+    return this.#connection.attach().store.orchestrate.settings.ackWaitMs;
+  }
+
+  async reclaim(): Promise<void> {
+    this.#connection.open().store.orchestrate.offerAnew();
+  }
+
   async push(run: string): Promise<"queued" | "present"> {
     const { store } = this.#connection.open();
     return store.orchestrate.push(store.subjects.orchestrate(run), EMPTY);

@@ -6,7 +6,7 @@ import { type ArtifactRef, type ArtifactStore, runOfArtifact } from "../bus.ts";
 import { noSwarm } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 import { removeMessages } from "./remove.ts";
-import { nanos, type StorageOptions } from "./streams.ts";
+import { ensureReplicas, nanos, type StorageOptions } from "./streams.ts";
 
 /** A name as the object store makes it a token of a subject: URL-safe base64 with its padding. */
 function encoded(name: string): string {
@@ -20,6 +20,7 @@ export async function provisionArtifacts(link: NatsLink, options: StorageOptions
     replicas: options.replicas ?? 1,
     ...(options.artifactMaxAgeMs ? { ttl: nanos(options.artifactMaxAgeMs) } : {}),
   });
+  await ensureReplicas(link, `OBJ_${link.subjects.artifactBucket}`, options.replicas);
 }
 
 export class NatsArtifacts implements ArtifactStore {

@@ -8,7 +8,7 @@
 import type { Bus, Clock } from "../bus.ts";
 import { systemClock } from "../system-clock.ts";
 import { NatsArtifacts, provisionArtifacts } from "./artifacts.ts";
-import { asBusError } from "./failure.ts";
+import { asBusError, isLeaderless } from "./failure.ts";
 import { NatsLink } from "./link.ts";
 import { NatsLive } from "./live.ts";
 import { LiveCopies } from "./live-copies.ts";
@@ -33,7 +33,7 @@ export interface NatsBusOptions extends StorageOptions {
   inboxPrefix?: string;
   /** For daemons: create the swarm's streams and consumers, or bring them up to date. */
   provision?: boolean;
-  /** With `provision`: how long a run's orchestrator may be silent. Default 10 s. */
+  /** With `provision`: how long a run's orchestrator may be silent. Default: as it is, at first 10 s. */
   runAckWaitMs?: number;
   clock?: Clock;
 }
@@ -54,22 +54,27 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     clock: options.clock ?? systemClock,
     inboxPrefix: options.inboxPrefix,
   });
+  let runAckWaitMs: number | undefined;
   if (options.provision) {
     try {
-      await provisionStreams(link, options);
-      await provisionRuns(link, options.runAckWaitMs);
-      await provisionArtifacts(link, options);
-      await provisionIndex(link, options);
+      await whenReady(link.clock, () => provisionStreams(link, options));
+      runAckWaitMs = await whenReady(link.clock, () => provisionRuns(link, options.runAckWaitMs));
+      await whenReady(link.clock, () => provisionArtifacts(link, options));
+      await whenReady(link.clock, () => provisionIndex(link, options));
     } catch (error) {
       await link.close();
       throw asBusError(error, swarm, `Setting up swarm ${swarm}`);
     }
   }
+  return busOn(link, options, runAckWaitMs);
+}
+
+function busOn(link: NatsLink, options: NatsBusOptions, runAckWaitMs: number | undefined): Bus {
   return {
-    swarm,
+    swarm: link.subjects.swarm,
     log: new NatsLog(link, new LiveCopies(link, options.provision === true)),
     tasks: new NatsTasks(link),
-    runs: new NatsRuns(link),
+    runs: new NatsRuns(link, runAckWaitMs),
     live: new NatsLive(link),
     presence: new NatsPresence(link),
     artifacts: new NatsArtifacts(link),
@@ -79,4 +84,21 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     unreadableCount: () => link.unreadable,
     close: () => link.close(),
   };
+}
+
+/** How long a daemon waits at its start for a cluster that has no leader yet. */
+const READY_WITHIN_MS = 60_000;
+const READY_RETRY_MS = 500;
+
+/** Setting up is idempotent: while a cluster elects its leaders it is tried again. */
+async function whenReady<Value>(clock: Clock, setUp: () => Promise<Value>): Promise<Value> {
+  const giveUpAt = clock.monotonic() + READY_WITHIN_MS;
+  for (;;) {
+    try {
+      return await setUp();
+    } catch (error) {
+      if (!isLeaderless(error) || clock.monotonic() > giveUpAt) throw error;
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, READY_RETRY_MS));
+    }
+  }
 }

@@ -3,6 +3,7 @@ import { type ConnectionOptions, connect, credsAuthenticator, type NatsConnectio
 
 /** Plain data, so that it can be handed to another thread. */
 export interface ConnectionSettings {
+  /** One server, or several of a cluster: as a list, or with commas between them. */
   url: string | string[];
   token?: string | undefined;
   /** Content of a credentials file. */
@@ -22,7 +23,7 @@ export function connectTo(
 ): Promise<NatsConnection> {
   const { url, token, creds, name, inboxPrefix } = settings;
   return connect({
-    servers: url,
+    servers: serversOf(url),
     name,
     ...(token === undefined ? {} : { token }),
     ...(creds === undefined ? {} : { authenticator: credsAuthenticator(new TextEncoder().encode(creds)) }),
@@ -39,4 +40,9 @@ export function connectTo(
     ignoreAuthErrorAbort: true,
     ...extra,
   });
+}
+
+/** Each server's URL by itself. */
+export function serversOf(url: string | string[]): string[] {
+  return [url].flat().flatMap((urls) => urls.split(","));
 }

@@ -3,6 +3,8 @@ import { DataHammerError, InvalidInputError, UnreachableError } from "../../work
 
 /** Error codes of the JetStream API that the adapter acts upon, as every supported server numbers them. */
 export const API_CODE = {
+  clusterNotAvailable: 10008,
+  noPeers: 10005,
   consumerNotFound: 10014,
   nameInUse: 10058,
   messageNotFound: 10037,
@@ -29,6 +31,17 @@ export class ApiRefusal extends Error {
   is(code: keyof typeof API_CODE): boolean {
     return this.errCode === API_CODE[code];
   }
+}
+
+/**
+ * Whether a failure is that of a cluster without a leader, which passes: said so, not enough servers seen yet, or
+ * no answer at all. The vendor's own stores say it in the same words.
+ */
+export function isLeaderless(error: unknown): boolean {
+  if (error instanceof ApiRefusal) return error.is("clusterNotAvailable") || error.is("noPeers");
+  if (error instanceof UnreachableError)
+    return error.code === "E_TIMEOUT" || error.code === "E_CONNECTION_LOST";
+  return error instanceof Error && /temporarily unavailable|no suitable peers|timeout/i.test(error.message);
 }
 
 const START_A_DAEMON = "Start a daemon: datahammer up";

@@ -8,7 +8,7 @@
 import { headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
 import type { BusStatus, Clock } from "../bus.ts";
 import { type Subjects, subjectsOf } from "../subjects.ts";
-import { type ConnectionSettings, connectTo } from "./connection.ts";
+import { type ConnectionSettings, connectTo, serversOf } from "./connection.ts";
 import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm, timedOut } from "./failure.ts";
 
 export interface LinkOptions extends ConnectionSettings {
@@ -80,7 +80,7 @@ export class NatsLink {
       throw asBusError(
         error,
         options.swarm,
-        `Connecting to ${[options.url].flat().map(withoutSecret).join(", ")}`,
+        `Connecting to ${serversOf(options.url).map(withoutSecret).join(", ")}`,
       );
     }
   }

@@ -21,15 +21,21 @@ import { nanos } from "./streams.ts";
 export interface PullTarget {
   stream: string;
   consumer: string;
+  /** How long a request stays open at the server. Default `EXPIRES_MS`. */
+  expiresMs?: number;
   slots(): number;
   onMessage(message: PulledMessage): void;
 }
 
-const EXPIRES_MS = 30_000;
+/**
+ * The server gives messages to open requests of a process that hangs, too, for as long as its connection stands:
+ * a request lives no longer than such a message has to wait for its ack-wait.
+ */
+const EXPIRES_MS = 10_000;
 const HEARTBEAT_MS = 5_000;
 /** A request whose expiry nobody told is given up this much after it. */
 const EXPIRY_SLACK_MS = 2_000;
-const SILENCE_MS = 2 * HEARTBEAT_MS + 500;
+const SILENCE_SLACK_MS = 500;
 /** Requests open at once; slots that become free beyond it wait until one ends. The server has a bound, too. */
 const MAX_OPEN_REQUESTS = 16;
 const RETRY_MIN_MS = 50;
@@ -53,6 +59,9 @@ class NatsPuller implements Puller {
   readonly #target: PullTarget;
   readonly #api: string;
   readonly #inbox: string;
+  readonly #expiresMs: number;
+  readonly #heartbeatMs: number;
+  readonly #silenceMs: number;
   readonly #subscription: Subscription;
   /** Oldest first. */
   readonly #requests = new Map<string, PullRequest>();
@@ -76,6 +85,10 @@ class NatsPuller implements Puller {
     this.#target = target;
     this.#api = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`;
     this.#inbox = `${link.newInbox()}.`;
+    this.#expiresMs = target.expiresMs ?? EXPIRES_MS;
+    // The server takes no heartbeat longer than half of the expiry.
+    this.#heartbeatMs = Math.min(HEARTBEAT_MS, this.#expiresMs / 2);
+    this.#silenceMs = 2 * this.#heartbeatMs + SILENCE_SLACK_MS;
     this.#subscription = link.nc.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
         if (error === null) this.#arrive(message);
@@ -130,13 +143,13 @@ class NatsPuller implements Puller {
     const expiry = this.#link.clock.setTimeout(() => {
       this.#end(token);
       this.wake();
-    }, EXPIRES_MS + EXPIRY_SLACK_MS);
+    }, this.#expiresMs + EXPIRY_SLACK_MS);
     // While as many again are requested already, more are in no hurry.
     const isTopUp = this.#requested >= batch;
     this.#requests.set(token, { remaining: batch, expiry });
     this.#requested += batch;
     this.#watchSilence();
-    const terms = { batch, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
+    const terms = { batch, expires: nanos(this.#expiresMs), idle_heartbeat: nanos(this.#heartbeatMs) };
     const send = isTopUp ? "sendSoon" : "send";
     this.#link[send](this.#api, JSON.stringify(terms), this.#inbox + token);
   }
@@ -254,8 +267,8 @@ class NatsPuller implements Puller {
     this.#lastSign = this.#link.clock.monotonic();
     const check = (): void => {
       const silentMs = this.#link.clock.monotonic() - this.#lastSign;
-      if (silentMs < SILENCE_MS) {
-        this.#silence = this.#link.clock.setTimeout(check, SILENCE_MS - silentMs);
+      if (silentMs < this.#silenceMs) {
+        this.#silence = this.#link.clock.setTimeout(check, this.#silenceMs - silentMs);
         return;
       }
       this.#silence = undefined;
@@ -263,6 +276,6 @@ class NatsPuller implements Puller {
       this.#ready = false;
       void this.#look();
     };
-    this.#silence = this.#link.clock.setTimeout(check, SILENCE_MS);
+    this.#silence = this.#link.clock.setTimeout(check, this.#silenceMs);
   }
 }

@@ -14,7 +14,7 @@ import { noSwarm } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 import { removeMessages } from "./remove.ts";
 import { replay } from "./replay.ts";
-import type { StorageOptions } from "./streams.ts";
+import { ensureReplicas, type StorageOptions } from "./streams.ts";
 
 /** Sequences in the first window, at least; a run is put a few times, so they hold fewer runs. */
 const FIRST_WINDOW = 256;
@@ -28,6 +28,7 @@ export async function provisionIndex(link: NatsLink, options: StorageOptions): P
     replicas: options.replicas ?? 1,
     storage: options.storage ?? "file",
   });
+  await ensureReplicas(link, `KV_${link.subjects.indexBucket}`, options.replicas);
 }
 
 export class NatsRunIndex implements RunIndex {

@@ -4,6 +4,7 @@
  */
 import type { Puller, PullOptions, RunDelivery, RunQueue } from "../bus.ts";
 import { parseSubject } from "../subjects.ts";
+import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom } from "./pull.ts";
@@ -22,22 +23,59 @@ const ARRIVALS_AT_ONCE = 64;
 const ARRIVAL_RETRY_MS = 1_000;
 const EMPTY = new Uint8Array(0);
 
-/** By daemons only: the consumer from which orchestrators pull. */
-export async function provisionRuns(link: NatsLink, runAckWaitMs = RUN_ACK_WAIT_MS): Promise<void> {
+/**
+ * By daemons only: the consumer from which orchestrators pull. An ack-wait that is not given stays as it is.
+ * @returns the ack-wait that is in force
+ */
+export async function provisionRuns(link: NatsLink, wantedMs?: number): Promise<number> {
+  const ackWaitMs = wantedMs ?? (await storedAckWaitMs(link)) ?? RUN_ACK_WAIT_MS;
+  await ensureOrchestrators(link, ackWaitMs);
+  return ackWaitMs;
+}
+
+async function storedAckWaitMs(link: NatsLink): Promise<number | undefined> {
+  const { orchestrateStream, orchestrateConsumer } = link.subjects;
+  try {
+    const { config } = await link.api<{ config: { ack_wait?: number } }>(
+      `CONSUMER.INFO.${orchestrateStream}.${orchestrateConsumer}`,
+    );
+    return config.ack_wait === undefined ? undefined : config.ack_wait / nanos(1);
+  } catch (error) {
+    if (error instanceof ApiRefusal && error.is("consumerNotFound")) return undefined;
+    throw error;
+  }
+}
+
+async function ensureOrchestrators(link: NatsLink, ackWaitMs: number): Promise<void> {
   const { subjects } = link;
   await ensureConsumer(link, subjects.orchestrateStream, {
     durable_name: subjects.orchestrateConsumer,
     filter_subject: subjects.allOrchestrate,
-    ack_wait: nanos(runAckWaitMs),
+    ack_wait: nanos(ackWaitMs),
     max_ack_pending: RUNS_IN_FLIGHT,
   });
 }
 
 export class NatsRuns implements RunQueue {
+  readonly ackWaitMs: number;
   readonly #link: NatsLink;
 
-  constructor(link: NatsLink) {
+  constructor(link: NatsLink, ackWaitMs = RUN_ACK_WAIT_MS) {
     this.#link = link;
+    this.ackWaitMs = ackWaitMs;
+  }
+
+  /** A consumer that is made anew has forgotten who held what; its queue has not. */
+  reclaim(): Promise<void> {
+    return this.#link.guard("Reclaiming runs", async () => {
+      const { orchestrateStream, orchestrateConsumer } = this.#link.subjects;
+      try {
+        await this.#link.api(`CONSUMER.DELETE.${orchestrateStream}.${orchestrateConsumer}`);
+      } catch (error) {
+        if (!(error instanceof ApiRefusal && error.is("consumerNotFound"))) throw error;
+      }
+      await ensureOrchestrators(this.#link, this.ackWaitMs);
+    });
   }
 
   push(run: string): Promise<"queued" | "present"> {
@@ -59,6 +97,8 @@ export class NatsRuns implements RunQueue {
     return pullFrom(this.#link, {
       stream: subjects.orchestrateStream,
       consumer: subjects.orchestrateConsumer,
+      // Gone before the runs of a daemon that hangs are offered again: they must not be offered to it.
+      expiresMs: this.ackWaitMs / 2,
       slots: options.slots,
       onMessage: ({ subject, receipt, deliveryCount }) => {
         const parsed = parseSubject(subject);

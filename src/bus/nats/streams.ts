@@ -8,16 +8,17 @@ import { DataHammerError } from "../../workflow/errors.ts";
 import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 
+/** What is not given stays as it is, so that nobody's start undoes what an operator has set. */
 export interface StorageOptions {
-  /** Copies of every stream, consumer and bucket. Default 1; 3 in a cluster. */
+  /** Copies of every stream, consumer and bucket. At first 1; 3 in a cluster. */
   replicas?: number;
   /** Default `file`: what is stored survives the server. */
   storage?: "file" | "memory";
-  /** Log records older than this are dropped. Default 0: never. */
+  /** Log records older than this are dropped. At first 0: never. */
   logMaxAgeMs?: number;
-  /** Bound of the log stream; the oldest records are dropped beyond it. Default -1: the server's bound. */
+  /** Bound of the log stream; appends are refused beyond it. At first -1: the server's bound. */
   logMaxBytes?: number;
-  /** Bound of each work queue; pushes are refused beyond it. Default -1: the server's bound. */
+  /** Bound of each work queue; pushes are refused beyond it. At first -1: the server's bound. */
   queueMaxBytes?: number;
   /** Artifacts older than this are dropped. Default 0: never. */
   artifactMaxAgeMs?: number;
@@ -37,20 +38,18 @@ export async function provisionStreams(link: NatsLink, options: StorageOptions):
   const { subjects } = link;
   const common = {
     storage: options.storage ?? "file",
-    num_replicas: options.replicas ?? 1,
+    ...given("num_replicas", options.replicas),
     duplicate_window: nanos(DUPLICATE_WINDOW_MS),
-    max_consumers: -1,
-    max_msgs: -1,
-    max_msg_size: -1,
+    // A full stream refuses what is new. Dropping what is old would lose what was acknowledged.
+    discard: "new",
   };
   const queue = {
     ...common,
     retention: "workqueue",
-    discard: "new",
     max_msgs_per_subject: 1,
     // Without it the younger message would replace the older one, held or not (B3).
     discard_new_per_subject: true,
-    max_bytes: options.queueMaxBytes ?? -1,
+    ...given("max_bytes", options.queueMaxBytes),
     max_age: 0,
   };
   await ensureStream(link, {
@@ -58,10 +57,9 @@ export async function provisionStreams(link: NatsLink, options: StorageOptions):
     name: subjects.logStream,
     subjects: [subjects.allRecords],
     retention: "limits",
-    discard: "old",
     max_msgs_per_subject: -1,
-    max_bytes: options.logMaxBytes ?? -1,
-    max_age: nanos(options.logMaxAgeMs ?? 0),
+    ...given("max_bytes", options.logMaxBytes),
+    ...given("max_age", options.logMaxAgeMs === undefined ? undefined : nanos(options.logMaxAgeMs)),
     republish: { src: subjects.allRecords, dest: subjects.allLiveRecords },
   });
   await ensureStream(link, { ...queue, name: subjects.tasksStream, subjects: [subjects.allTasks] });
@@ -70,6 +68,22 @@ export async function provisionStreams(link: NatsLink, options: StorageOptions):
     name: subjects.orchestrateStream,
     subjects: [subjects.allOrchestrate],
   });
+}
+
+function given(option: string, value: number | undefined): Record<string, number> {
+  return value === undefined ? {} : { [option]: value };
+}
+
+/** A bucket's stream is made by the vendor's library, which leaves one that exists as it is. */
+export async function ensureReplicas(
+  link: NatsLink,
+  stream: string,
+  replicas: number | undefined,
+): Promise<void> {
+  if (replicas === undefined) return;
+  const { config } = await link.api<{ config: { num_replicas?: number } }>(`STREAM.INFO.${stream}`);
+  if (config.num_replicas === replicas) return;
+  await link.api(`STREAM.UPDATE.${stream}`, { ...config, num_replicas: replicas });
 }
 
 /** Creates the stream or changes it to what is asked for, then checks what the server made of it. */
