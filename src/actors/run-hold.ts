@@ -26,6 +26,7 @@ import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
 import { Offers } from "./offers.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
+import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import { SpendingGate } from "./spending-gate.ts";
 
 /** How a hold ended. */
@@ -55,6 +56,7 @@ export class RunHold {
   readonly #deadlines: Deadlines;
   readonly #dispatcher: Dispatcher;
   readonly #gate: SpendingGate;
+  readonly #keeper: PlanKeeper;
   readonly #observed = new ObservedBatch();
   readonly #flights = new Map<string, Flight>();
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
@@ -85,6 +87,12 @@ export class RunHold {
       pause: (delayMs) => this.#pause(delayMs),
     });
     this.#gate = new SpendingGate(this.#spendingScene());
+    this.#keeper = new PlanKeeper(context.planning, {
+      fold: () => this.fold,
+      over: () => this.#over,
+      propose: (make) => this.#propose(make),
+      giveUp: (what, error) => this.#giveUp(what, error),
+    });
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -245,8 +253,11 @@ export class RunHold {
       if (fold.isOpen(out.ref)) this.#fly(step, out.ref, out.startedAt !== undefined, out.dispatchedAt);
     }
     for (const step of fold.ready) if (!this.#flights.has(step)) this.#offer(step);
-    for (const step of fold.recovering) this.#recover(step);
-    if (fold.submission && !fold.graph) this.#plan();
+    for (const step of fold.recovering) this.#keeper.recover(step);
+    if (fold.submission && !fold.graph) this.#keeper.plan();
+    if (fold.weighing.size > 0) this.#keeper.weigh();
+    // What was planned may be planned round a role that goes away.
+    if (fold.submission?.workflow === undefined) this.#deadlines.set("roles", ROLE_LOOK_MS);
     if (fold.timeoutMs !== undefined) {
       this.#deadlines.set("run time-out", (fold.startedAt ?? this.#now()) + fold.timeoutMs - this.#now());
     }
@@ -261,12 +272,16 @@ export class RunHold {
   #perform(effect: Effect): void {
     switch (effect.type) {
       case "plan":
-        return this.#plan();
+        return this.#keeper.plan();
       case "offer":
         this.#land(effect.step);
         return this.#offer(effect.step);
       case "recover":
-        return this.#recover(effect.step);
+        return this.#keeper.recover(effect.step);
+      case "weigh":
+        return this.#keeper.weigh();
+      case "revised":
+        return this.#reorder();
       case "withdraw":
         return this.#withdraw(effect.ref, effect.reason);
       case "env":
@@ -314,6 +329,12 @@ export class RunHold {
     this.#offers?.add(step);
   }
 
+  /** Another graph: what is ready is given out in its order. */
+  #reorder(): void {
+    this.#offers = undefined;
+    for (const step of this.fold.ready) if (!this.#flights.has(step)) this.#offer(step);
+  }
+
   #dispatch(step: string): void {
     const now = this.#now();
     const timeoutMs = this.fold.steps?.step(step).timeoutMs;
@@ -352,8 +373,8 @@ export class RunHold {
 
   // ── deciding ─────────────────────────────────────────────────────────────────────────────────────
 
-  #propose(make: () => Proposal | undefined): void {
-    this.#writer.propose(make).catch((error: unknown) => {
+  #propose(make: () => Proposal | undefined): Promise<void> {
+    return this.#writer.propose(make).catch((error: unknown) => {
       if (this.#over) return;
       this.#context.log.error(
         { run: this.run, err: error },
@@ -371,25 +392,11 @@ export class RunHold {
     const reason = due?.error?.message ?? "the run has ended";
     const flights = [...this.#flights.values()];
     await Promise.all(flights.map(({ ref, started }) => this.#dispatcher.takeBack(ref, started, reason)));
-    this.#propose(() => {
+    void this.#propose(() => {
       const end = this.fold.dueEnd();
       this.#ending = end !== undefined;
       return end && { type: "end", ...end };
     });
-  }
-
-  #plan(): void {
-    void this.#context.planning.plan(this.fold).then(
-      (proposal) => this.#propose(() => (this.fold.graph || this.fold.ended ? undefined : proposal)),
-      (error: unknown) => this.#giveUp("planning failed", error),
-    );
-  }
-
-  #recover(step: string): void {
-    void this.#context.planning.recover(this.fold, step).then(
-      (proposal) => this.#propose(() => (this.fold.recovering.has(step) ? proposal : undefined)),
-      (error: unknown) => this.#giveUp(`recovery of ${step} failed`, error),
-    );
   }
 
   #giveUp(what: string, error: unknown): void {
@@ -405,7 +412,7 @@ export class RunHold {
     // Decided from the absence of a result: it may be in the log, and only its live copy lost (L10).
     await this.#sync();
     const { n } = flight.ref;
-    this.#propose(() =>
+    void this.#propose(() =>
       this.fold.isOpen(flight.ref) ? { type: "timed-out", step, n, code: "E_TIMEOUT", afterMs } : undefined,
     );
   }
@@ -424,13 +431,15 @@ export class RunHold {
       case "time-out":
         return step === undefined ? undefined : void this.#timeOut(step);
       case "run time-out":
-        return this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
+        return void this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
       case "budget":
         return this.#gate.timeIsUp();
       case "silence":
         return void this.#breakSilence();
       case "watchdog":
         return void this.#watch();
+      case "roles":
+        return void this.#lookAtRoles();
       case "index":
         return this.#putSummary();
     }
@@ -469,12 +478,19 @@ export class RunHold {
         if (await bus.tasks.has(flight.ref)) continue;
         await this.#follower?.sync();
         const { step, n } = flight.ref;
-        this.#propose(() => (this.fold.isOpen(flight.ref) ? { type: "lost", step, n } : undefined));
+        void this.#propose(() => (this.fold.isOpen(flight.ref) ? { type: "lost", step, n } : undefined));
       } catch (error) {
         this.#context.log.debug({ ...flight.ref, err: error }, "the queue could not be looked into");
       }
     }
     if (!this.#over) this.#deadlines.set("watchdog", HOLD_LIMITS.watchdogMs);
+  }
+
+  async #lookAtRoles(): Promise<void> {
+    await this.#keeper.lookAtRoles(() =>
+      [...this.#flights.values()].map(({ ref: { step, n, role }, started }) => ({ step, n, role, started })),
+    );
+    if (!this.#over) this.#deadlines.set("roles", ROLE_LOOK_MS);
   }
 
   #onLive(message: LiveMessage & { role: string }): void {

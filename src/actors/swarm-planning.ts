@@ -1,25 +1,37 @@
 /** Planning for a hold: asks who is present, lets the planner answer, and words the answer as a decision. */
 import type { Logger } from "pino";
-import type { Bus } from "../bus/bus.ts";
+import type { Bus, Clock } from "../bus/bus.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { WorkflowPlanner } from "../planner/planner.ts";
+import type { Weighing } from "../planner/revision.ts";
 import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import type { Proposal } from "./decision-writer.ts";
-import type { RunPlanning } from "./run-planning.ts";
+import { restOf } from "./rest-of-run.ts";
+import { Roster } from "./roster.ts";
+import type { PlanChoice, RunPlanning, WaitingDispatch } from "./run-planning.ts";
+
+/** When a role counts as gone, for a planned run. */
+export const ABSENCE = {
+  /** Its waiting tasks are planned round after this, where another way exists. */
+  waitingMs: 10_000,
+  /** A task that was started may have an agent that is too busy to answer. */
+  startedMs: 30_000,
+  /** Without another way the step fails after this, and a person may retry it. */
+  giveUpMs: 300_000,
+} as const;
 
 export class SwarmPlanning implements RunPlanning {
-  readonly #bus: Bus;
+  readonly #roster: Roster;
   readonly #log: Logger;
 
-  constructor(bus: Bus, log: Logger) {
-    this.#bus = bus;
+  constructor(bus: Bus, clock: Clock, log: Logger) {
+    this.#roster = new Roster(bus, clock);
     this.#log = log;
   }
 
   async plan(fold: RunFold): Promise<Proposal> {
-    const capabilities = await this.#capabilities();
-    const planner = new WorkflowPlanner({ capabilities });
+    const planner = this.#planner(await this.#roster.present());
     const { goals, want } = fold.submission ?? {};
     try {
       const plan = planner.createWorkflow(goals, fold.environment.values, {
@@ -36,32 +48,98 @@ export class SwarmPlanning implements RunPlanning {
     }
   }
 
-  async recover(fold: RunFold, step: string): Promise<Proposal> {
-    const { context } = fold.step(step);
-    const given = { type: "recover", step, n: context.n } as const;
-    const definition = fold.steps?.step(step);
-    const recovery = new WorkflowPlanner({ capabilities: await this.#capabilities() }).recover({
-      step: { agent: context.role, task: context.task, outputs: [...(definition?.outputs ?? [])] },
-      environment: fold.environment.values,
-      inputs: fold.inputs,
-      failed: context.tried,
-    });
-    if (!recovery) return { ...given, reason: "no present agent has another way to its outputs" };
-    const { role, task, inputs, reason } = recovery;
-    return { ...given, role, task, inputs: fold.resolve(inputs), reason };
+  async weigh(fold: RunFold): Promise<PlanChoice> {
+    const planner = this.#planner(await this.#roster.known(ABSENCE.waitingMs));
+    return () => {
+      const weighed = [...fold.weighing];
+      const rest = restOf(fold);
+      if (rest === undefined) return undefined;
+      const weighing = planner.weigh(rest);
+      return revision(weighing, weighed, `after ${weighed.join(", ")}`);
+    };
   }
 
-  /** One card per role: agents of one role are interchangeable, so the tasks of all of them count. */
-  async #capabilities(): Promise<RoleCard[]> {
-    const roles = new Map<string, RoleCard>();
-    for (const agent of await this.#bus.presence.list()) {
-      for (const card of agent.roles) {
-        const known = roles.get(card.role);
-        const names = new Set(known?.tasks.map((task) => task.name));
-        const tasks = [...(known?.tasks ?? []), ...card.tasks.filter((task) => !names.has(task.name))];
-        roles.set(card.role, { ...card, tasks });
+  async recover(fold: RunFold, step: string): Promise<PlanChoice> {
+    const planner = this.#planner(await this.#roster.known(ABSENCE.waitingMs));
+    return () => {
+      const { context } = fold.step(step);
+      const given = { type: "recover", step, n: context.n } as const;
+      const rest = restOf(fold);
+      const last = context.failures.at(-1)?.error.message ?? "it gave no reason";
+      const failed = `${step} failed (${context.role}.${context.task}: ${last})`;
+      if (fold.plan !== undefined && rest !== undefined) {
+        const weighing = planner.weigh(rest);
+        // The step itself is lost: a plan that stands is one that has no other way.
+        if (!weighing.stands) return revision(weighing, [...fold.weighing], failed);
+      } else {
+        const found = planner.recover({
+          step: {
+            agent: context.role,
+            task: context.task,
+            outputs: [...(fold.steps?.step(step).outputs ?? [])],
+          },
+          environment: fold.environment.values,
+          inputs: fold.inputs,
+          failed: context.tried,
+        });
+        if (found !== undefined) {
+          const { role, task, inputs, reason } = found;
+          return { ...given, role, task, inputs: fold.resolve(inputs), reason };
+        }
       }
-    }
-    return [...roles.values()];
+      const fallback = fold.steps?.step(step).fallback;
+      if (fallback !== undefined)
+        return { ...given, fallback: { ...fallback }, reason: `${failed}; its fallback` };
+      return { ...given, reason: "no present agent has another way to its outputs" };
+    };
   }
+
+  async replace(fold: RunFold, waiting: readonly WaitingDispatch[]): Promise<PlanChoice | undefined> {
+    const absent = new Map<string, number>();
+    for (const role of new Set(waiting.map((one) => one.role))) {
+      absent.set(role, await this.#roster.absentMs(role));
+    }
+    const awaited = ({ role }: WaitingDispatch): number => absent.get(role) ?? 0;
+    const stuck = waiting.filter(
+      (one) => awaited(one) >= (one.started ? ABSENCE.startedMs : ABSENCE.waitingMs),
+    );
+    if (stuck.length === 0) return undefined;
+    const planner = this.#planner(await this.#roster.known(ABSENCE.waitingMs));
+    return () => {
+      const open = stuck.filter((one) => fold.isOpen({ run: fold.run, ...one }));
+      const [first] = open;
+      const rest = restOf(fold, open);
+      if (first === undefined || rest === undefined) return undefined;
+      const why = `nobody served ${first.role} for ${Math.round(awaited(first) / 1000)} s`;
+      const weighing = planner.weigh(rest);
+      if (!weighing.stands) return revision(weighing, [...fold.weighing], why);
+      const lost = open.find(
+        (one) => fold.steps?.step(one.step).fallback !== undefined || awaited(one) >= ABSENCE.giveUpMs,
+      );
+      if (lost === undefined) return undefined;
+      const { step, n } = lost;
+      return { type: "timed-out", step, n, code: "E_NO_AGENT", afterMs: Math.round(awaited(lost)) };
+    };
+  }
+
+  #planner(capabilities: readonly RoleCard[]): WorkflowPlanner {
+    return new WorkflowPlanner({ capabilities });
+  }
+}
+
+function revision(weighing: Weighing, weighed: string[], why: string): Proposal {
+  if (weighing.stands) return { type: "revise", weighed, reason: `${why}: ${weighing.reason}` };
+  const { plan, costBefore, reason } = weighing;
+  const { workflow, cost, optimal, explored, reasons } = plan;
+  return {
+    type: "revise",
+    weighed,
+    workflow,
+    reason: `${why}: ${reason}`,
+    cost,
+    optimal,
+    explored,
+    reasons,
+    ...(costBefore !== undefined && { costBefore }),
+  };
 }

@@ -19,6 +19,8 @@ function capability(name: string, task: TaskDefinition): Capability {
   if (task.when !== undefined) card.when = task.when;
   if (task.cost !== undefined) card.cost = task.cost;
   if (task.estimate !== undefined) card.estimate = task.estimate;
+  if (task.observes !== undefined) card.observes = [...task.observes];
+  if (task.fallback !== undefined) card.fallback = { ...task.fallback };
   if (task.synonyms !== undefined) card.synonyms = [...task.synonyms];
   if (task.idempotent !== undefined) card.idempotent = task.idempotent;
   const timeoutMs = task.timeout === undefined ? undefined : parseDuration(task.timeout);

@@ -81,6 +81,10 @@ export interface TaskDefinition<Inputs extends z.ZodType = z.ZodType, Outputs ex
   cost?: number | string;
   /** Stands in for a cost expression that reads a key which a step of the plan has yet to write. */
   estimate?: number;
+  /** Keys among `gives` that inform: once they are there, the rest of the plan is weighed again. */
+  observes?: readonly string[];
+  /** Values for keys among `gives` to go on with when nothing can make them any more. */
+  fallback?: Readonly<Record<string, unknown>>;
   /** Words of a free-text goal that mean this task. */
   synonyms?: readonly string[];
   idempotent?: boolean;

@@ -159,7 +159,28 @@ export const decisionSchema = z.discriminatedUnion("type", [
     role: idSchema.optional(),
     task: idSchema.optional(),
     inputs: z.record(z.string(), z.unknown()).optional(),
+    /** Instead of another capability: values for its outputs, and the run goes on with them. */
+    fallback: z.record(z.string(), z.unknown()).optional(),
     reason: z.string(),
+  }),
+  /**
+   * The rest of a plan, weighed again: because facts arrived, a step failed, or a role went away. With a
+   * workflow it takes the place of the run's; without one the plan stands.
+   */
+  z.object({
+    ...decisionBase,
+    type: z.literal("revise"),
+    /** Steps whose facts were weighed; what comes after them waited for it. */
+    weighed: z.array(stepRefSchema).default([]),
+    /** The whole document. A step that has begun is in it as it was, or not at all. */
+    workflow: z.unknown().optional(),
+    reason: z.string(),
+    /** Of what is left to do: as it was planned, seen with what is known now, and as it is now. */
+    costBefore: z.number().optional(),
+    cost: z.number().optional(),
+    optimal: z.boolean().optional(),
+    explored: z.number().optional(),
+    reasons: z.record(z.string(), z.string()).optional(),
   }),
   /** The run has ended. Nothing after it changes the outcome. */
   z.object({

@@ -123,7 +123,7 @@ async function assemble(
     bus,
     clock: systemClock,
     log,
-    planning: new SwarmPlanning(bus, log),
+    planning: new SwarmPlanning(bus, systemClock, log),
     id,
     newId: randomId,
     ...(options.maxRuns === undefined ? {} : { maxRuns: options.maxRuns }),

@@ -67,7 +67,7 @@ export class WorkflowExecutor {
     const broker = createMemoryBroker({ clock });
     const bus = broker.connect();
     const crew = new Crew(bus, clock, log, graph.maxParallel, invokeAgent);
-    const planning = new SwarmPlanning(bus, log);
+    const planning = new SwarmPlanning(bus, clock, log);
     const orchestrator = new OrchestratorAgent({
       bus,
       clock,

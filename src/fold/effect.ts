@@ -11,6 +11,10 @@ export type Effect =
   | { type: "withdraw"; ref: DispatchRef; reason: string }
   /** The step failed and wants another way to its outputs. */
   | { type: "recover"; step: string }
+  /** Facts arrived that the plan waited for: weigh the rest of it. */
+  | { type: "weigh" }
+  /** Another workflow took the place of the one there was. */
+  | { type: "revised" }
   /** The environment changed: tell watchers. */
   | { type: "env"; change: EnvChangeMessage }
   /** The run's status changed: tell the index. */

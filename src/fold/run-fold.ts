@@ -25,6 +25,7 @@ import type {
   TaskMessage,
 } from "../bus/messages.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
+import type { WorkflowStep } from "../workflow/document.ts";
 import type { Environment } from "../workflow/environment.ts";
 import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
@@ -32,6 +33,7 @@ import { parseDuration } from "../workflow/names.ts";
 import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import { FoldFrame } from "./fold-frame.ts";
+import { PlanHistory, type PlanRecord, type PlanRevision } from "./plan-history.ts";
 import { excessText, RunBudget, raiseBudget } from "./run-budget.ts";
 import { RunStatusHost } from "./run-status-host.ts";
 import type { RunSteps } from "./run-steps.ts";
@@ -41,14 +43,6 @@ import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts
 import type { StepCounts } from "./step-ledger.ts";
 import type { OpenDispatch } from "./step-moves.ts";
 import type { FoldObserver } from "./transition-record.ts";
-
-/** What the planner said when it made this run's workflow. */
-export interface PlanRecord {
-  cost: number;
-  optimal: boolean;
-  explored: number;
-  reasons: Record<string, string>;
-}
 
 /** An end that is due, to be written as a decision. */
 export interface RunEnd {
@@ -65,6 +59,7 @@ export interface RunFoldOptions {
 
 const NO_STEPS: StepCounts = { total: 0, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
 const NONE_READY: ReadonlySet<string> = new Set();
+const NONE_RETIRED: ReadonlyMap<string, WorkflowStep> = new Map();
 const NONE_OUT: ReadonlyMap<string, OpenDispatch> = new Map();
 
 export class RunFold {
@@ -77,7 +72,7 @@ export class RunFold {
   #submission: SubmitMessage | undefined;
   #flow: StepFlow | undefined;
   #budget: RunBudget | undefined;
-  #plan: PlanRecord | undefined;
+  readonly #history = new PlanHistory();
   #epoch = 0;
   #holder: string | undefined;
   #lastDecisionSeq = 0;
@@ -120,7 +115,19 @@ export class RunFold {
     return this.#flow?.values.inputs ?? this.#submission?.inputs ?? {};
   }
   get plan(): PlanRecord | undefined {
-    return this.#plan;
+    return this.#history.first;
+  }
+  /** How the plan changed on the way, oldest first. */
+  get revisions(): readonly PlanRevision[] {
+    return this.#history.revisions;
+  }
+  /** Steps that had begun when a revision left them out. */
+  get retired(): ReadonlyMap<string, WorkflowStep> {
+    return this.#flow?.retired ?? NONE_RETIRED;
+  }
+  /** Steps whose facts wait to be weighed. */
+  get weighing(): ReadonlySet<string> {
+    return this.#flow?.weighing ?? NONE_READY;
   }
   /** The current hold; decisions of another epoch are void. 0: nobody claimed the run yet. */
   get epoch(): number {
@@ -203,7 +210,9 @@ export class RunFold {
 
   /** Whether the log, as far as it is folded, has opened this dispatch. */
   knows({ step, n }: Pick<DispatchRef, "step" | "n">): boolean {
-    return this.#flow?.steps.has(step) === true && this.#flow.read(step).context.n >= n;
+    const flow = this.#flow;
+    if (flow === undefined || !(flow.steps.has(step) || flow.retired.has(step))) return false;
+    return flow.read(step).context.n >= n;
   }
 
   /** Whether a dispatch may still be closed by a result. */
@@ -302,8 +311,9 @@ export class RunFold {
       this.#failure = { code: error.code, message: error.message };
       return;
     }
-    this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame);
     this.#budget = RunBudget.of(graph.document.budget, this.#submission?.budget, this.#spending);
+    const planned = this.#history.first !== undefined;
+    this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame, planned);
     this.#moveRun({ type: "planned" }, cause);
     this.#flow.begin();
   }
@@ -312,6 +322,11 @@ export class RunFold {
 
   #onResult(role: string, result: ResultMessage): void {
     const flow = this.#flow;
+    if (flow?.retired.has(result.step)) {
+      const what = `result of dispatch ${result.n} by ${result.agent}`;
+      this.#frame.void("late", result.step, `${what}: a revision of the plan left the step out`);
+      return;
+    }
     if (!flow?.steps.has(result.step)) {
       const what = `result of dispatch ${result.n} by ${result.agent}`;
       this.#frame.void("foreign", result.step, `${what}: the run has no such step`);
@@ -500,6 +515,8 @@ export class RunFold {
       return undefined;
     }
     const flow = this.#flow;
+    if (decision.type === "revise")
+      return flow ? this.#revise(flow, decision) : "the run has no workflow yet";
     if (!flow?.steps.has(decision.step)) return "the run has no such step";
     if (decision.type === "recover") return this.#recover(flow, decision);
     if (!flow.awaits(decision.step, decision.n)) return `dispatch ${decision.n} is closed`;
@@ -508,25 +525,50 @@ export class RunFold {
       flow.lose(decision.step, `dispatch ${decision.n} was lost: its task is gone and there is no result`);
       return undefined;
     }
-    const message = `dispatch ${decision.n} had no result after ${decision.afterMs} ms`;
-    flow.timeOut(decision.step, { name: "TimeoutError", code: decision.code, message, retryable: true });
+    const { code, afterMs } = decision;
+    // Where nobody serves the role, another attempt would wait for the same nobody.
+    const isDeserted = code === "E_NO_AGENT";
+    const message = isDeserted
+      ? `nobody served the role of dispatch ${decision.n} for ${afterMs} ms`
+      : `dispatch ${decision.n} had no result after ${afterMs} ms`;
+    flow.timeOut(decision.step, { name: "TimeoutError", code, message, retryable: !isDeserted });
     return undefined;
   }
 
   #adoptPlan(decision: DecisionMessage & { type: "plan" }): string | undefined {
     if (this.#flow || this.#failure) return "the run has a workflow";
-    const { cost, optimal, explored, reasons } = decision;
-    this.#plan = { cost, optimal, explored, reasons };
+    const { cost, optimal } = decision;
+    this.#history.begin(decision);
     this.#adopt(decision.workflow, `planned: cost ${cost}${optimal ? ", proven least" : ""}`);
     return undefined;
   }
 
+  #revise(flow: StepFlow, decision: DecisionMessage & { type: "revise" }): string | undefined {
+    const { workflow, weighed } = decision;
+    if (workflow === undefined) {
+      flow.stand(weighed);
+      return undefined;
+    }
+    const { graph, issues } = WorkflowGraph.validate(workflow, {
+      environmentKeys: Object.keys(this.environment.values),
+    });
+    if (graph === undefined) return `its workflow is invalid: ${issues[0]?.message}`;
+    const problem = flow.revisionProblem(graph);
+    if (problem !== undefined) return problem;
+    const revision = this.#history.revise(decision, { before: flow.graph, after: graph }, this.#frame);
+    const cause = `revision ${revision.number}: ${revision.reason}`;
+    this.#noteRun(this.status, "revise", cause);
+    flow.revise(graph, weighed, cause);
+    return undefined;
+  }
+
   #recover(flow: StepFlow, decision: DecisionMessage & { type: "recover" }): string | undefined {
-    const { step, n, role, task, inputs, reason } = decision;
+    const { step, n, role, task, inputs, fallback, reason } = decision;
     const waits = flow.recovering.has(step) && flow.read(step).context.n === n;
     if (!waits) return `dispatch ${n} of the step does not wait for a recovery`;
     flow.recovering.delete(step);
-    if (role === undefined || task === undefined) flow.giveUpRecovery(step);
+    if (fallback !== undefined) flow.fallBack(step, fallback);
+    else if (role === undefined || task === undefined) flow.giveUpRecovery(step);
     else
       flow.reopen(
         step,
@@ -578,6 +620,11 @@ export class RunFold {
     const from = this.status;
     const to = this.#status.send(event);
     if (to === from) return;
+    this.#noteRun(from, event.type, cause);
+    this.#frame.effects.push({ type: "status", status: to });
+  }
+
+  #noteRun(from: RunState, event: string, cause: string): void {
     const { seq, ts } = this.#frame;
     this.#frame.observer.onTransition?.({
       seq,
@@ -585,14 +632,13 @@ export class RunFold {
       actor: "run",
       kind: "run",
       from,
-      to,
-      event: event.type,
+      to: this.status,
+      event,
       n: 0,
       attempt: 0,
       agent: this.#holder ?? null,
       cause,
     });
-    this.#frame.effects.push({ type: "status", status: to });
   }
 
   get #requiredFlow(): StepFlow {

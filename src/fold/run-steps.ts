@@ -12,7 +12,7 @@ import type { WorkflowGraph } from "../workflow/graph.ts";
 const NONE: readonly DerivedStep[] = [];
 
 export class RunSteps {
-  readonly #graph: WorkflowGraph;
+  #graph: WorkflowGraph;
   readonly #derived = new Map<string, DerivedStep>();
   readonly #byOrigin = new Map<string, DerivedStep[]>();
 
@@ -51,6 +51,16 @@ export class RunSteps {
   /** Steps on the longest path from this step to an end; a derived step is on the paths of its origin. */
   remainingDepth(ref: string): number {
     return this.#graph.remainingDepth(this.step(ref).origin?.of ?? ref);
+  }
+
+  /** The document's steps are those of another graph from now on; what was made from others is gone. */
+  revise(graph: WorkflowGraph): void {
+    for (const [id, made] of this.#byOrigin) {
+      if (graph.has(id)) continue;
+      for (const step of made) this.#derived.delete(step.id);
+      this.#byOrigin.delete(id);
+    }
+    this.#graph = graph;
   }
 
   /** Adds a step that was just made. */

@@ -28,23 +28,40 @@ export interface Reopening {
 }
 
 export class StepFlow {
-  readonly graph: WorkflowGraph;
   readonly values: RunValues;
   /** Steps that failed and wait for a recovery. */
   readonly recovering = new Set<string>();
+  /** Steps that informed a planned run; what comes after them waits until its plan was weighed. */
+  readonly weighing = new Set<string>();
+  /** Steps that had begun when a revision left them out: their history stays, their results are late. */
+  readonly retired = new Map<string, WorkflowStep>();
+  /** Whether the workflow was planned from goals, and so may be weighed again. */
+  readonly planned: boolean;
   /** What the run fails with, unless it is taken away by a retry. */
   failure: RunError | undefined;
   readonly #frame: FoldFrame;
   readonly #moves: StepMoves;
-  readonly #execution: GraphExecution;
+  #graph: WorkflowGraph;
+  #execution: GraphExecution;
   readonly #fanOuts = new FanOuts();
 
-  constructor(graph: WorkflowGraph, inputs: Record<string, unknown>, host: StepHost, frame: FoldFrame) {
-    this.graph = graph;
+  constructor(
+    graph: WorkflowGraph,
+    inputs: Record<string, unknown>,
+    host: StepHost,
+    frame: FoldFrame,
+    planned: boolean,
+  ) {
+    this.#graph = graph;
+    this.planned = planned;
     this.values = new RunValues({ ...graph.document.inputs, ...inputs }, frame);
     this.#frame = frame;
     this.#moves = new StepMoves(graph, host, frame);
     this.#execution = graph.execution();
+  }
+
+  get graph(): WorkflowGraph {
+    return this.#graph;
   }
 
   /** The steps of the run, derived ones included. */
@@ -167,6 +184,7 @@ export class StepFlow {
       return this.#release(this.#settleItem(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);
+    if (this.planned && step.observes !== undefined) return this.#inform(id);
     this.#release(this.#execution.close(id), `${id} is done`);
   }
 
@@ -236,6 +254,79 @@ export class StepFlow {
     this.recovering.delete(id);
     this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
     this.#moves.offer(id, 0);
+  }
+
+  /** Nothing can make its outputs any more: the step stays failed, and the run goes on with these values. */
+  fallBack(id: string, values: Readonly<Record<string, unknown>>): void {
+    const step = this.graph.step(id);
+    const outputs = Object.fromEntries(step.outputs.map((key) => [key, values[key] ?? null]));
+    this.values.giveOutputs(step, outputs, undefined);
+    this.#release(this.#execution.close(id), `${id} failed, and its fallback is there`);
+  }
+
+  /** The facts are there that the plan waited for: what comes after the step waits until they were weighed. */
+  #inform(id: string): void {
+    this.weighing.add(id);
+    this.#frame.effects.push({ type: "weigh" });
+  }
+
+  /** The plan stands after these steps' facts: what waits for them goes on. */
+  stand(weighed: readonly string[]): void {
+    for (const id of weighed) {
+      if (this.weighing.delete(id)) this.#release(this.#execution.close(id), `${id} is done`);
+    }
+  }
+
+  /**
+   * Why this graph cannot take the place of the present one, or undefined when it can: a step that has begun
+   * must be in it with the outputs that it was given out for, and an id that was used stays used.
+   */
+  revisionProblem(graph: WorkflowGraph): string | undefined {
+    for (const { id, outputs } of graph.steps()) {
+      if (this.retired.has(id)) return `step ${id} was left out before`;
+      if (!this.graph.has(id)) continue;
+      const { state } = this.read(id);
+      const isOut = state === "ready" || state === "running";
+      if (isOut && outputs.join() !== this.graph.step(id).outputs.join()) {
+        return `step ${id} is ${state} and has other outputs there`;
+      }
+    }
+    return undefined;
+  }
+
+  /** Goes on with another graph. Steps that have begun and are not in it are given up, failed ones forgotten. */
+  revise(graph: WorkflowGraph, weighed: readonly string[], cause: string): void {
+    const before = this.#execution;
+    for (const step of this.#graph.steps()) if (!graph.has(step.id)) this.#retire(step, cause);
+    for (const id of weighed) this.weighing.delete(id);
+    const closed = [...graph.steps()].filter(
+      ({ id }) =>
+        this.#graph.has(id) &&
+        !this.weighing.has(id) &&
+        (before.isClosed(id) || this.read(id).state === "done"),
+    );
+    this.#graph = graph;
+    this.#moves.revise(graph);
+    this.#execution = graph.execution();
+    const free = this.#execution.start();
+    for (const { id } of closed) free.push(...this.#execution.close(id));
+    this.#release(
+      free.filter((id) => this.read(id).state === "pending"),
+      cause,
+    );
+  }
+
+  #retire(step: WorkflowStep, cause: string): void {
+    const { id } = step;
+    const { state } = this.read(id);
+    this.recovering.delete(id);
+    this.weighing.delete(id);
+    if (state === "pending") return;
+    for (const { id: item } of this.steps.madeFrom(id)) this.#moves.cancel(item, cause);
+    this.#moves.cancel(id, cause);
+    this.values.dropInputs(step);
+    this.retired.set(id, step);
+    if (this.failure?.step === id) this.failure = undefined;
   }
 
   /** No other way was found: the step stays failed, and so fails the run. */

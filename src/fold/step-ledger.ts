@@ -26,13 +26,19 @@ export class StepLedger {
   readonly #steps: RunSteps;
   readonly #observer: FoldObserver;
   readonly #ready = new Set<string>();
-  readonly #counts: StepCounts;
+  #counts: StepCounts;
 
   constructor(steps: RunSteps, host: StepHost, observer: FoldObserver) {
     this.#steps = steps;
     this.#host = host;
     this.#observer = observer;
     this.#counts = { total: steps.size, pending: steps.size, ready: 0, running: 0, done: 0, failed: 0 };
+  }
+
+  /** Counts anew: other steps are the run's now. Those that left have been closed before. */
+  recount(): void {
+    this.#counts = { total: this.#steps.size, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
+    for (const { id } of this.#steps.all()) this.#counts[this.#host.read(id)?.state ?? "pending"] += 1;
   }
 
   get counts(): Readonly<StepCounts> {

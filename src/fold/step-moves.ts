@@ -62,6 +62,13 @@ export class StepMoves {
     this.#ledger.countNew();
   }
 
+  /** The document's steps are those of another graph from now on. */
+  revise(graph: WorkflowGraph): void {
+    this.steps.revise(graph);
+    this.#ledger.recount();
+    this.#frame.effects.push({ type: "revised" });
+  }
+
   /** The step may be given out. @param notBefore epoch ms; 0: at once */
   offer(id: string, notBefore: number): void {
     if (notBefore > 0) this.#notBefore.set(id, notBefore);

@@ -28,7 +28,8 @@ export type GuardVerdict =
   | { readonly state: "refused"; readonly reason: string; readonly failed: boolean };
 
 export type CostVerdict =
-  | { readonly cost: number; readonly estimated: boolean }
+  /** `reads`: keys that will tell what it really costs. */
+  | { readonly cost: number; readonly estimated: boolean; readonly reads: readonly string[] }
   | { readonly refused: string };
 
 export function judgeGuard(capability: Capability, facts: Facts): GuardVerdict {
@@ -50,7 +51,8 @@ export function judgeCost(capability: Capability, facts: Facts): CostVerdict {
   if (source === undefined) return checked(fallback, true);
   if (typeof source === "number") return checked(source, false);
   try {
-    if (openReads(source, facts).length > 0) return checked(fallback, true);
+    const reads = openReads(source, facts);
+    if (reads.length > 0) return checked(fallback, true, undefined, reads);
     return checked(evaluateExpression(source, scopeOf(facts)), false, source);
   } catch (error) {
     return { refused: `its cost cannot be computed: ${textOf(error)}` };
@@ -58,8 +60,13 @@ export function judgeCost(capability: Capability, facts: Facts): CostVerdict {
 }
 
 /** A negative cost would make endless repetition the best plan, and what is not a number cannot be compared. */
-function checked(cost: unknown, estimated: boolean, source?: string): CostVerdict {
-  if (typeof cost === "number" && Number.isFinite(cost) && cost >= 0) return { cost, estimated };
+function checked(
+  cost: unknown,
+  estimated: boolean,
+  source?: string,
+  reads: readonly string[] = [],
+): CostVerdict {
+  if (typeof cost === "number" && Number.isFinite(cost) && cost >= 0) return { cost, estimated, reads };
   const shown =
     typeof cost === "number" ? String(cost) : (JSON.stringify(cost) ?? String(cost)).slice(0, 100);
   const origin = source === undefined ? "" : ` (from \`${source}\`)`;

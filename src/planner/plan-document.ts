@@ -1,6 +1,7 @@
 /** The workflow document of a plan: what people read, what the runtime runs. */
 import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 import type { AssignedPlan, Assignment } from "./assignment.ts";
+import type { Foresight } from "./assumptions.ts";
 import type { PlanningProblem } from "./problem.ts";
 
 export function documentOf(
@@ -8,24 +9,28 @@ export function documentOf(
   problem: PlanningProblem,
   want: readonly string[],
   reasons: Readonly<Record<string, string>>,
+  foresight: Foresight,
   name: string | undefined,
 ): WorkflowDocument {
   return {
     ...(name === undefined ? {} : { name }),
-    steps: stepsOf(plan, reasons),
+    steps: stepsOf(plan, reasons, foresight),
     outputs: outputsOf(want, problem.holds),
+    ...(foresight.assumptions.length > 0 && { assumptions: [...foresight.assumptions] }),
   };
 }
 
 export function stepsOf(
   plan: AssignedPlan,
   reasons: Readonly<Record<string, string>>,
+  foresight: Foresight,
 ): WorkflowStepDocument[] {
-  return plan.steps.map((step) => stepOf(step, reasons[step.id] ?? ""));
+  return plan.steps.map((step) => stepOf(step, reasons[step.id] ?? "", foresight.observedBy(step)));
 }
 
-function stepOf(step: Assignment, reason: string): WorkflowStepDocument {
+function stepOf(step: Assignment, reason: string, observes: string[]): WorkflowStepDocument {
   const { task } = step;
+  const fallback = fallbackOf(step);
   return {
     id: step.id,
     agent: task.role,
@@ -35,7 +40,19 @@ function stepOf(step: Assignment, reason: string): WorkflowStepDocument {
     ...(step.writes.length > 0 && { outputs: [...step.writes] }),
     ...(step.dependsOn.length > 0 && { dependsOn: [...step.dependsOn] }),
     ...(task.guard !== undefined && { when: task.guard }),
+    ...(observes.length > 0 && { observes }),
+    ...(fallback !== undefined && { fallback }),
+    // What was planned can be planned again: by another task, or by several.
+    onFailure: "recover",
   };
+}
+
+/** Only where it stands in for everything that the step writes: half a result is none. */
+function fallbackOf({ task, writes }: Assignment): Record<string, unknown> | undefined {
+  const { fallback } = task.capability;
+  if (fallback === undefined || writes.length === 0) return undefined;
+  if (!writes.every((key) => Object.hasOwn(fallback, key))) return undefined;
+  return record(writes.map((key) => [key, fallback[key]]));
 }
 
 export function inputsOf(takes: Assignment["takes"]): Record<string, unknown> {

@@ -4,12 +4,13 @@
  * Owns: the order of the work (goals to keys, ground, search, assign, explain) and what callers may ask.
  * Does not own: any of those parts. Holds no state: a plan is a function of the request (L7).
  */
-import type { RoleCard } from "../workflow/capability.ts";
+import type { Capability, RoleCard } from "../workflow/capability.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import { InvalidInputError, NoPlanError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { type AssignedPlan, assignSteps } from "./assignment.ts";
+import { foresightOf } from "./assumptions.ts";
 import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget } from "./budget.ts";
 import { list, noPlan, reasonFor } from "./explain.ts";
 import { type GoalMatch, type MatchedGoals, matchGoals } from "./goal-matching.ts";
@@ -24,6 +25,7 @@ import {
 import { findAlternative, type Recovery, type RecoveryRequest } from "./recovery.ts";
 import { prune } from "./relevance.ts";
 import { type Remainder, remainderOf } from "./remainder.ts";
+import { type Weighing, type WeighRequest, weighRest } from "./revision.ts";
 import { cheapestPlan } from "./search.ts";
 import { shortestOfEqualCost } from "./tie-break.ts";
 
@@ -41,8 +43,12 @@ export interface PlanOptions {
 export interface UpdateOptions extends PlanOptions {
   /** Steps that are closed. Default: those whose outputs are all in the environment. */
   done?: Iterable<string>;
-  /** Steps in flight: they stay, and their outputs count as coming. */
+  /** Steps in flight: they stay while somebody reads what they give, and it counts as coming. */
   running?: Iterable<string>;
+  /** Steps that failed or were given up: not taken up again, and their ids are not used again. */
+  gone?: Iterable<string>;
+  /** Says why a task must not be used, or undefined. */
+  exclude?: (role: string, capability: Capability) => string | undefined;
 }
 
 export interface Plan {
@@ -120,7 +126,8 @@ export class WorkflowPlanner {
     const chosen = this.#choose(problem, want);
     const assigned = assignSteps(problem, chosen.origins);
     const reasons = reasonsOf(assigned, want);
-    const workflow = documentOf(assigned, problem, want, reasons, options.name);
+    const foresight = foresightOf(problem, assigned);
+    const workflow = documentOf(assigned, problem, want, reasons, foresight, options.name);
     const goalMatches = matched.matches.filter(({ key }) => want.includes(key));
     return {
       ...outcome(chosen, problem, want, reasons),
@@ -144,7 +151,14 @@ export class WorkflowPlanner {
     const inputs = { ...workflow.inputs, ...options.inputs };
     const rest: Remainder = remainderOf(workflow, environment, options);
     const want = checkWant(options.want === undefined ? rest.want : unique(options.want));
-    const problem = groundProblem({ want, environment, inputs, capabilities, coming: rest.coming });
+    const problem = groundProblem({
+      want,
+      environment,
+      inputs,
+      capabilities,
+      coming: rest.coming,
+      ...(options.exclude !== undefined && { exclude: options.exclude }),
+    });
     if (problem.goals.length === 0 && rest.kept.length === 0) {
       throw new NoPlanError(
         "E_NOTHING_TO_DO",
@@ -158,7 +172,9 @@ export class WorkflowPlanner {
     const chosen = this.#choose(problem, want);
     const assigned = assignSteps(problem, chosen.origins, rest);
     const reasons = reasonsOf(assigned, want);
-    const updated = rest.merge(stepsOf(assigned, reasons), want, options.name);
+    const foresight = foresightOf(problem, assigned);
+    const steps = stepsOf(assigned, reasons, foresight);
+    const updated = rest.merge(steps, want, options.name, foresight.assumptions);
     return { ...outcome(chosen, problem, want, reasons), workflow: validated(updated, environment) };
   }
 
@@ -168,6 +184,14 @@ export class WorkflowPlanner {
    */
   recover(request: RecoveryRequest): Recovery | undefined {
     return findAlternative(request, request.capabilities ?? this.#capabilities());
+  }
+
+  /**
+   * Weighs the rest of a workflow under way: whether it still is the way to go, or another is so much better
+   * that changing pays. See `revision.ts` for what counts.
+   */
+  weigh(request: WeighRequest): Weighing {
+    return weighRest(this, request, request.capabilities ?? this.#capabilities());
   }
 
   #choose(problem: PlanningProblem, want: readonly string[]): Choice {

@@ -25,8 +25,12 @@ export interface PlannedTask {
   readonly capability: Capability;
   readonly cost: number;
   readonly costEstimated: boolean;
+  /** Keys that will tell what it really costs; empty when that is known, or never will be. */
+  readonly costReads: readonly string[];
   /** To be checked when the step is ready: it reads keys that are not written yet. */
   readonly guard: string | undefined;
+  /** Keys that the open guard reads and that are not written yet. */
+  readonly guardReads: readonly string[];
   /** Keys that must be written before: what it needs and what its open guard reads. */
   readonly requires: readonly string[];
 }
@@ -94,7 +98,9 @@ export function groundProblem(request: ProblemRequest): PlanningProblem {
       capability,
       cost: cost.cost,
       costEstimated: cost.estimated,
+      costReads: cost.reads,
       guard: guard.state === "open" ? capability.when : undefined,
+      guardReads: guard.state === "open" ? guard.reads : [],
       requires: unique([...capability.needs, ...(guard.state === "open" ? guard.reads : [])]),
     });
   }

@@ -2,7 +2,8 @@
  * What is left of a workflow that is under way: the steps that stay, what they have written or will write,
  * and what is still wanted.
  */
-import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
+import { compileExpression } from "../workflow/cel.ts";
+import type { PlanAssumption, WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 import { InvalidInputError } from "../workflow/errors.ts";
 import { templateExpressions, visitTexts } from "../workflow/template.ts";
 import type { Continuation } from "./assignment.ts";
@@ -12,6 +13,8 @@ import { isThere, unique } from "./problem.ts";
 export interface Remainder extends Continuation {
   /** Done and running steps, as they were. */
   readonly kept: readonly WorkflowStepDocument[];
+  /** Steps that are left to do, as they were. */
+  readonly open: readonly WorkflowStepDocument[];
   /** Keys that running steps will write. */
   readonly coming: ReadonlySet<string>;
   /** What the workflow is for. */
@@ -21,13 +24,19 @@ export interface Remainder extends Continuation {
     steps: readonly WorkflowStepDocument[],
     want: readonly string[],
     name: string | undefined,
+    assumptions: readonly PlanAssumption[],
   ) => WorkflowDocument;
 }
 
 export function remainderOf(
   workflow: WorkflowDocument,
   environment: Readonly<Record<string, unknown>>,
-  options: { done?: Iterable<string>; running?: Iterable<string>; want?: readonly string[] },
+  options: {
+    done?: Iterable<string>;
+    running?: Iterable<string>;
+    gone?: Iterable<string>;
+    want?: readonly string[];
+  },
 ): Remainder {
   const running = new Set(options.running);
   const done =
@@ -42,7 +51,8 @@ export function remainderOf(
   }
   const stays = (step: WorkflowStepDocument): boolean => done.has(step.id) || running.has(step.id);
   const kept = workflow.steps.filter(stays);
-  const open = workflow.steps.filter((step) => !stays(step));
+  const gone = new Set(options.gone);
+  const open = workflow.steps.filter((step) => !stays(step) && !gone.has(step.id));
   const coming = new Set(kept.filter(({ id }) => running.has(id)).flatMap(({ outputs }) => outputs ?? []));
   const writers = new Map(
     kept.flatMap(({ id, outputs = [] }) =>
@@ -52,18 +62,61 @@ export function remainderOf(
   const before = new Map(open.map((step) => [`${step.agent}.${step.task}`, step]));
   return {
     kept,
+    open,
     coming,
     want: wantedOf(workflow),
     writers,
-    takenIds: new Set(kept.map(({ id }) => id)),
+    takenIds: new Set([...kept.map(({ id }) => id), ...gone]),
     formerIds: new Map([...before].map(([task, { id }]) => [task, id])),
-    merge: (steps, want, name) => ({
-      ...workflow,
-      ...(name === undefined ? {} : { name }),
-      steps: [...kept, ...steps.map((step) => inheriting(step, before.get(`${step.agent}.${step.task}`)))],
-      ...(options.want === undefined && workflow.outputs !== undefined ? {} : { outputs: outputsOf(want) }),
-    }),
+    merge: (steps, want, name, assumptions) => {
+      const { assumptions: _, ...rest } = workflow;
+      return {
+        ...rest,
+        ...(name === undefined ? {} : { name }),
+        steps: [
+          ...standing(kept, running, steps, want),
+          ...steps.map((step) => inheriting(step, before.get(`${step.agent}.${step.task}`))),
+        ],
+        ...(options.want === undefined && workflow.outputs !== undefined ? {} : { outputs: outputsOf(want) }),
+        ...(assumptions.length > 0 && { assumptions: [...assumptions] }),
+      };
+    },
   };
+}
+
+/**
+ * The steps that stay, fit to stand before the new ones: a running step of which nobody reads anything any
+ * more is left out, a key that a new step writes again is the new step's (a skipped step left it empty), and
+ * nobody waits for a step that is not there.
+ */
+function standing(
+  kept: readonly WorkflowStepDocument[],
+  running: ReadonlySet<string>,
+  steps: readonly WorkflowStepDocument[],
+  want: readonly string[],
+): WorkflowStepDocument[] {
+  const read = new Set([...want, ...steps.flatMap((step) => [...readsOf(step.inputs), ...guardReads(step)])]);
+  const waitedFor = new Set(steps.flatMap(({ dependsOn = [] }) => dependsOn));
+  const rewritten = new Set(steps.flatMap(({ outputs = [] }) => outputs));
+  const useful = kept.filter(
+    ({ id, outputs = [] }) =>
+      !running.has(id) || waitedFor.has(id) || outputs.length === 0 || outputs.some((key) => read.has(key)),
+  );
+  const ids = new Set(useful.map(({ id }) => id));
+  return useful.map((step) => {
+    const { outputs, dependsOn, ...others } = step;
+    const left = running.has(step.id) ? outputs : outputs?.filter((key) => !rewritten.has(key));
+    const waits = dependsOn?.filter((id) => ids.has(id));
+    return {
+      ...others,
+      ...(left !== undefined && left.length > 0 && { outputs: left }),
+      ...(waits !== undefined && waits.length > 0 && { dependsOn: waits }),
+    };
+  });
+}
+
+function guardReads({ when }: WorkflowStepDocument): Iterable<string> {
+  return when === undefined ? [] : compileExpression(when).reads.env;
 }
 
 function doneByOutputs(
@@ -108,6 +161,8 @@ function inheriting(
     dependsOn: ___,
     when: ____,
     join: _____,
+    observes: ______,
+    fallback: _______,
     ...settings
   } = former;
   const constants = Object.entries(inputs ?? {}).filter(([, value]) => readsNothing(value));

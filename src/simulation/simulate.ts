@@ -192,7 +192,7 @@ class Simulation {
       bus,
       clock: party.clock,
       log: silent,
-      planning: new SwarmPlanning(bus, silent),
+      planning: new SwarmPlanning(bus, party.clock, silent),
       id: party.name,
       newId: () => `${party.name}-${++ids}`,
     });

@@ -17,6 +17,14 @@ export const capabilitySchema = z.object({
     .optional()
     .describe("A number or CEL. Default 1."),
   estimate: z.number().min(0).optional().describe("Stands in for a cost that cannot be known yet."),
+  observes: z
+    .array(envKeySchema)
+    .optional()
+    .describe("Keys among `gives` whose values inform: the rest of a plan is weighed again with them."),
+  fallback: z
+    .record(envKeySchema, z.unknown())
+    .optional()
+    .describe("Values to go on with when nothing can give these keys any more."),
   synonyms: z.array(z.string()).optional().describe("Words of a free-text goal that mean this task."),
   inputSchema: z.unknown().optional().describe("JSON Schema of the inputs."),
   outputSchema: z.unknown().optional().describe("JSON Schema of the outputs."),

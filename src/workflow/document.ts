@@ -73,6 +73,23 @@ export const stepSchema = z.strictObject({
   priority: z.number().optional().describe("Among the ready steps of the run; higher first. Default 0."),
   retry: retrySchema.optional(),
   timeout: durationSchema.optional().describe("From dispatch to result of one dispatch."),
+  observes: z
+    .array(envKeySchema)
+    .optional()
+    .describe("Outputs that inform: in a planned run the rest of the plan is weighed again with them."),
+  fallback: z
+    .record(envKeySchema, z.unknown())
+    .optional()
+    .describe("Values for the outputs when no way to make them is left; the run goes on with them."),
+});
+
+/** What a plan took for granted about facts that are not there yet. */
+export const assumptionSchema = z.strictObject({
+  step: idSchema.describe("The step that rests on it."),
+  assumes: z.enum(["guard", "cost"]),
+  expression: z.string(),
+  reads: z.array(envKeySchema).describe("Keys that will tell."),
+  estimate: z.number().optional().describe("What the cost was taken to be."),
 });
 
 export const workflowSchema = z.strictObject({
@@ -85,12 +102,17 @@ export const workflowSchema = z.strictObject({
   defaults: z.strictObject({ retry: retrySchema.optional(), timeout: durationSchema.optional() }).optional(),
   steps: z.array(stepSchema).min(1),
   outputs: z.record(z.string(), z.unknown()).optional(),
+  assumptions: z
+    .array(assumptionSchema)
+    .optional()
+    .describe("Of a planned workflow; nothing is executed because of them."),
 });
 
 /** A workflow as written: plain data, JSON-serialisable. */
 export type WorkflowDocument = z.infer<typeof workflowSchema>;
 /** One step as written. */
 export type WorkflowStepDocument = z.infer<typeof stepSchema>;
+export type PlanAssumption = z.infer<typeof assumptionSchema>;
 export type RetryDocument = z.infer<typeof retrySchema>;
 
 /** A retry policy with every default filled in; delays in milliseconds. */
@@ -141,4 +163,8 @@ export interface WorkflowStep {
   readonly timeoutMs: number | undefined;
   /** Undefined for a step of the document. */
   readonly origin: StepOrigin | undefined;
+  /** Outputs whose arrival lets a planned run weigh the rest of its plan. */
+  readonly observes: readonly string[] | undefined;
+  /** Values for its outputs once nothing else can make them. */
+  readonly fallback: Readonly<Record<string, unknown>> | undefined;
 }

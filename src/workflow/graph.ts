@@ -269,6 +269,8 @@ function buildSteps(
       retry: step.retry ? retryPolicy(step.retry, defaultRetry) : defaultRetry,
       timeoutMs: timeout === undefined ? undefined : parseDuration(timeout),
       origin: undefined,
+      observes: step.observes,
+      fallback: step.fallback,
     };
   });
 }

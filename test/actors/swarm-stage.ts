@@ -40,7 +40,7 @@ export class SwarmStage {
       bus,
       clock: this.#daemonClock(),
       log,
-      planning: planning?.(bus) ?? new SwarmPlanning(bus, log),
+      planning: planning?.(bus) ?? new SwarmPlanning(bus, this.clock, log),
       id: `daemon-${this.daemons.length + 1}`,
       newId: () => `id-${++this.#ids}`,
     });
