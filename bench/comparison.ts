@@ -25,13 +25,15 @@ export interface Measurement {
 
 export interface Round {
   floor: Measurement;
+  /** The floor with decoding, checking and machines. */
+  thorough: Measurement;
   runtime: Measurement;
 }
 
 /** @param isOver looked at before every run */
 export async function compare(
   nc: NatsConnection,
-  subjects: { floor: Subject; runtime: Subject },
+  subjects: { floor: Subject; thorough: Subject; runtime: Subject },
   shape: Shape,
   rounds: number,
   isOver: () => boolean,
@@ -40,8 +42,9 @@ export async function compare(
   for (let round = 1 - WARM_UP_ROUNDS; round <= rounds && !isOver(); round++) {
     const run = `bench-${shape.kind}-${round + WARM_UP_ROUNDS}`;
     const floor = await measure(nc, subjects.floor, run, shape);
+    const thorough = await measure(nc, subjects.thorough, run, shape);
     const runtime = await measure(nc, subjects.runtime, run, shape);
-    if (round > 0) measured.push({ floor, runtime });
+    if (round > 0) measured.push({ floor, thorough, runtime });
   }
   return measured;
 }

@@ -1,7 +1,11 @@
-/** The floor's second process: pulls tasks, publishes a result for each, acks it once that is stored. */
+/**
+ * The floor's second process: pulls tasks, publishes a result for each, acks it once that is stored.
+ *
+ * With `thorough` it also decodes and checks each task, and encodes its result when it is due.
+ */
 import { connect, headers, type NatsConnection } from "nats";
-import { encodeBody } from "../src/bus/codec.ts";
-import type { ResultMessage } from "../src/bus/messages.ts";
+import { encodeBody, parseBody } from "../src/bus/codec.ts";
+import { type ResultMessage, taskSchema } from "../src/bus/messages.ts";
 import { subjectsOf } from "../src/bus/subjects.ts";
 import { serveParent } from "./child-process.ts";
 import { ROLE } from "./subject.ts";
@@ -26,11 +30,13 @@ async function start(options: {
   token: string;
   swarm: string;
   concurrency: number;
+  thorough: boolean;
 }): Promise<void> {
   const connection = await connect({ servers: options.url, token: options.token, noAsyncTraces: true });
   nc = connection;
   const subjects = subjectsOf(options.swarm);
-  const result = encodeBody(RESULT);
+  const inbox = `_INBOX.${options.swarm}-worker`;
+  const prepared = encodeBody(RESULT);
   const receipts = new Map<string, string>();
   let requested = 0;
   let held = 0;
@@ -49,37 +55,46 @@ async function start(options: {
       connection.publish(
         `$JS.API.CONSUMER.MSG.NEXT.${subjects.tasksStream}.${ROLE}`,
         JSON.stringify({ batch, expires: 3_600_000_000_000 }),
-        { reply: "_INBOX.floor-worker.task" },
+        { reply: `${inbox}.task` },
       );
     });
   };
-  connection.subscribe("_INBOX.floor-worker.answer.*", {
+  connection.subscribe(`${inbox}.answer.*`, {
     callback: (_, answer) => {
-      const token = answer.subject.slice("_INBOX.floor-worker.answer.".length);
+      const token = answer.subject.slice(`${inbox}.answer.`.length);
       connection.publish(receipts.get(token) ?? "", "+ACK");
       receipts.delete(token);
       held--;
       ask();
     },
   });
-  connection.subscribe("_INBOX.floor-worker.task", {
-    callback: (_, { subject, reply }) => {
+  connection.subscribe(`${inbox}.task`, {
+    callback: (_, { subject, reply, data }) => {
       if (reply === undefined) return;
       requested--;
       held++;
       const [role = "", run = "", step, n] = subject.split(".").slice(3);
+      const result = options.thorough ? answerTo(data) : prepared;
       const token = (nextToken++).toString(36);
       receipts.set(token, reply);
       const id = headers();
       id.set("Nats-Msg-Id", `${role}:${run}:${step}:${n}`);
       connection.publish(subjects.record(run, { kind: "result", role }), result, {
         headers: id,
-        reply: `_INBOX.floor-worker.answer.${token}`,
+        reply: `${inbox}.answer.${token}`,
       });
     },
   });
   ask();
   await connection.flush();
+}
+
+/** The result of a task, from the bytes of the one to those of the other. */
+function answerTo(data: Uint8Array): Uint8Array {
+  const task = parseBody(taskSchema, data);
+  if (!task.ok) throw new Error(task.problem);
+  const { run, step, n } = task.value;
+  return encodeBody({ ...RESULT, run, step, n, endedAt: Date.now() });
 }
 
 serveParent({ start }, async () => nc?.close());

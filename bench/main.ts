@@ -65,17 +65,19 @@ async function overBroker(options: BenchOptions, add: (lines: readonly Line[]) =
   undo.push(() => nc.close());
   const floor = await startFloor(address, inFlight, profile);
   undo.push(floor.stop);
+  const thorough = await startFloor(address, inFlight, profile, "thorough");
+  undo.push(thorough.stop);
   const runtime = await startRuntime(address, nc, inFlight, profile);
   undo.push(runtime.stop);
 
   const isOver = () => interrupted;
   if (only.includes("chain")) {
     const shape = { kind: "chain", steps: chain } as const;
-    add(chainLines(await compare(nc, { floor, runtime }, shape, rounds, isOver), chain));
+    add(chainLines(await compare(nc, { floor, thorough, runtime }, shape, rounds, isOver), chain));
   }
   if (only.includes("fan") && !interrupted) {
     const shape = { kind: "fan", steps: fan, inFlight } as const;
-    add(fanLines(await compare(nc, { floor, runtime }, shape, rounds, isOver), fan, inFlight));
+    add(fanLines(await compare(nc, { floor, thorough, runtime }, shape, rounds, isOver), fan, inFlight));
   }
   if (interrupted) return;
   const peaks = { floor: floor.peakMemory(), runtime: runtime.peakMemory() };

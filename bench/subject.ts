@@ -16,7 +16,7 @@ export interface Effort {
 }
 
 export interface Subject {
-  readonly name: "floor" | "runtime";
+  readonly name: "floor" | "thorough" | "runtime";
   /** The swarm whose log has the records. */
   readonly swarm: string;
   /** Carries the work out under this run id; resolves when its end is in the log. */

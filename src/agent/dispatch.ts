@@ -14,20 +14,14 @@
 import type { Logger } from "pino";
 import type { Bus, Clock, KeepAlive, TaskDelivery } from "../bus/bus.ts";
 import { checkIn, holdsReference, redeem, travelsAsItIs } from "../bus/claim-check.ts";
-import type { ResultMessage, TaskMessage, Usage, WireError } from "../bus/messages.ts";
+import type { ResultMessage, TaskMessage, WireError } from "../bus/messages.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
-import {
-  type AgentDefinition,
-  Handoff,
-  type TaskContext,
-  type TaskDefinition,
-  type TaskEnvironment,
-} from "./define.ts";
+import { type AgentDefinition, Handoff, type TaskDefinition } from "./define.ts";
 import { LiveFeed, QUICK_MS } from "./live-feed.ts";
 import { boundText, hostError, schemaProblem, thrownError } from "./outcome.ts";
 import { type AbortCause, TaskAbort, type TaskAbortedError } from "./task-abort.ts";
-import { taskEnvironment } from "./task-environment.ts";
+import { DispatchContext } from "./task-context.ts";
 import { Backoff, wait } from "./waiting.ts";
 
 /** A task delivered more often than this kills its agents; it is failed without running it (L8). */
@@ -77,7 +71,7 @@ export class Dispatch {
   #cachedLog: Logger | undefined;
   /** Once the task is acked or given back: how. */
   #settled: ((delivery: TaskDelivery) => void) | undefined;
-  #usage: Usage | undefined;
+  #context: DispatchContext | undefined;
   #startedAt: number;
 
   constructor(host: DispatchHost, agent: AgentDefinition, delivery: TaskDelivery) {
@@ -245,53 +239,23 @@ export class Dispatch {
   /** Never rejects: whatever the code does, synchronously or later, becomes a value. */
   async #invoke(definition: TaskDefinition, inputs: unknown, feed: LiveFeed): Promise<CodeEnd> {
     const { bus, clock, id } = this.#host;
-    const abort = this.#abort;
-    // Made when first used, like the signal and the log.
-    let environment: ReturnType<typeof taskEnvironment> | undefined;
-    const env = () => {
-      environment ??= taskEnvironment({ bus, clock, task: this.task, agent: id, signal: abort.signal });
-      return environment.env;
-    };
+    const context = new DispatchContext({
+      bus,
+      clock,
+      id,
+      task: this.task,
+      abort: this.#abort,
+      feed,
+      log: () => this.#log,
+    });
+    this.#context = context;
     try {
-      return { kind: "returned", value: await definition.run(inputs, this.#context(env, feed)) };
+      return { kind: "returned", value: await definition.run(inputs, context) };
     } catch (thrown) {
       return { kind: "threw", thrown };
     } finally {
-      environment?.close();
+      context.close();
     }
-  }
-
-  #context(env: () => TaskEnvironment, feed: LiveFeed): TaskContext {
-    const { bus } = this.#host;
-    const { run, step, n, attempt, idempotencyKey } = this.task;
-    const abort = this.#abort;
-    const log = () => this.#log;
-    return {
-      run,
-      step,
-      n,
-      attempt,
-      idempotencyKey,
-      get signal() {
-        return abort.signal;
-      },
-      get env() {
-        return env();
-      },
-      get log() {
-        return log();
-      },
-      artifacts: {
-        put: (bytes) => bus.artifacts.put(run, bytes),
-        get: (ref) => bus.artifacts.get(ref),
-      },
-      progress: (fraction, message) => feed.progress(fraction, message),
-      emit: (chunk) => feed.chunk(chunk),
-      usage: ({ tokens = 0, usd = 0 }) => {
-        this.#usage = { tokens: (this.#usage?.tokens ?? 0) + tokens, usd: (this.#usage?.usd ?? 0) + usd };
-      },
-      handoff: (role, task, inputs, reason) => new Handoff(role, task, inputs, reason),
-    };
   }
 
   async #outcome(definition: TaskDefinition, end: CodeEnd): Promise<ResultMessage> {
@@ -419,7 +383,8 @@ export class Dispatch {
   #result<Status extends ResultMessage["status"]>(status: Status): ResultMessage {
     const { run, step, n } = this.task;
     const base = { v: 1 as const, run, step, n, agent: this.#host.id, status };
-    const usage = this.#usage === undefined ? {} : { usage: this.#usage };
+    const spent = this.#context?.spent;
+    const usage = spent === undefined ? undefined : { usage: spent };
     return { ...base, ...usage, startedAt: this.#startedAt, endedAt: this.#host.clock.now() };
   }
 
