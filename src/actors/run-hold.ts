@@ -19,6 +19,7 @@ import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
 import { answerFrom } from "./answer.ts";
+import { answerDueAt, defaultAnswer } from "./answer-deadline.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -252,7 +253,8 @@ export class RunHold {
     for (const [step, out] of fold.dispatches) {
       if (fold.isOpen(out.ref)) this.#fly(step, out.ref, out.startedAt !== undefined, out.dispatchedAt);
     }
-    for (const step of fold.ready) if (!this.#flights.has(step)) this.#offer(step);
+    for (const step of fold.ready) if (!this.#flights.has(step) && !fold.waits.has(step)) this.#offer(step);
+    for (const step of fold.waits.keys()) this.#awaitAnswer(step);
     for (const step of fold.recovering) this.#keeper.recover(step);
     if (fold.submission && !fold.graph) this.#keeper.plan();
     if (fold.weighing.size > 0) this.#keeper.weigh();
@@ -276,6 +278,8 @@ export class RunHold {
       case "offer":
         this.#land(effect.step);
         return this.#offer(effect.step);
+      case "wait":
+        return this.#awaitAnswer(effect.step);
       case "recover":
         return this.#keeper.recover(effect.step);
       case "weigh":
@@ -356,6 +360,13 @@ export class RunHold {
     this.#scheduleAct();
   }
 
+  /** A step that waits for somebody outside needs nothing but its deadline. */
+  #awaitAnswer(step: string): void {
+    this.#land(step);
+    const dueAt = answerDueAt(this.fold, step);
+    if (dueAt !== undefined) this.#deadlines.set(`answer ${step}`, dueAt - this.#now());
+  }
+
   #fly(step: string, ref: DispatchRef, started: boolean, dispatchedAt: number): void {
     this.#flights.set(step, { ref, started, seenAt: this.#context.clock.monotonic() });
     const timeoutMs = this.fold.steps?.step(step).timeoutMs;
@@ -417,6 +428,16 @@ export class RunHold {
     );
   }
 
+  /** Nobody answered in time: what the workflow says for that case counts. */
+  async #answerByDefault(step: string): Promise<void> {
+    // An answer may be in the log, and only its live copy lost.
+    await this.#sync();
+    const dueAt = answerDueAt(this.fold, step);
+    if (this.#over || dueAt === undefined) return;
+    if (this.#now() < dueAt) return this.#awaitAnswer(step);
+    void this.#propose(() => defaultAnswer(this.fold, step, this.#now()));
+  }
+
   // ── timers ───────────────────────────────────────────────────────────────────────────────────────
 
   #onDeadline(key: string): void {
@@ -430,6 +451,8 @@ export class RunHold {
         return this.#scheduleAct();
       case "time-out":
         return step === undefined ? undefined : void this.#timeOut(step);
+      case "answer":
+        return step === undefined ? undefined : void this.#answerByDefault(step);
       case "run time-out":
         return void this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
       case "budget":

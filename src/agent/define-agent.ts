@@ -5,6 +5,7 @@
 import type { z } from "zod";
 import { InvalidInputError } from "../workflow/errors.ts";
 import { ID_PATTERN, parseDuration } from "../workflow/names.ts";
+import { assertServable } from "../workflow/reserved-roles.ts";
 import type { AgentDefinition, Handoff, TaskContext, TaskDefinition } from "./define.ts";
 
 /** What `run` is given: the parsed inputs, or the record as it came when the task has no schema. */
@@ -58,13 +59,14 @@ export function isAgentDefinition(value: unknown): value is AgentDefinition {
 
 /**
  * Checks an agent definition as a whole.
- * @throws InvalidInputError (`E_AGENT_DEFINITION`) with the first problem found.
+ * @throws InvalidInputError (`E_AGENT_DEFINITION`, `E_RESERVED_ROLE`) with the first problem found.
  */
 export function checkAgentDefinition(agent: AgentDefinition): void {
   const { role } = agent;
   if (typeof role !== "string" || !ID_PATTERN.test(role)) {
     throw invalid(`an agent's role must match [A-Za-z0-9_-]{1,64}, but is ${show(role)}`, { role });
   }
+  assertServable(role);
   if (!isRecord(agent.tasks) || Object.keys(agent.tasks).length === 0) {
     throw invalid(
       `agent "${role}" has no tasks`,

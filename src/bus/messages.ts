@@ -144,6 +144,16 @@ export const decisionSchema = z.discriminatedUnion("type", [
     code: z.string(),
     afterMs: z.number(),
   }),
+  /** Nobody answered a waiting step within its deadline: its default answer counts. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("defaulted"),
+    step: stepRefSchema,
+    n: dispatchNumber,
+    answer: z.enum(["approve", "reject"]),
+    value: z.unknown().optional(),
+    afterMs: z.number(),
+  }),
   /** The run's own time-out passed. */
   z.object({ ...decisionBase, type: z.literal("run-timed-out"), afterMs: z.number() }),
   /** The time that the run's budget allows is over. */

@@ -265,6 +265,15 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
       ([run], flags) => ({ ...flags, verb, run }),
     );
   }
+  for (const [verb, argument, summary] of ANSWER_SUMMARIES) {
+    command(
+      `${verb} <run> <${argument}> [json]`,
+      summary,
+      async () => (await import("./commands/control.ts")).control,
+      undefined,
+      ([run, about, json]) => ({ verb, run, [argument]: about, ...(json === undefined ? {} : { json }) }),
+    );
+  }
   command(
     "archive [runs...]",
     "write finished runs to files that trace, show and env can read",
@@ -322,6 +331,12 @@ const CONTROL_SUMMARIES: readonly (readonly [ControlName, string])[] = [
   ["pause", "give out no more steps of a run; what runs goes on"],
   ["resume", "go on with a paused run"],
   ["retry", "give the failed steps of a failed run a new chance"],
+];
+
+const ANSWER_SUMMARIES: readonly (readonly [ControlName, "step" | "name", string])[] = [
+  ["approve", "step", "let a waiting step go on, or answer its question with JSON"],
+  ["reject", "step", "say no to a waiting step: it fails, with JSON as the reason"],
+  ["signal", "name", "send JSON to the step that waits for this signal, or will"],
 ];
 
 /** Commands by name with their flags, the global ones included. */

@@ -18,6 +18,7 @@ import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts"
 import { type RunView, viewOf } from "../trace/view.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
+import { assertServable } from "../workflow/reserved-roles.ts";
 import { makeRunId } from "./run-id.ts";
 import { assertRunId, RunReader, runNotFound } from "./run-reader.ts";
 import { type FinishedFilter, type PurgeReport, RunRemoval } from "./run-removal.ts";
@@ -175,7 +176,8 @@ export class BusSwarmClient implements SwarmClient {
     return this.#ports.bus.tasks.roles();
   }
 
-  ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings> {
+  async ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings> {
+    assertServable(settings.role);
     return this.#ports.bus.tasks.ensureRole(settings);
   }
 

@@ -15,6 +15,7 @@ import { connectNatsBus } from "../bus/nats/bus.ts";
 import { randomId } from "../bus/random-id.ts";
 import { systemClock } from "../bus/system-clock.ts";
 import { DataHammerError } from "../workflow/errors.ts";
+import { assertServable } from "../workflow/reserved-roles.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
 import { type HealthServer, startHealthServer } from "./health-server.ts";
@@ -187,6 +188,7 @@ async function isAttended(bus: Bus, id: string): Promise<boolean> {
 async function admit(bus: Bus, log: Logger, message: HelloMessage): Promise<HelloReply> {
   try {
     const { encoding } = message;
+    for (const { role } of message.roles) assertServable(role);
     const roles = await Promise.all(
       message.roles.map(({ role }) =>
         bus.tasks.ensureRole(encoding === undefined ? { role } : { role, encoding }),

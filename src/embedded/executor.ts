@@ -17,6 +17,7 @@ import { systemClock } from "../bus/system-clock.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
+import { isAnswered } from "../workflow/reserved-roles.ts";
 
 /** Does one task: gets resolved inputs, gives outputs, or hands the step over (`ctx.handoff`). */
 export type InvokeAgent = (
@@ -77,7 +78,7 @@ export class WorkflowExecutor {
       newId: randomId,
     });
     try {
-      for (const step of graph.steps()) await crew.hire(step.agent, step.task);
+      for (const step of graph.steps()) if (!isAnswered(step.agent)) await crew.hire(step.agent, step.task);
       orchestrator.start();
       const inputs = this.#options.inputs ?? {};
       const body = { v: 1, workflow, inputs, environment } as const;

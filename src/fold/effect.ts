@@ -7,6 +7,8 @@ export type Effect =
   | { type: "plan" }
   /** The step may be given out, now or after its back-off. */
   | { type: "offer"; step: string }
+  /** The step waits for somebody outside. */
+  | { type: "wait"; step: string }
   /** The dispatch is closed without its holder's word: remove its task, stop its agent. */
   | { type: "withdraw"; ref: DispatchRef; reason: string }
   /** The step failed and wants another way to its outputs. */

@@ -25,6 +25,10 @@ export class FanOuts {
     return this.#fanOuts.has(id);
   }
 
+  ids(): Iterable<string> {
+    return this.#fanOuts.keys();
+  }
+
   begin(id: string, items: number): void {
     this.#fanOuts.set(id, { results: new Array(items).fill(undefined), awaited: items });
   }

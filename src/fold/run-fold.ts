@@ -30,6 +30,7 @@ import type { Environment } from "../workflow/environment.ts";
 import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
+import { applyAnswer, applyDefault, deliverSignals } from "./answers.ts";
 import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import { FoldFrame } from "./fold-frame.ts";
@@ -43,6 +44,7 @@ import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts
 import type { StepCounts } from "./step-ledger.ts";
 import type { OpenDispatch } from "./step-moves.ts";
 import type { FoldObserver } from "./transition-record.ts";
+import type { Wait } from "./waits.ts";
 
 /** An end that is due, to be written as a decision. */
 export interface RunEnd {
@@ -60,6 +62,7 @@ export interface RunFoldOptions {
 const NO_STEPS: StepCounts = { total: 0, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
 const NONE_READY: ReadonlySet<string> = new Set();
 const NONE_RETIRED: ReadonlyMap<string, WorkflowStep> = new Map();
+const NONE_WAIT: ReadonlyMap<string, Wait> = new Map();
 const NONE_OUT: ReadonlyMap<string, OpenDispatch> = new Map();
 
 export class RunFold {
@@ -184,6 +187,10 @@ export class RunFold {
   get recovering(): ReadonlySet<string> {
     return this.#flow?.recovering ?? NONE_READY;
   }
+  /** Ready steps that wait for somebody outside. */
+  get waits(): ReadonlyMap<string, Wait> {
+    return this.#flow?.waits.open ?? NONE_WAIT;
+  }
   get counts(): Readonly<StepCounts> {
     return this.#flow?.counts ?? NO_STEPS;
   }
@@ -196,6 +203,11 @@ export class RunFold {
   /** Epoch ms before which a ready step waits for its back-off; 0: it does not. */
   notBefore(step: string): number {
     return this.#flow?.notBefore(step) ?? 0;
+  }
+
+  /** What a step is about; fixed when it became ready. */
+  inputsOf(step: string): Record<string, unknown> {
+    return this.#flow?.inputsOf(step) ?? {};
   }
 
   /** What a step's result held, declared keys and others; null values for a skipped step. */
@@ -280,7 +292,18 @@ export class RunFold {
         break;
     }
     if (this.#budget !== undefined) this.#keepBudget(this.#budget);
+    if (this.#flow?.waits.used) this.#settleWaits(this.#flow);
     return this.#frame.effects;
+  }
+
+  /** After a record of a run that waits, or has waited: what that record means for the waiting. */
+  #settleWaits(flow: StepFlow): void {
+    if (this.ended) return;
+    deliverSignals(flow);
+    const waits = flow.waitsOnly && !this.#cancelRequested && !this.#failure;
+    if (waits && this.status === "running") {
+      this.#moveRun({ type: "wait" }, `waits for ${[...flow.waits.open.keys()].slice(0, 3).join(", ")}`);
+    } else if (!waits && this.status === "waiting") this.#moveRun({ type: "go on" }, "there is more to do");
   }
 
   // ── submission ───────────────────────────────────────────────────────────────────────────────────
@@ -361,7 +384,8 @@ export class RunFold {
     } else {
       // It changes nothing any more, and yet it was paid for.
       this.#spending.report(result);
-      const standing = this.ended ? `the run is ${this.status}` : `the step is ${state}`;
+      const place = flow.waits.has(result.step) ? "waits for an answer" : `is ${state}`;
+      const standing = this.ended ? `the run is ${this.status}` : `the step ${place}`;
       this.#frame.void("late", result.step, `${what}: ${standing}, its last dispatch is ${context.n}`);
     }
     return false;
@@ -419,7 +443,7 @@ export class RunFold {
         return undefined;
       }
       case "pause":
-        if (this.status !== "running") return standing;
+        if (this.status !== "running" && this.status !== "waiting") return standing;
         this.#pauseFor({ code: "E_PAUSED", message: cause });
         return undefined;
       case "resume": {
@@ -432,7 +456,8 @@ export class RunFold {
       case "retry":
         return this.status === "failed" && this.#flow ? this.#retry(this.#flow, control, cause) : standing;
       default:
-        return "no step of this run waits for it";
+        if (this.ended) return standing;
+        return this.#flow ? applyAnswer(this.#flow, control) : "the run has no workflow yet";
     }
   }
 
@@ -519,9 +544,15 @@ export class RunFold {
       return flow ? this.#revise(flow, decision) : "the run has no workflow yet";
     if (!flow?.steps.has(decision.step)) return "the run has no such step";
     if (decision.type === "recover") return this.#recover(flow, decision);
-    if (!flow.awaits(decision.step, decision.n)) return `dispatch ${decision.n} is closed`;
+    if (!flow.isIn(decision.step, decision.n)) return `dispatch ${decision.n} is closed`;
+    if (decision.type === "defaulted") {
+      if (!flow.waits.has(decision.step)) return "the step waits for no answer";
+      applyDefault(flow, decision.step, decision.answer, decision.value);
+      return undefined;
+    }
     this.#spending.countDispatch(decision.step, decision.n);
     if (decision.type === "lost") {
+      if (flow.waits.has(decision.step)) return "the step waits, and nothing of it is out";
       flow.lose(decision.step, `dispatch ${decision.n} was lost: its task is gone and there is no result`);
       return undefined;
     }

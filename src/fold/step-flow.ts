@@ -19,6 +19,7 @@ import { RunValues } from "./run-values.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
 import { type OpenDispatch, StepMoves } from "./step-moves.ts";
+import type { Waits } from "./waits.ts";
 
 /** What a reopened step may change. */
 export interface Reopening {
@@ -83,8 +84,27 @@ export class StepFlow {
 
   /** Whether a step is ready and the log does not have it as given out. Ends at the first one. */
   get wantsDispatch(): boolean {
-    for (const id of this.ready) if (!this.dispatches.has(id)) return true;
+    for (const id of this.ready) if (!this.dispatches.has(id) && !this.waits.has(id)) return true;
     return false;
+  }
+
+  get waits(): Waits {
+    return this.#moves.waits;
+  }
+
+  /** Nothing moves until somebody outside says something: every open step waits, and one at least does. */
+  get waitsOnly(): boolean {
+    const { ready, running } = this.counts;
+    if (ready === 0 || ready !== this.waits.open.size) return false;
+    if (this.recovering.size > 0 || this.failure) return false;
+    // A step that fans out runs for as long as its items are open, and they may all wait.
+    return running === 0 || running === this.#runningFanOuts();
+  }
+
+  #runningFanOuts(): number {
+    let count = 0;
+    for (const id of this.#fanOuts.ids()) if (this.read(id).state === "running") count += 1;
+    return count;
   }
 
   /** Every step is closed well. */
@@ -97,11 +117,19 @@ export class StepFlow {
     return this.#moves.read(id);
   }
 
-  /** Whether the step waits for the end of its n-th dispatch. A step that fans out has none of its own. */
-  awaits(id: string, n: number): boolean {
+  /** Whether the step is in its n-th dispatch, be it for an agent or for an answer from outside. */
+  isIn(id: string, n: number): boolean {
     if (!this.steps.has(id) || this.#fanOuts.has(id)) return false;
     const { state, context } = this.read(id);
     return (state === "ready" || state === "running") && context.n === n;
+  }
+
+  /**
+   * Whether the step waits for the end of its n-th dispatch. One that fans out has none of its own, and one
+   * that waits for somebody outside has none that is out.
+   */
+  awaits(id: string, n: number): boolean {
+    return this.isIn(id, n) && !this.waits.has(id);
   }
 
   isOpen({ step, n, role }: DispatchRef): boolean {
@@ -118,6 +146,11 @@ export class StepFlow {
     return origin === undefined ? this.values.outputsOf(id) : this.#fanOuts.outputsOf(origin);
   }
 
+  /** What the step is about; fixed when it became ready. */
+  inputsOf(id: string): Record<string, unknown> {
+    return this.read(id).context.inputs ?? this.values.inputsOf(id) ?? {};
+  }
+
   /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
   taskOf(id: string, deadline: number | undefined): TaskMessage {
     const step = this.steps.step(id);
@@ -129,7 +162,7 @@ export class StepFlow {
       n: context.n,
       role: context.role,
       task: context.task,
-      inputs: context.inputs ?? this.values.inputsOf(id) ?? {},
+      inputs: this.inputsOf(id),
       attempt: context.attempt,
       ...(step.repeat === undefined ? {} : { iteration: context.iteration }),
       idempotencyKey: this.#idempotencyKey(step, context),
@@ -217,6 +250,23 @@ export class StepFlow {
   timeOut(id: string, error: WireError): void {
     this.#moves.withdraw(id, error.message);
     this.#goOn(id, this.#moves.move(id, { type: "time out", error }, error.message));
+  }
+
+  /** A waiting step was approved: it may be given out. */
+  approve(id: string, cause: string): void {
+    this.#moves.approve(id, cause);
+  }
+
+  /** Somebody outside has done the step. */
+  answer(id: string, by: string, outputs: Record<string, unknown>, cause: string): void {
+    const { n } = this.read(id).context;
+    this.start(id, by, cause);
+    this.finish(id, { v: 1, run: this.#frame.run, step: id, n, agent: by, status: "done", outputs });
+  }
+
+  /** A ready step will not be done. */
+  refuse(id: string, error: WireError): void {
+    this.#goOn(id, this.#moves.move(id, { type: "refuse", error }, error.message));
   }
 
   handOff(id: string, result: ResultMessage, to: NonNullable<ResultMessage["handoff"]>): void {

@@ -88,6 +88,24 @@ export class StepLedger {
     return after;
   }
 
+  /** Tells the observer of something that happened to a step and left it where it stands. */
+  note(id: string, event: string, cause: Cause): void {
+    const { state, context } = this.read(id);
+    this.#observer.onTransition?.({
+      seq: cause.seq,
+      ts: cause.ts,
+      actor: id,
+      kind: "step",
+      from: state,
+      to: state,
+      event,
+      n: context.n,
+      attempt: context.attempt,
+      agent: context.agent,
+      cause: cause.text,
+    });
+  }
+
   #inputOf(id: string): StepInput {
     const step = this.#steps.step(id);
     return { id, role: step.agent, task: step.task, maxAttempts: step.retry.maxAttempts };

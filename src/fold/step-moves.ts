@@ -8,10 +8,12 @@ import type { DispatchRef } from "../bus/messages.ts";
 import type { StepEvent } from "../machines/step.ts";
 import type { DerivedStep } from "../workflow/derived-step.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
+import { HUMAN_ROLE, isAnswered } from "../workflow/reserved-roles.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { RunSteps } from "./run-steps.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
 import { type StepCounts, StepLedger } from "./step-ledger.ts";
+import { Waits } from "./waits.ts";
 
 /** A dispatch that the log says is out: given to a role, perhaps started. */
 export interface OpenDispatch {
@@ -25,6 +27,8 @@ export interface OpenDispatch {
 export class StepMoves {
   readonly steps: RunSteps;
   readonly dispatches = new Map<string, OpenDispatch>();
+  /** Ready steps that wait for somebody outside, and are not given out meanwhile. */
+  readonly waits = new Waits();
   readonly #frame: FoldFrame;
   readonly #ledger: StepLedger;
   readonly #notBefore = new Map<string, number>();
@@ -53,7 +57,16 @@ export class StepMoves {
   }
 
   move(id: string, event: StepEvent, text: string, ts = this.#frame.ts): StepStatus {
-    return this.#ledger.move(id, event, { seq: this.#frame.seq, ts, text });
+    const after = this.#ledger.move(id, event, { seq: this.#frame.seq, ts, text });
+    if (this.waits.used && after.state !== "ready") this.waits.end(id);
+    return after;
+  }
+
+  /** A waiting step was approved: it may be given out. */
+  approve(id: string, cause: string): void {
+    this.waits.approve(id);
+    this.#ledger.note(id, "approve", { seq: this.#frame.seq, ts: this.#frame.ts, text: cause });
+    this.offer(id, 0);
   }
 
   /** Adds a step that is made from one of the document; it begins as pending. */
@@ -71,9 +84,23 @@ export class StepMoves {
 
   /** The step may be given out. @param notBefore epoch ms; 0: at once */
   offer(id: string, notBefore: number): void {
+    if (this.#mustWait(id)) return this.#wait(id);
     if (notBefore > 0) this.#notBefore.set(id, notBefore);
     else this.#notBefore.delete(id);
     this.#frame.effects.push({ type: "offer", step: id });
+  }
+
+  #mustWait(id: string): boolean {
+    if (isAnswered(this.read(id).context.role)) return true;
+    return this.steps.step(id).approval && !this.waits.isApproved(id);
+  }
+
+  /** W1: the step is ready, and stands there until somebody outside says something. */
+  #wait(id: string): void {
+    const { n, role, task } = this.read(id).context;
+    const kind = !isAnswered(role) ? "approval" : role === HUMAN_ROLE ? "human" : "signal";
+    this.waits.begin({ step: id, n, kind, task, since: this.#frame.ts });
+    this.#frame.effects.push({ type: "wait", step: id });
   }
 
   /** The dispatch is over without its holder's word. */

@@ -22,6 +22,10 @@ export type RunEvent =
   | { type: "planned" }
   | { type: "pause" }
   | { type: "resume" }
+  /** Every open step waits for somebody outside. */
+  | { type: "wait" }
+  /** Somebody answered: there is something to do again. */
+  | { type: "go on" }
   | { type: "end"; status: "done" | "failed" | "cancelled" }
   /** A person gives the failed steps of a failed run a new chance. */
   | { type: "reopen" };
@@ -45,7 +49,8 @@ export const runMachine = setup({
   initial: "planning",
   states: {
     planning: { on: { planned: "running", ...ending } },
-    running: { on: { pause: "paused", ...ending } },
+    running: { on: { pause: "paused", wait: "waiting", ...ending } },
+    waiting: { on: { "go on": "running", pause: "paused", ...ending } },
     paused: { on: { resume: "running", ...ending } },
     done: { type: "final" },
     failed: { on: { reopen: "running" } },

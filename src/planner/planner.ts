@@ -9,6 +9,7 @@ import type { WorkflowDocument } from "../workflow/document.ts";
 import { InvalidInputError, NoPlanError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
+import { RESERVED_ROLES } from "../workflow/reserved-roles.ts";
 import { type AssignedPlan, assignSteps } from "./assignment.ts";
 import { foresightOf } from "./assumptions.ts";
 import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget } from "./budget.ts";
@@ -100,7 +101,7 @@ export class WorkflowPlanner {
     environment: Readonly<Record<string, unknown>>,
     options: PlanOptions = {},
   ): Plan {
-    const capabilities = options.capabilities ?? this.#capabilities();
+    const capabilities = servable(options.capabilities ?? this.#capabilities());
     const inputs = options.inputs ?? {};
     const matched = matchGoals(textsOf(goals), capabilities);
     const asked = unique([...(options.want ?? []), ...matched.matches.map(({ key }) => key)]);
@@ -147,7 +148,7 @@ export class WorkflowPlanner {
     environment: Readonly<Record<string, unknown>>,
     options: UpdateOptions = {},
   ): Plan {
-    const capabilities = options.capabilities ?? this.#capabilities();
+    const capabilities = servable(options.capabilities ?? this.#capabilities());
     const inputs = { ...workflow.inputs, ...options.inputs };
     const rest: Remainder = remainderOf(workflow, environment, options);
     const want = checkWant(options.want === undefined ? rest.want : unique(options.want));
@@ -183,7 +184,7 @@ export class WorkflowPlanner {
    * it is not among those that failed. The cheapest one; undefined when there is none.
    */
   recover(request: RecoveryRequest): Recovery | undefined {
-    return findAlternative(request, request.capabilities ?? this.#capabilities());
+    return findAlternative(request, servable(request.capabilities ?? this.#capabilities()));
   }
 
   /**
@@ -307,3 +308,10 @@ function checkLimit(what: string, limit: number): number {
   if (Number.isInteger(limit) && limit >= 1) return limit;
   throw new InvalidInputError("E_INPUT", `${what} is ${limit}; it must be a whole number of at least 1.`);
 }
+
+/** A card of a reserved role is a mistake or a trick: a plan that used it would wait for people unasked. */
+function servable(cards: readonly RoleCard[]): readonly RoleCard[] {
+  return cards.some(isReserved) ? cards.filter((card) => !isReserved(card)) : cards;
+}
+
+const isReserved = ({ role }: RoleCard): boolean => RESERVED_ROLES.includes(role);

@@ -287,7 +287,7 @@ export class Reference {
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
     if (decision.type === "recover") return this.#recover(step, decision);
-    if (!this.#isOpen(step)) return;
+    if (!this.#isOpen(step) || decision.type === "defaulted") return;
     this.#shut(step, decision.type);
     if (decision.type === "lost") return this.#open(step, 0);
     step.errors.push(decision.code);

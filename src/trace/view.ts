@@ -8,6 +8,7 @@ import type { RunFold } from "../fold/run-fold.ts";
 import type { Spent } from "../fold/spending.ts";
 import type { StepOutcome, StepState } from "../machines/step.ts";
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
+import { type WaitView, waitViewOf } from "./wait-view.ts";
 
 /** One step as `show --json` prints it. */
 export interface StepView {
@@ -20,6 +21,8 @@ export interface StepView {
   agent: string | null;
   /** Of all its dispatches together; absent while nothing was reported. */
   spent?: Spent;
+  /** What it waits for from outside, while it does. */
+  waiting?: WaitView;
 }
 
 /** One run as `show --json` prints it: folded from its log up to `seq`. */
@@ -72,12 +75,14 @@ export function viewOf(fold: RunFold, now: number): RunView {
 function stepViewOf(fold: RunFold, id: string): StepView {
   const { state, context } = fold.step(id);
   const spent = fold.spending.of(id);
+  const waiting = fold.waits.size === 0 ? undefined : waitViewOf(fold, id);
   return {
     state,
     outcome: context.outcome,
     attempts: context.n === 0 ? 0 : context.attempt,
     agent: context.agent,
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
+    ...(waiting ? { waiting } : {}),
   };
 }
 

@@ -8,7 +8,10 @@
 import { z } from "zod";
 import { budgetSchema } from "./budget.ts";
 import type { StepOrigin } from "./derived-step.ts";
+import { MAX_TIMEOUT_MS } from "./duration-bounds.ts";
 import { durationSchema, envKeySchema, idSchema } from "./names.ts";
+import { type StepTimeouts, timeoutsSchema } from "./step-timeouts.ts";
+import { type AnswerDeadline, deadlineSchema } from "./waiting.ts";
 
 /** Bounds of a workflow (L8); exceeding one is `E_LIMIT`. */
 export const WORKFLOW_LIMITS = {
@@ -21,8 +24,7 @@ export const WORKFLOW_LIMITS = {
   iterations: 10_000,
   /** Items of one `forEach`. */
   items: 10_000,
-  /** Longest time-out of a step or a run: one year. */
-  timeoutMs: 31_536_000_000,
+  timeoutMs: MAX_TIMEOUT_MS,
 } as const;
 
 /** Steps of one run that may be in flight at once when the workflow does not say. */
@@ -32,11 +34,7 @@ export const DEFAULT_MAX_PARALLEL = 16;
 export const DEFAULT_ITERATIONS = 100;
 
 /** Step properties of the file format that are refused, because this version would not act on them. */
-export const UNEXECUTED_STEP_PROPERTIES: ReadonlySet<string> = new Set([
-  "compensate",
-  "approval",
-  "timeouts",
-]);
+export const UNEXECUTED_STEP_PROPERTIES: ReadonlySet<string> = new Set(["compensate"]);
 
 export const retrySchema = z.strictObject({
   maxAttempts: z.int().min(1).optional().describe("Attempts in all, the first included. Default 3."),
@@ -73,6 +71,9 @@ export const stepSchema = z.strictObject({
   priority: z.number().optional().describe("Among the ready steps of the run; higher first. Default 0."),
   retry: retrySchema.optional(),
   timeout: durationSchema.optional().describe("From dispatch to result of one dispatch."),
+  timeouts: timeoutsSchema.optional(),
+  approval: z.boolean().optional().describe("The step waits for a person's approve before it is given out."),
+  deadline: deadlineSchema.optional().describe("Of the wait for a person or a signal."),
   observes: z
     .array(envKeySchema)
     .optional()
@@ -99,7 +100,13 @@ export const workflowSchema = z.strictObject({
   maxParallel: z.int().min(1).optional(),
   timeout: durationSchema.optional().describe("Of the whole run."),
   budget: budgetSchema.optional().describe("What the run may spend."),
-  defaults: z.strictObject({ retry: retrySchema.optional(), timeout: durationSchema.optional() }).optional(),
+  defaults: z
+    .strictObject({
+      retry: retrySchema.optional(),
+      timeout: durationSchema.optional(),
+      timeouts: timeoutsSchema.optional(),
+    })
+    .optional(),
   steps: z.array(stepSchema).min(1),
   outputs: z.record(z.string(), z.unknown()).optional(),
   assumptions: z
@@ -161,6 +168,11 @@ export interface WorkflowStep {
   readonly retry: RetryPolicy;
   /** From dispatch to result of one dispatch, in ms. */
   readonly timeoutMs: number | undefined;
+  readonly timeouts: StepTimeouts | undefined;
+  /** It waits for a person's word before it is given out. */
+  readonly approval: boolean;
+  /** Of its wait for an answer from outside. */
+  readonly deadline: AnswerDeadline | undefined;
   /** Undefined for a step of the document. */
   readonly origin: StepOrigin | undefined;
   /** Outputs whose arrival lets a planned run weigh the rest of its plan. */

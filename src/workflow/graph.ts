@@ -20,8 +20,11 @@ import { InvalidWorkflowError, NotFoundError, type WorkflowIssue } from "./error
 import { type ExecutableGraph, GraphExecution } from "./execution.ts";
 import { IssueList, type LineLookup } from "./issues.ts";
 import { parseDuration } from "./names.ts";
+import { isAnswered } from "./reserved-roles.ts";
 import { readShape, type SketchedStep, type SketchedWorkflow } from "./shape.ts";
+import { stepTimeouts } from "./step-timeouts.ts";
 import { components, longestWayToEnd, reverseEdges, shortestCycle } from "./topology.ts";
+import { answerDeadline } from "./waiting.ts";
 
 export { GraphExecution } from "./execution.ts";
 
@@ -250,7 +253,8 @@ function buildSteps(
   const { defaults } = document;
   const defaultRetry = retryPolicy(defaults?.retry, DEFAULT_RETRY);
   return document.steps.map((step, index) => {
-    const timeout = step.timeout ?? defaults?.timeout;
+    // A default time-out is about work, and nobody works on a step that is answered.
+    const timeout = isAnswered(step.agent) ? undefined : (step.timeout ?? defaults?.timeout);
     return {
       id: step.id,
       index,
@@ -268,6 +272,9 @@ function buildSteps(
       priority: step.priority ?? 0,
       retry: step.retry ? retryPolicy(step.retry, defaultRetry) : defaultRetry,
       timeoutMs: timeout === undefined ? undefined : parseDuration(timeout),
+      timeouts: stepTimeouts(step.timeouts, defaults?.timeouts),
+      approval: step.approval ?? false,
+      deadline: step.deadline && answerDeadline(step.deadline),
       origin: undefined,
       observes: step.observes,
       fallback: step.fallback,

@@ -16,9 +16,12 @@ import {
   type WorkflowStepDocument,
   workflowSchema,
 } from "./document.ts";
+import { checkTimeout } from "./duration-bounds.ts";
 import type { IssueList, IssuePath } from "./issues.ts";
-import { envKeySchema, idSchema, parseDuration } from "./names.ts";
+import { envKeySchema, idSchema } from "./names.ts";
+import { checkTimeouts, timeoutsSchema } from "./step-timeouts.ts";
 import { bareExpression } from "./template.ts";
+import { checkWaiting, deadlineSchema } from "./waiting.ts";
 
 /** A step as far as it could be read. */
 export interface SketchedStep {
@@ -130,6 +133,7 @@ function checkHeaderBounds(document: Omit<WorkflowDocument, "steps">, issues: Is
   checkTimeout(document.timeout, ["timeout"], undefined, issues);
   checkTimeout(document.defaults?.timeout, ["defaults", "timeout"], undefined, issues);
   checkBudget(document.budget, issues);
+  checkTimeouts(document.defaults?.timeouts, ["defaults", "timeouts"], undefined, issues);
   checkAttempts(
     document.defaults?.retry?.maxAttempts,
     ["defaults", "retry", "maxAttempts"],
@@ -158,6 +162,8 @@ function checkStepBounds(step: WorkflowStepDocument, index: number, issues: Issu
     );
   }
   checkTimeout(step.timeout, ["steps", index, "timeout"], step.id, issues);
+  checkTimeouts(step.timeouts, ["steps", index, "timeouts"], step.id, issues);
+  checkWaiting(step, index, issues);
   checkAttempts(step.retry?.maxAttempts, ["steps", index, "retry", "maxAttempts"], step.id, issues);
   const iterations = step.repeat?.max ?? 0;
   if (iterations > WORKFLOW_LIMITS.iterations) {
@@ -175,22 +181,6 @@ function checkAttempts(
   if (maxAttempts === undefined || maxAttempts <= WORKFLOW_LIMITS.maxAttempts) return;
   const message = `maxAttempts is ${maxAttempts}, more than the ${WORKFLOW_LIMITS.maxAttempts} allowed.`;
   issues.add("E_LIMIT", path, message, step);
-}
-
-function checkTimeout(
-  text: string | undefined,
-  path: IssuePath,
-  step: string | undefined,
-  issues: IssueList,
-): void {
-  if (text === undefined) return;
-  const milliseconds = parseDuration(text) ?? 0;
-  const name = path.at(-1) === "wall" ? "wall time" : "timeout";
-  if (milliseconds < 1) issues.add("E_SCHEMA", path, `The ${name} must be at least 1ms, is ${text}.`, step);
-  if (milliseconds > WORKFLOW_LIMITS.timeoutMs) {
-    const days = WORKFLOW_LIMITS.timeoutMs / 86_400_000;
-    issues.add("E_LIMIT", path, `The ${name} is ${text}, more than the ${days}d allowed.`, step);
-  }
 }
 
 // ── from zod's words to an author's ──────────────────────────────────────────────────────────────────
@@ -230,6 +220,8 @@ function knownProperties(path: IssuePath): string[] {
   if (path[0] === "budget") return Object.keys(budgetSchema.shape);
   if (path.at(-1) === "repeat") return Object.keys(repeatSchema.shape);
   if (path.at(-1) === "retry") return Object.keys(retrySchema.shape);
+  if (path.at(-1) === "timeouts") return Object.keys(timeoutsSchema.shape);
+  if (path.at(-1) === "deadline") return Object.keys(deadlineSchema.shape);
   if (path[0] === "steps") return Object.keys(stepSchema.shape);
   if (path.at(-1) === "defaults") return Object.keys(workflowSchema.shape.defaults.unwrap().shape);
   return Object.keys(workflowSchema.shape);

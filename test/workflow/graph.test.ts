@@ -42,6 +42,9 @@ describe("defaults", () => {
       priority: 0,
       retry: { maxAttempts: 3, initialMs: 1_000, factor: 2, maxMs: 30_000, jitter: 0.2 },
       timeoutMs: undefined,
+      timeouts: undefined,
+      approval: false,
+      deadline: undefined,
     });
   });
 

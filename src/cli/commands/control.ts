@@ -1,35 +1,40 @@
-/** `cancel`, `pause`, `resume` and `retry`: what a person may say to a run. */
+/** What a person may say to a run: `cancel`, `pause`, `resume`, `retry`, `approve`, `reject` and `signal`. */
+import type { ControlRequest } from "../../client/swarm.ts";
 import { DataHammerError } from "../../workflow/errors.ts";
 import { budgetFlag } from "../budget-flag.ts";
 import { withClient } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
+import { parseJsonArgument } from "../given-file.ts";
 import type { Command } from "../invocation.ts";
 
-export const CONTROLS = {
-  cancel: "ends the run; agents are told to stop what they do for it",
-  pause: "gives out no more steps; what runs goes on",
-  resume: "goes on with a paused run",
-  retry: "gives the failed steps of a failed run a new chance",
-} as const;
-
-export type ControlName = keyof typeof CONTROLS;
+export type ControlName = ControlRequest["verb"];
 
 export interface ControlFlags {
   verb: ControlName;
   run: string;
   step?: string;
+  /** Of a signal. */
+  name?: string;
+  /** The value that goes with it. */
+  json?: string;
   /** `RESOURCE=AMOUNT`, each a new limit. */
   budget?: string[];
 }
 
-export const control: Command<ControlFlags> = async (call, { verb, run, step, budget }) => {
-  const request = {
+export const control: Command<ControlFlags> = async (call, { verb, run, step, name, json, budget }) => {
+  const request: ControlRequest = {
     verb,
     ...(step === undefined ? {} : { step }),
+    ...(name === undefined ? {} : { name }),
+    ...(json === undefined ? {} : { value: parseJsonArgument(json) }),
     ...(budget === undefined ? {} : { value: { budget: budgetFlag(budget) } }),
   };
   const verdict = await withClient(call, (client) => client.control(run, request));
-  call.output.data({ run, ok: verdict.applied }, () => (verdict.applied ? `${verb} ${run}: accepted\n` : ""));
+  const about = [run, step ?? name].filter((word) => word !== undefined).join(" ");
+  const facts = verdict.applied ? {} : { reason: verdict.reason };
+  call.output.data({ run, ok: verdict.applied, ...facts }, () =>
+    verdict.applied ? `${verb} ${about}: accepted\n` : "",
+  );
   if (verdict.applied) return EXIT.done;
   throw new DataHammerError("E_REFUSED", `${verb} does not apply to run "${run}": ${verdict.reason}`, {
     remedy: `See where it stands with \`datahammer show ${run}\`.`,

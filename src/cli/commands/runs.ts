@@ -1,8 +1,9 @@
 /** `runs` and `show RUN`: the list of runs, and one of them. */
 import { RUN_STATUSES, type RunStatus } from "../../bus/messages.ts";
 import { formatDuration } from "../../trace/duration.ts";
-import { GLYPHS, paintOutcome } from "../../trace/palette.ts";
+import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import type { RunView } from "../../trace/view.ts";
+import { answerCommand, type WaitView, waitText } from "../../trace/wait-view.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
@@ -59,6 +60,9 @@ function showText(view: RunView, { colors }: Output): string {
     attempts > 1 ? String(attempts) : "",
     agent ?? "",
   ]);
+  const waiting = Object.entries(view.steps).flatMap(([id, { waiting: wait }]) =>
+    wait ? waitLines(view.run, id, wait, colors) : [],
+  );
   const steps = table(["STEP", "STATE", "ATTEMPTS", "AGENT"], rows, colors, (cell, column, row) =>
     column < 2 ? paintOutcome(cell, row[1] ?? "", colors) : cell,
   );
@@ -66,5 +70,17 @@ function showText(view: RunView, { colors }: Output): string {
     Object.keys(view.environment).length === 0
       ? ""
       : `\nenvironment at ${view.seq}:\n${valueLines(view.environment, colors).join("\n")}\n`;
-  return `${runText(view, colors)}\n${rows.length === 0 ? "no steps yet\n" : steps}${environment}`;
+  return `${runText(view, colors)}\n${rows.length === 0 ? "no steps yet\n" : steps}${waiting.join("")}${environment}`;
+}
+
+/** What a step waits for, what it is about, and how to answer. */
+function waitLines(run: string, step: string, wait: WaitView, colors: Colors): string[] {
+  const until = wait.deadline === undefined ? "" : `, until ${wait.deadline}`;
+  const then = wait.default === undefined ? "" : ` (then: ${wait.default})`;
+  const lines = [
+    `\n${colors.bold(step)} waits for ${waitText(step, wait)}${until}${then}\n`,
+    ...valueLines(wait.inputs, colors).map((line) => `${line}\n`),
+    `  answer with: ${answerCommand(run, step, wait)}\n`,
+  ];
+  return lines;
 }

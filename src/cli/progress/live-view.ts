@@ -7,10 +7,12 @@ import { createLogUpdate } from "log-update";
 import pc from "picocolors";
 import type { Clock } from "../../bus/bus.ts";
 import type { WatchEvent } from "../../client/swarm.ts";
+import type { RunFold } from "../../fold/run-fold.ts";
 import type { TransitionRecord } from "../../fold/transition-record.ts";
 import { formatDuration } from "../../trace/duration.ts";
 import { paintOutcome } from "../../trace/palette.ts";
 import { oneLine } from "../../trace/text-width.ts";
+import { answerCommand, waitText, waitViewOf } from "../../trace/wait-view.ts";
 import type { Output } from "../output.ts";
 import { type Shell, usesColor } from "../shell.ts";
 import { renderProgress } from "./render.ts";
@@ -25,6 +27,8 @@ export interface ProgressView {
 const FRAME_MS = 80;
 /** Lines are no animation: at most this many changes of steps are told one by one. */
 const PLAIN_STEP_LIMIT = 200;
+/** Waits of a run that are told with their command. */
+const HINTS = 5;
 
 /** The view that fits where stderr goes. */
 export function showProgress(shell: Shell, output: Output): ProgressView {
@@ -103,6 +107,17 @@ function streamOf(shell: Shell): NodeJS.WritableStream {
   } as unknown as NodeJS.WritableStream;
 }
 
+/** What a waiting run waits for, and the commands that answer it. */
+function waitHints(fold: RunFold): string[] {
+  const steps = [...fold.waits.keys()];
+  const lines = steps.slice(0, HINTS).flatMap((step) => {
+    const wait = waitViewOf(fold, step);
+    return wait ? [`waits for ${waitText(step, wait)}: ${answerCommand(fold.run, step, wait)}`] : [];
+  });
+  const more = steps.length - lines.length;
+  return more > 0 ? [...lines, `… and ${more} more: datahammer show ${fold.run}`] : lines;
+}
+
 /** One line for each change that a reader of a log wants to see. */
 class PlainView implements ProgressView {
   readonly #output: Output;
@@ -114,18 +129,19 @@ class PlainView implements ProgressView {
 
   note({ transitions, fold }: WatchEvent): void {
     for (const transition of transitions) {
-      if (transition.kind === "run") this.#tellRun(transition, fold.counts);
+      if (transition.kind === "run") this.#tellRun(transition, fold);
       else this.#tellStep(transition, fold.startedAt ?? transition.ts);
     }
   }
 
-  #tellRun(transition: TransitionRecord, counts: { total: number; done: number; failed: number }): void {
+  #tellRun(transition: TransitionRecord, fold: RunFold): void {
     const { noticeColors: colors } = this.#output;
-    const { total, done, failed } = counts;
+    const { total, done, failed } = fold.counts;
     const of =
       total === 0 ? "" : ` (${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""})`;
     const why = transition.to === "paused" ? colors.dim(`  ${oneLine(transition.cause)}`) : "";
     this.#output.notice(`run ${paintOutcome(transition.to, transition.to, colors)}${of}${why}`);
+    if (transition.to === "waiting") for (const line of waitHints(fold)) this.#output.notice(line);
   }
 
   #tellStep(transition: TransitionRecord, startedAt: number): void {

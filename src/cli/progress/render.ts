@@ -10,6 +10,7 @@ import { formatDuration } from "../../trace/duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import { cut, fill, oneLine, textWidth } from "../../trace/text-width.ts";
 import { runningMs } from "../../trace/timeline.ts";
+import { answerCommand, waitViewOf } from "../../trace/wait-view.ts";
 import type { RunProgress } from "./run-progress.ts";
 
 export interface RenderOptions {
@@ -50,7 +51,11 @@ export function renderProgress(progress: RunProgress, options: RenderOptions): s
 function headline(fold: RunFold, { width, now, colors, frame }: RenderOptions): string {
   const { done, failed, total } = fold.counts;
   const status = fold.status;
-  const glyph = fold.ended ? (GLYPHS[status] ?? "·") : status === "paused" ? "‖" : spinner(frame);
+  const glyph = fold.ended
+    ? (GLYPHS[status] ?? "·")
+    : status === "paused" || status === "waiting"
+      ? "‖"
+      : spinner(frame);
   const took = formatDuration((fold.ended ? (fold.endedAt ?? now) : now) - (fold.startedAt ?? now));
   const counts = total === 0 ? "" : `${done + failed}/${total}`;
   const tail = `${counts}  ${took}`.trim();
@@ -92,6 +97,7 @@ function chooseLines(progress: RunProgress, fold: RunFold, room: number): Choice
     }
   };
   take(progress.failed, Math.ceil(space / 3));
+  take(fold.waits.keys(), Math.ceil(space / 3));
   take(progress.running, space);
   const latest = progress.recent.slice(-space).reverse();
   const recent: string[] = [];
@@ -178,6 +184,10 @@ function noteOf(
     const words = [tries, oneLine(live?.message ?? "")].filter((word) => word !== "").join(", ");
     if (barWidth > width) return cut(words, width);
     return `${bar}${colors.dim(cut(words, width - barWidth))}`;
+  }
+  if (state === "ready" && fold.waits.has(id)) {
+    const wait = waitViewOf(fold, id);
+    return wait ? colors.yellow(cut(answerCommand(fold.run, id, wait), width)) : "";
   }
   if (state === "ready") {
     const wait = fold.notBefore(id) - now;

@@ -1,0 +1,44 @@
+/** What a run waits for from outside, for people and programs, and how it is answered. */
+import type { RunFold } from "../fold/run-fold.ts";
+import type { WaitKind } from "../fold/waits.ts";
+
+/** What a waiting step waits for, as `show --json` prints it with the step. */
+export interface WaitView {
+  for: WaitKind;
+  /** The question, the signal's name, or the task that wants approval. */
+  task: string;
+  inputs: Record<string, unknown>;
+  since: string;
+  /** Until when; absent: for as long as it takes. */
+  deadline?: string;
+  /** What counts as answered at the deadline; absent: the step times out. */
+  default?: "approve" | "reject";
+}
+
+/** Undefined when the step waits for nobody. */
+export function waitViewOf(fold: RunFold, step: string): WaitView | undefined {
+  const wait = fold.waits.get(step);
+  if (!wait) return undefined;
+  const { kind, task, since } = wait;
+  const deadline = fold.steps?.step(step).deadline;
+  return {
+    for: kind,
+    task,
+    inputs: fold.inputsOf(step),
+    since: new Date(since).toISOString(),
+    ...(deadline ? { deadline: new Date(since + deadline.afterMs).toISOString() } : {}),
+    ...(deadline?.answer ? { default: deadline.answer } : {}),
+  };
+}
+
+/** `approval of deploy`, `an answer to choose`, `the signal paid`. */
+export function waitText(step: string, { for: kind, task }: Pick<WaitView, "for" | "task">): string {
+  if (kind === "approval") return `approval of ${step}`;
+  return kind === "human" ? `an answer to ${task}` : `the signal ${task}`;
+}
+
+/** The command that answers it. */
+export function answerCommand(run: string, step: string, { for: kind, task }: WaitView): string {
+  if (kind === "signal") return `datahammer signal ${run} ${task} [JSON]`;
+  return `datahammer approve ${run} ${step}${kind === "human" ? " [JSON]" : ""}`;
+}
