@@ -13,6 +13,7 @@ const line = z.strictObject({
   measure: z.string(),
   unit: z.string(),
   floor: z.number().positive().optional(),
+  thorough: z.number().positive().optional(),
   runtime: z.number().positive(),
   ratio: z.number().positive().optional(),
   aim: z.string().optional(),

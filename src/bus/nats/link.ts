@@ -5,11 +5,12 @@
  * Owns the vendor's connection, its status and the table of open requests. A request that was under way
  * when the connection broke is rejected at once instead of waiting for its time-out: the answer is lost.
  */
-import { headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
+import type { Msg, MsgHdrs, NatsConnection } from "nats";
 import type { BusStatus, Clock } from "../bus.ts";
 import { type Subjects, subjectsOf } from "../subjects.ts";
 import { type ConnectionSettings, connectTo, serversOf } from "./connection.ts";
-import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm, timedOut } from "./failure.ts";
+import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm } from "./failure.ts";
+import { OpenRequests } from "./open-requests.ts";
 
 export interface LinkOptions extends ConnectionSettings {
   swarm: string;
@@ -22,13 +23,6 @@ const NO_RESPONDERS = 503;
 /** How long and how many messages that are in no hurry wait for others to share a write with (L8). */
 const LINGER_MS = 2;
 const MAX_LINGERING = 256;
-
-interface OpenRequest {
-  subject: string;
-  resolve(message: Msg): void;
-  reject(error: Error): void;
-  timer: unknown;
-}
 
 export interface StreamMessage {
   subject: string;
@@ -46,11 +40,10 @@ export class NatsLink {
   readonly settings: ConnectionSettings;
   readonly #inboxPrefix: string;
   readonly #inbox: string;
-  readonly #open = new Map<string, OpenRequest>();
+  readonly #open: OpenRequests;
   /** Waiting for the next write, in the order of sending. */
   #lingering: { subject: string; payload: Uint8Array | string; reply: string | undefined }[] = [];
   #lingerTimer: unknown;
-  #nextToken = 0;
   #status: BusStatus = "connected";
   #connectedAt: number;
   #unreadable = 0;
@@ -64,6 +57,7 @@ export class NatsLink {
     const { url, token, creds, name, inboxPrefix } = options;
     this.settings = { url, token, creds, name, inboxPrefix };
     this.clock = options.clock;
+    this.#open = new OpenRequests(options.clock);
     this.#connectedAt = options.clock.now();
     this.subjects = subjectsOf(options.swarm);
     this.#inboxPrefix = options.inboxPrefix ?? "_INBOX";
@@ -166,21 +160,16 @@ export class NatsLink {
     timeoutMs: number = REQUEST_TIMEOUT_MS,
     hdrs?: MsgHdrs,
   ): Promise<Msg> {
-    return new Promise((resolve, reject) => {
-      if (this.nc.isClosed() || this.nc.isDraining()) {
-        reject(closedBus());
-        return;
-      }
-      const token = (this.#nextToken++).toString(36);
-      const timer = this.clock.setTimeout(() => {
-        this.#open.delete(token);
-        reject(timedOut(`A request to ${subject}`, timeoutMs));
-      }, timeoutMs);
-      this.#open.set(token, { subject, resolve, reject, timer });
-      const reply = this.#inbox + token;
-      this.#sendLingering();
+    if (this.nc.isClosed() || this.nc.isDraining()) return Promise.reject(closedBus());
+    const { token, answer } = this.#open.add(subject, timeoutMs);
+    const reply = this.#inbox + token;
+    this.#sendLingering();
+    try {
       this.nc.publish(subject, payload, hdrs === undefined ? { reply } : { reply, headers: hdrs });
-    });
+    } catch (error) {
+      this.#open.take(token)?.reject(error as Error);
+    }
+    return answer;
   }
 
   /** A request to all who listen; ends when no answer came for `stallMs`, or after `maxWaitMs`. */
@@ -273,7 +262,7 @@ export class NatsLink {
     this.#closeListeners.clear();
     this.#sendLingering();
     if (this.#status === "connected") await this.#flush();
-    this.#rejectOpen(() => closedBus());
+    this.#open.rejectAll(() => closedBus());
     await this.nc.close();
     this.#setStatus("closed", "closed by its owner");
   }
@@ -290,12 +279,9 @@ export class NatsLink {
 
   #answer(error: Error | null, message: Msg): void {
     if (error !== null) return;
-    const token = message.subject.slice(this.#inbox.length);
-    const open = this.#open.get(token);
     // Answers that come after their time-out find nobody.
+    const open = this.#open.take(message.subject.slice(this.#inbox.length));
     if (open === undefined) return;
-    this.#open.delete(token);
-    this.clock.clearTimeout(open.timer);
     if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) {
       open.reject(noSwarm(this.subjects.swarm, `nobody listens on ${open.subject}`));
     } else {
@@ -303,26 +289,17 @@ export class NatsLink {
     }
   }
 
-  #rejectOpen(reason: (subject: string) => Error): void {
-    const open = [...this.#open.values()];
-    this.#open.clear();
-    for (const { timer, reject, subject } of open) {
-      this.clock.clearTimeout(timer);
-      reject(reason(subject));
-    }
-  }
-
   async #watchStatus(): Promise<void> {
     for await (const change of this.nc.status()) {
       if (change.type === "disconnect") {
         this.#setStatus("reconnecting", `lost the connection to ${change.server}`);
-        this.#rejectOpen((subject) => connectionLost(`a request to ${subject}`));
+        this.#open.rejectAll((subject) => connectionLost(`a request to ${subject}`));
       } else if (change.type === "reconnect") {
         this.#connectedAt = this.clock.now();
         this.#setStatus("connected", `connected again to ${change.server}`);
         for (const listener of [...this.#reconnectListeners]) listener();
       } else if (change.type === "close") {
-        this.#rejectOpen(() => closedBus());
+        this.#open.rejectAll(() => closedBus());
         this.#setStatus("closed", "the connection was closed");
       }
     }
@@ -335,11 +312,21 @@ export class NatsLink {
   }
 }
 
-/** Message headers from plain pairs. */
-export function headersOf(pairs: Record<string, string>): MsgHdrs {
-  const made = headers();
-  for (const [name, value] of Object.entries(pairs)) made.set(name, value);
-  return made;
+/**
+ * Headers of a message to publish, from plain pairs. The client only ever encodes them; its own headers object
+ * is made for reading and editing as well, and costs a third of a small append.
+ * @param pairs names and values of ours: without line breaks
+ */
+export function headersOf(pairs: Readonly<Record<string, string>>): MsgHdrs {
+  let text = "NATS/1.0\r\n";
+  for (const name of Object.keys(pairs)) text += `${name}: ${pairs[name]}\r\n`;
+  const bytes = Buffer.from(`${text}\r\n`);
+  return { encode: () => bytes } as Partial<EncodableHeaders> as MsgHdrs;
+}
+
+/** What the client needs of headers when it publishes; not in its public type. */
+interface EncodableHeaders extends MsgHdrs {
+  encode(): Uint8Array;
 }
 
 function withoutSecret(url: string): string {
