@@ -32,7 +32,15 @@ export type {
 export { connectNatsBus, type NatsBusOptions } from "./bus/nats/bus.ts";
 export { systemClock } from "./bus/system-clock.ts";
 export { type ConnectOptions, connectSwarm } from "./client/connect.ts";
-export type { RunView, StepView, SubmitRequest, SwarmClient, WatchEvent } from "./client/swarm.ts";
+export type {
+  RerunReply,
+  RerunRequest,
+  RunView,
+  StepView,
+  SubmitRequest,
+  SwarmClient,
+  WatchEvent,
+} from "./client/swarm.ts";
 export { type Daemon, type DaemonOptions, startDaemon } from "./daemon/daemon.ts";
 export {
   type InvokeAgent,

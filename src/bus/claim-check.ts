@@ -101,18 +101,21 @@ export async function redeem(artifacts: Pick<ArtifactStore, "get">, value: unkno
   return holdsReference(value) ? replaceReferences(artifacts, value) : value;
 }
 
-/** Whether a value is a reference that stands for a value. */
-function isClaimCheck(value: unknown): value is ArtifactRef {
+/** Whether a value is a reference: to a value, or to a file. */
+function isReference(value: unknown): value is ArtifactRef {
   if (typeof value !== "object" || value === null || !("$artifact" in value)) return false;
   const { $artifact } = value;
   return (
     typeof $artifact === "object" &&
     $artifact !== null &&
-    "holds" in $artifact &&
-    $artifact.holds === "value" &&
     "name" in $artifact &&
     typeof $artifact.name === "string"
   );
+}
+
+/** Whether a value is a reference that stands for a value. */
+function isClaimCheck(value: unknown): value is ArtifactRef {
+  return isReference(value) && value.$artifact.holds === "value";
 }
 
 /** Whether there is anything to redeem in a value. */
@@ -133,6 +136,33 @@ async function replaceReferences(artifacts: Pick<ArtifactStore, "get">, value: u
     async ([key, inner]) => [key, await replaceReferences(artifacts, inner)] as const,
   );
   return Object.fromEntries(await Promise.all(pairs));
+}
+
+/**
+ * Gives another run its own copy of every artifact that a value names, so that purging the first run leaves
+ * the second whole. Gives back the very same value when it names none.
+ * @throws NotFoundError when an artifact was purged.
+ */
+export async function copyArtifacts(artifacts: ArtifactStore, run: string, value: unknown): Promise<unknown> {
+  const copies = new Map<string, Promise<ArtifactRef>>();
+  const copy = async (inner: unknown): Promise<unknown> => {
+    if (typeof inner !== "object" || inner === null || inner instanceof Uint8Array) return inner;
+    if (isReference(inner)) {
+      const { name } = inner.$artifact;
+      const copied = copies.get(name) ?? artifacts.get(inner).then((bytes) => artifacts.put(run, bytes));
+      copies.set(name, copied);
+      return { $artifact: { ...inner.$artifact, name: (await copied).$artifact.name } };
+    }
+    if (Array.isArray(inner)) {
+      const items = await Promise.all(inner.map(copy));
+      return items.every((item, at) => item === inner[at]) ? inner : items;
+    }
+    const entries = Object.entries(inner);
+    const values = await Promise.all(entries.map(([, one]) => copy(one)));
+    if (values.every((one, at) => one === entries[at]?.[1])) return inner;
+    return Object.fromEntries(entries.map(([key], at) => [key, values[at]]));
+  };
+  return copy(value);
 }
 
 async function fetchValue(artifacts: Pick<ArtifactStore, "get">, ref: ArtifactRef): Promise<unknown> {

@@ -39,6 +39,43 @@ export type Usage = z.infer<typeof usageSchema>;
 
 // ── the run log ──────────────────────────────────────────────────────────────────────────────────────
 
+/** What a run takes over from another one, whole: the other may be purged. */
+export const runOriginSchema = z.object({
+  run: idSchema,
+  /** The last record of the other run's log that counted. */
+  seq: z.int(),
+  /** The first step that is done again; without it, and with steps, the run is a fork. */
+  from: idSchema.optional(),
+  /** Steps that are closed from the beginning, each after those that it depends on. */
+  steps: z
+    .array(
+      z.object({
+        step: idSchema,
+        outcome: z.enum(["completed", "skipped", "failed", "timed-out"]),
+        agent: z.string().nullable().default(null),
+        outputs: z.record(z.string(), z.unknown()).default({}),
+      }),
+    )
+    .default([]),
+  /** Keys with their writers; without a value, the writing step's output of that name is meant. */
+  environment: z
+    .record(
+      envKeySchema,
+      z.object({ value: z.unknown().optional(), step: z.string().optional(), agent: z.string().optional() }),
+    )
+    .default({}),
+  /** What the planner said of the workflow. */
+  plan: z
+    .object({
+      cost: z.number(),
+      optimal: z.boolean(),
+      explored: z.number(),
+      reasons: z.record(z.string(), z.string()).default({}),
+    })
+    .optional(),
+});
+export type RunOrigin = z.infer<typeof runOriginSchema>;
+
 /** A person's or program's request to run a workflow, or to plan and run towards goals. */
 export const submitSchema = z.object({
   v: version,
@@ -52,6 +89,8 @@ export const submitSchema = z.object({
   timeout: z.string().optional(),
   /** Narrows the workflow's own budget. */
   budget: budgetSchema.optional(),
+  /** The run that this one repeats, or goes on from, and what it takes over. */
+  origin: runOriginSchema.optional(),
   by: z.string().optional(),
 });
 export type SubmitMessage = z.infer<typeof submitSchema>;

@@ -291,6 +291,23 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .option("--yes", "do not ask"),
     ([runs], flags) => ({ ...flags, runs }),
   );
+  for (const [name, summary] of [
+    ["rerun", "run a workflow again: all of it, or from a step on, as a new run"],
+    ["fork", "go on from how a run stood at a log sequence, as a new run"],
+  ] as const) {
+    command(
+      `${name} <run>`,
+      summary,
+      async () => (await import("./commands/rerun.ts"))[name],
+      (declared) =>
+        declared
+          .option("--from <step>", "do this step and what depends on it again; take over the others")
+          .option("--at <seq>", "take over what the log held up to this sequence")
+          .option("--run <id>", "id of the new run; default: made up")
+          .option("--budget <limits...>", "what it may spend: tokens=N usd=N wall=DURATION dispatches=N"),
+      ([run], flags) => ({ from: flags.from, at: flags.at, budget: flags.budget, newRun: flags.run, run }),
+    );
+  }
   command(
     "doctor",
     "check Node, broker, rights, store and clock",

@@ -5,6 +5,7 @@
  * fold the same log (L1). `runs`, `agents` and `roles` are views and may lag.
  */
 import type { Bus, Clock, LogFollower, LogRecord, RoleStatus, RunQuery } from "../bus/bus.ts";
+import { copyArtifacts } from "../bus/claim-check.ts";
 import type {
   AgentPresence,
   ControlMessage,
@@ -19,6 +20,7 @@ import { type RunView, viewOf } from "../trace/view.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
+import { resubmissionOf } from "./rerun.ts";
 import { makeRunId } from "./run-id.ts";
 import { assertRunId, RunReader, runNotFound } from "./run-reader.ts";
 import { type FinishedFilter, type PurgeReport, RunRemoval } from "./run-removal.ts";
@@ -27,6 +29,8 @@ import type {
   ControlVerdict,
   EnvironmentVerdictView,
   EnvironmentView,
+  RerunReply,
+  RerunRequest,
   SubmitRequest,
   SwarmClient,
   WatchEvent,
@@ -64,18 +68,42 @@ export class BusSwarmClient implements SwarmClient {
   }
 
   async submit(request: SubmitRequest): Promise<{ run: string }> {
-    const { bus, clock, random } = this.#ports;
     const body = this.#submission(request);
-    if (request.run !== undefined) {
-      assertRunId(request.run);
-      // Expecting that nothing is there makes the log itself refuse an id that is taken.
-      const outcome = await bus.log.append(request.run, { kind: "submit", body }, { expectLast: 0 });
-      if (!outcome.ok) throw runExists(request.run);
-      return { run: request.run };
+    return { run: await this.#begin(request.run, nameOfRequest(request), async () => body) };
+  }
+
+  async rerun(run: string, request: RerunRequest = {}): Promise<RerunReply> {
+    const { bus } = this.#ports;
+    await this.#assertRun(run);
+    const { run: newRun, budget, ...choice } = request;
+    const body = await resubmissionOf(run, bus.log.read(run), choice);
+    const began = await this.#begin(newRun, nameOfRequest(body), async (id) => ({
+      ...((await copyArtifacts(bus.artifacts, id, body)) as SubmitMessage),
+      ...(budget === undefined ? {} : { budget }),
+      by: this.#ports.by,
+    }));
+    const { seq = 0, steps = [] } = body.origin ?? {};
+    return { run: began, origin: { run, seq }, kept: steps.map(({ step }) => step) };
+  }
+
+  /** Stores a submission under an id that is free: the one that is asked for, or one that is made up. */
+  async #begin(
+    wanted: string | undefined,
+    name: string,
+    bodyFor: (run: string) => Promise<SubmitMessage>,
+  ): Promise<string> {
+    const { bus, clock, random } = this.#ports;
+    // Expecting that nothing is there makes the log itself refuse an id that is taken.
+    const store = async (run: string) =>
+      bus.log.append(run, { kind: "submit", body: await bodyFor(run) }, { expectLast: 0 });
+    if (wanted !== undefined) {
+      assertRunId(wanted);
+      if (!(await store(wanted)).ok) throw runExists(wanted);
+      return wanted;
     }
     for (let tries = 0; tries < ID_TRIES; tries++) {
-      const run = makeRunId(nameOfRequest(request), clock.now(), random);
-      if ((await bus.log.append(run, { kind: "submit", body }, { expectLast: 0 })).ok) return { run };
+      const run = makeRunId(name, clock.now(), random);
+      if ((await store(run)).ok) return run;
     }
     throw new InvalidInputError("E_RUN_EXISTS", `${ID_TRIES} made-up run ids were all taken`, {
       remedy: "Name the run yourself.",
@@ -295,7 +323,11 @@ class Watch {
   }
 }
 
-function nameOfRequest({ workflow, goals, want }: SubmitRequest): string {
+function nameOfRequest({
+  workflow,
+  goals,
+  want,
+}: Pick<SubmitMessage, "workflow" | "goals" | "want">): string {
   if (
     typeof workflow === "object" &&
     workflow !== null &&

@@ -11,6 +11,7 @@ import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import type { RunView } from "../trace/view.ts";
 import type { BudgetDocument } from "../workflow/budget.ts";
+import type { RerunChoice } from "./rerun.ts";
 import type { FinishedFilter, PurgeReport } from "./run-removal.ts";
 
 export type { RunView, StepView } from "../trace/view.ts";
@@ -26,6 +27,21 @@ export interface SubmitRequest {
   timeout?: string;
   /** What the run may spend; narrows the workflow's own budget. */
   budget?: BudgetDocument;
+}
+
+export interface RerunRequest extends RerunChoice {
+  /** The new run's id; default: made up. */
+  run?: string;
+  budget?: BudgetDocument;
+}
+
+export interface RerunReply {
+  /** The new run. */
+  run: string;
+  /** Whose results it takes over, and up to which sequence. */
+  origin: { run: string; seq: number };
+  /** Steps that it need not do again. */
+  kept: string[];
 }
 
 /** One thing that happened to a watched run: a log record, or a live message. */
@@ -73,6 +89,12 @@ export interface SwarmClient {
    * @throws InvalidInputError `E_RUN_EXISTS` when the id is taken, `E_PAYLOAD_TOO_LARGE` above the broker's bound
    */
   submit(request: SubmitRequest): Promise<{ run: string }>;
+  /**
+   * Submits a new run of an old one's workflow and inputs: from a step on (the results of all that does not
+   * depend on it are taken over), from how it stood at a log sequence, or from the beginning.
+   * @throws NotFoundError for a run without a log or without that step; else as `submit`
+   */
+  rerun(run: string, request?: RerunRequest): Promise<RerunReply>;
   /**
    * Every log record of the run and its live messages, until the run ends (the returned view is then final)
    * or the signal fires (then it is the last one seen).

@@ -33,7 +33,6 @@ export interface PlanRevision {
   optimal?: boolean;
 }
 
-type PlanDecision = DecisionMessage & { type: "plan" };
 type ReviseDecision = DecisionMessage & { type: "revise" };
 
 export class PlanHistory {
@@ -50,7 +49,7 @@ export class PlanHistory {
     return this.#revisions;
   }
 
-  begin({ cost, optimal, explored, reasons }: PlanDecision): void {
+  begin({ cost, optimal, explored, reasons }: PlanRecord): void {
     this.#first = { cost, optimal, explored, reasons };
   }
 

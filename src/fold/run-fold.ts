@@ -36,6 +36,7 @@ import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import { FoldFrame } from "./fold-frame.ts";
 import { PlanHistory, type PlanRecord, type PlanRevision } from "./plan-history.ts";
 import { excessText, RunBudget, raiseBudget } from "./run-budget.ts";
+import type { RunEnd } from "./run-end.ts";
 import { RunStatusHost } from "./run-status-host.ts";
 import type { RunSteps } from "./run-steps.ts";
 import { Spending } from "./spending.ts";
@@ -43,15 +44,9 @@ import { StepFlow } from "./step-flow.ts";
 import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
 import type { OpenDispatch } from "./step-moves.ts";
+import { takeOverEnvironment } from "./taken-over.ts";
 import type { FoldObserver } from "./transition-record.ts";
 import type { Wait } from "./waits.ts";
-
-/** An end that is due, to be written as a decision. */
-export interface RunEnd {
-  status: "done" | "failed" | "cancelled";
-  outputs?: Record<string, unknown>;
-  error?: RunError;
-}
 
 export interface RunFoldOptions {
   /** Where step machines live. Default: snapshots. */
@@ -215,6 +210,11 @@ export class RunFold {
     return this.#flow?.outputsOf(step);
   }
 
+  /** Whether nothing waits for a step any more: it is done, or failed where that is allowed. */
+  isClosed(step: string): boolean {
+    return this.#flow?.isClosed(step) ?? false;
+  }
+
   /** What became of the environment update at this log sequence; undefined when it is not folded yet. */
   verdict(seq: number): EnvVerdictRecord | undefined {
     return this.#verdicts.get(seq);
@@ -317,6 +317,8 @@ export class RunFold {
     this.#startedAt = this.#frame.ts;
     for (const [key, value] of Object.entries(submission.environment ?? {}))
       this.#frame.setEnv(key, value, {});
+    if (submission.origin) takeOverEnvironment(submission.origin, this.#frame);
+    if (submission.origin?.plan) this.#history.begin(submission.origin.plan);
     if (submission.workflow !== undefined) this.#adopt(submission.workflow, "submitted");
     else if (submission.goals !== undefined || submission.want !== undefined) {
       this.#frame.effects.push({ type: "plan" });
@@ -338,7 +340,7 @@ export class RunFold {
     const planned = this.#history.first !== undefined;
     this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame, planned);
     this.#moveRun({ type: "planned" }, cause);
-    this.#flow.begin();
+    this.#flow.begin(this.#submission?.origin);
   }
 
   // ── results ──────────────────────────────────────────────────────────────────────────────────────

@@ -109,6 +109,11 @@ export class RunValues {
     this.#stepOutputs[step.id] = { outputs };
   }
 
+  /** Has the outputs of a step that was done in another run; the environment is taken over by itself. */
+  keepOutputs(step: string, outputs: Record<string, unknown>): void {
+    this.#stepOutputs[step] = { outputs };
+  }
+
   /** A step that ended without a result leaves null where nothing was, so that dependents can read on. */
   giveNulls(step: WorkflowStep): void {
     const outputs: Record<string, unknown> = Object.create(null);

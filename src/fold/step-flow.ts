@@ -5,7 +5,14 @@
  * It owns the frontier and the failure that the run will end with. It does not own whether a record may move
  * a step (the fold judges that before), where steps stand (the moves), nor values (the run's values).
  */
-import type { DispatchRef, ResultMessage, RunError, TaskMessage, WireError } from "../bus/messages.ts";
+import type {
+  DispatchRef,
+  ResultMessage,
+  RunError,
+  RunOrigin,
+  TaskMessage,
+  WireError,
+} from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
@@ -112,6 +119,11 @@ export class StepFlow {
     return this.#execution.closedCount === this.graph.size;
   }
 
+  /** Whether nothing waits for the step any more: it is done, or failed where that is allowed. */
+  isClosed(id: string): boolean {
+    return this.#execution.isClosed(id);
+  }
+
   /** @throws NotFoundError */
   read(id: string): StepStatus {
     return this.#moves.read(id);
@@ -188,9 +200,18 @@ export class StepFlow {
 
   // ── moves that the fold has judged ───────────────────────────────────────────────────────────────
 
-  /** Releases the steps that wait for nothing. */
-  begin(): void {
-    this.#release(this.#execution.start(), "needs nothing before it");
+  /** Releases the steps that wait for nothing, once what another run has done is taken over. */
+  begin(origin?: RunOrigin): void {
+    const released = new Set(this.#execution.start());
+    for (const { step, outcome, agent, outputs } of origin?.steps ?? []) {
+      if (!this.graph.has(step) || this.#execution.isClosed(step)) continue;
+      this.values.keepOutputs(step, outputs);
+      const cause = `taken over from run ${origin?.run} at ${origin?.seq}`;
+      this.#moves.move(step, { type: "take over", outcome, agent }, cause);
+      for (const id of this.#execution.close(step)) released.add(id);
+    }
+    const open = [...released].filter((id) => !this.#execution.isClosed(id));
+    this.#release(open, "needs nothing before it");
   }
 
   start(id: string, agent: string, cause: string, ts?: number): void {

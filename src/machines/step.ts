@@ -82,6 +82,8 @@ export type StepEvent =
   | { type: "fan out" }
   /** An agent has begun. */
   | { type: "start"; agent: string }
+  /** The step was closed in another run, whose results this run takes over. */
+  | { type: "take over"; outcome: StepOutcome; agent: string | null }
   /** The agent's result is in the log. */
   | { type: "complete" }
   /** The agent's result is in the log, and the step is to be done once more. */
@@ -141,6 +143,8 @@ const definition = setup({
   guards: {
     mayRetry: ({ context, event }) =>
       "error" in event && event.error.retryable && context.attempt < context.maxAttempts,
+    wasDone: ({ event }) =>
+      event.type === "take over" && (event.outcome === "completed" || event.outcome === "skipped"),
     mayHandOff: ({ context }) => context.hops.length < MAX_HANDOFFS,
   },
   actions: {
@@ -194,6 +198,9 @@ const definition = setup({
           }
         : {},
     ),
+    endAsBefore: assign(({ event }) =>
+      event.type === "take over" ? { outcome: event.outcome, agent: event.agent } : {},
+    ),
     endCompleted: assign({ outcome: "completed" }),
     endSkipped: assign({ outcome: "skipped" }),
     endFailed: assign({ outcome: "failed" }),
@@ -226,6 +233,10 @@ export const stepMachine = definition.createMachine({
       on: {
         "dependencies met": { target: "ready", actions: "openDispatch" },
         skip: { target: "done", actions: "endSkipped" },
+        "take over": [
+          { guard: "wasDone", target: "done", actions: "endAsBefore" },
+          { target: "failed", actions: "endAsBefore" },
+        ],
         refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
         cancel: { target: "failed", actions: "endCancelled" },
       },

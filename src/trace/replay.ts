@@ -72,22 +72,8 @@ export async function replay(
     if (record.seq > at) break;
     fold.apply(record);
   }
-  if (firstSeq === undefined) {
-    throw new NotFoundError("E_RUN_NOT_FOUND", `run "${run}" has no log`, {
-      remedy: "List the runs with `datahammer runs`.",
-      data: { run },
-    });
-  }
-  if (at < firstSeq) {
-    throw new InvalidInputError(
-      "E_SEQUENCE",
-      `run "${run}" begins at sequence ${firstSeq}, not before ${at}`,
-      {
-        remedy: `Give a sequence of ${firstSeq} or more.`,
-        data: { run, firstSeq },
-      },
-    );
-  }
+  if (firstSeq === undefined) throw runHasNoLog(run);
+  assertSequence(run, at, firstSeq);
   if (step !== undefined) assertStep(fold, step);
   return { fold, transitions, voids };
 }
@@ -106,7 +92,24 @@ export function traceTransition(transition: TransitionRecord): TraceTransition {
   return { seq, ts: isoTime(ts), actor, from, to, event, attempt, agent, cause };
 }
 
-function assertStep(fold: RunFold, step: string): void {
+export function runHasNoLog(run: string): NotFoundError {
+  return new NotFoundError("E_RUN_NOT_FOUND", `run "${run}" has no log`, {
+    remedy: "List the runs with `datahammer runs`.",
+    data: { run },
+  });
+}
+
+/** @throws InvalidInputError for a sequence before the run's first */
+export function assertSequence(run: string, at: number, firstSeq: number): void {
+  if (at >= firstSeq) return;
+  throw new InvalidInputError("E_SEQUENCE", `run "${run}" begins at sequence ${firstSeq}, not before ${at}`, {
+    remedy: `Give a sequence of ${firstSeq} or more.`,
+    data: { run, firstSeq },
+  });
+}
+
+/** @throws NotFoundError with the name that is spelled most like it */
+export function assertStep(fold: RunFold, step: string): void {
   if (fold.steps?.has(step)) return;
   const ids = [...(fold.graph?.steps() ?? [])].map(({ id }) => id);
   const close = new IssueList().nearest(step, ids, MAX_MISSPELLING);

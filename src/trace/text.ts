@@ -55,6 +55,11 @@ function headline({ fold }: Trace, now: number, colors: Colors): string[] {
     `${head}  ${colors.dim(steps)}`,
     colors.dim(`started ${isoTime(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`),
   ];
+  const { origin } = fold.submission ?? {};
+  if (origin !== undefined) {
+    const kept = origin.steps.length === 0 ? "" : `, ${origin.steps.length} steps taken over`;
+    lines.push(colors.dim(`from run ${origin.run} at ${origin.seq}${kept}`));
+  }
   const { total: spent } = fold.spending;
   if (fold.budget !== undefined || spent.tokens + spent.usd > 0)
     lines.push(colors.dim(`spent ${spentText(spent)}`));

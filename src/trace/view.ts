@@ -36,6 +36,8 @@ export interface RunView {
   error?: { code: string; message: string; step?: string };
   /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
   pause?: { code: string; message: string };
+  /** The run that it repeats or goes on from, and which steps it took over. */
+  origin?: { run: string; seq: number; from?: string; kept: string[] };
   spent: Spent;
   /** What it may spend; `wall` in ms. */
   budget?: BudgetLimits & { onLimit: "pause" | "fail" };
@@ -63,6 +65,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     steps,
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
     ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
+    ...originView(fold),
     spent: { ...fold.spending.total },
     ...(fold.budget === undefined ? {} : { budget: { ...fold.budget.limits, onLimit: fold.budget.onLimit } }),
     startedAt: isoTime(startedAt),
@@ -84,6 +87,13 @@ function stepViewOf(fold: RunFold, id: string): StepView {
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
     ...(waiting ? { waiting } : {}),
   };
+}
+
+function originView({ submission }: RunFold): Pick<RunView, "origin"> | undefined {
+  if (submission?.origin === undefined) return undefined;
+  const { run, seq, from, steps } = submission.origin;
+  const kept = steps.map(({ step }) => step);
+  return { origin: { run, seq, ...(from === undefined ? {} : { from }), kept } };
 }
 
 /** The workflow's name; a run of goals that has no workflow yet goes by its id. */

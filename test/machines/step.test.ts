@@ -25,6 +25,7 @@ const events = {
   skip: { type: "skip" },
   refuse: { type: "refuse", error: final },
   "fan out": { type: "fan out" },
+  "take over": { type: "take over", outcome: "completed", agent: "loader-1" },
   start: { type: "start", agent: "loader-1" },
   complete: { type: "complete" },
   repeat: { type: "repeat" },
@@ -53,7 +54,13 @@ function following(...sequence: StepEvent[]): Snapshot {
 
 /** Where each event leads from each state, with attempts left. What is not here must change nothing. */
 const expected: Record<StepState, Partial<Record<StepEvent["type"], StepState>>> = {
-  pending: { "dependencies met": "ready", skip: "done", refuse: "failed", cancel: "failed" },
+  pending: {
+    "dependencies met": "ready",
+    skip: "done",
+    refuse: "failed",
+    "take over": "done",
+    cancel: "failed",
+  },
   ready: {
     start: "running",
     "fan out": "running",

@@ -1,0 +1,8 @@
+import type { RunError } from "../bus/messages.ts";
+
+/** An end that is due, to be written as a decision. */
+export interface RunEnd {
+  status: "done" | "failed" | "cancelled";
+  outputs?: Record<string, unknown>;
+  error?: RunError;
+}
