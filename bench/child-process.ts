@@ -68,6 +68,16 @@ export class BenchProcess {
     return this.call("cpu");
   }
 
+  /** What the process has resident now. NaN where the system does not tell. */
+  residentBytes(): number {
+    return memoryBytes(this.#child.pid ?? 0, "VmRSS");
+  }
+
+  /** Ends it as a power failure would. */
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
   /** The most memory that the process ever had resident. */
   peakMemoryBytes(): number {
     return peakMemoryBytes(this.#child.pid ?? 0);
@@ -91,8 +101,14 @@ export class BenchProcess {
 
 /** NaN where the system does not tell. */
 export function peakMemoryBytes(pid: number): number {
+  return memoryBytes(pid, "VmHWM");
+}
+
+/** NaN where the system does not tell. */
+export function memoryBytes(pid: number, field: "VmHWM" | "VmRSS"): number {
   try {
-    const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
     return Number(kilobytes ?? Number.NaN) * 1024;
   } catch {
     return Number.NaN;

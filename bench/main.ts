@@ -14,11 +14,15 @@ import { InvalidInputError } from "../src/workflow/errors.ts";
 import { BenchProcess, peakMemoryBytes } from "./child-process.ts";
 import { compare } from "./comparison.ts";
 import { startFloor } from "./floor.ts";
+import { growth } from "./growth.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { chainLines, fanLines, growthLines, jsonLine, type Line, memoryLines, table } from "./report.ts";
+import { resume } from "./resume.ts";
 import { startRuntime } from "./runtime.ts";
 import { GRAPHS, type GraphCost } from "./scaling-graph.ts";
 
+/** Of each run in the growing swarm. */
+const GROWTH_STEPS = 10;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
@@ -45,6 +49,20 @@ async function main(options: BenchOptions): Promise<void> {
   if (only.includes("chain") || only.includes("fan")) await overBroker(options, add);
   await undoAll();
   if (only.includes("scaling") && !interrupted) await scaling(options, add);
+  const onStart = (stop: () => Promise<void>) => {
+    undone = undefined;
+    undo.push(stop);
+  };
+  const isOver = () => interrupted;
+  if (only.includes("growth") && !interrupted) {
+    const { runs, samples } = options;
+    await growth({ runs, samples, steps: GROWTH_STEPS }, add, onStart, isOver);
+    await undoAll();
+  }
+  if (only.includes("resume") && !interrupted) {
+    await resume(options.resume, add, onStart, isOver);
+    await undoAll();
+  }
   if (!interrupted) process.stderr.write(`${table(lines)}\n`);
 }
 

@@ -2,7 +2,11 @@
 import { parseArgs } from "node:util";
 import { InvalidInputError } from "../src/workflow/errors.ts";
 
-export const PARTS = ["chain", "fan", "scaling"] as const;
+/** What runs when nothing is chosen. */
+const USUAL_PARTS = ["chain", "fan", "scaling"] as const;
+/** These take minutes, so they have to be named. */
+const LONG_PARTS = ["growth", "resume"] as const;
+const PARTS = [...USUAL_PARTS, ...LONG_PARTS] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
@@ -16,21 +20,33 @@ export interface BenchOptions {
   inFlight: number;
   /** Steps of the smaller graph of the scaling part; the larger one has ten times as many. */
   graph: number;
+  /** Runs of the growing swarm, and how often it is measured on the way. */
+  runs: number;
+  samples: number;
+  /** Steps of the runs that are taken on again. */
+  resume: readonly number[];
   only: readonly Part[];
   /** Folder for CPU profiles of the measured processes; none are taken without it. */
   profile: string | undefined;
 }
 
-const DEFAULTS = { rounds: "5", chain: "1000", fan: "5000", "in-flight": "256", graph: "1000" };
+const DEFAULTS = {
+  ...{ rounds: "5", chain: "1000", fan: "5000", "in-flight": "256", graph: "1000" },
+  ...{ runs: "20000", samples: "8", resume: "10000,50000,100000" },
+};
 /** Every path is taken, nothing is measured well. */
-const SMOKE = { rounds: "1", chain: "5", fan: "20", "in-flight": "4", graph: "20" };
+const SMOKE = {
+  ...{ rounds: "1", chain: "5", fan: "20", "in-flight": "4", graph: "20" },
+  ...{ runs: "6", samples: "2", resume: "20,40" },
+};
 
-const USAGE = `npm run bench -- [--rounds N] [--chain STEPS] [--fan STEPS] [--in-flight N] [--graph STEPS]
-                 [--only ${PARTS.join("|")}]… [--profile DIR] [--smoke]`;
+const USAGE = `npm run bench -- [${PARTS.join("|")}]… [--rounds N] [--chain STEPS] [--fan STEPS] [--in-flight N]
+                 [--graph STEPS] [--runs N] [--samples N] [--resume STEPS,…] [--profile DIR] [--smoke]`;
 
 /** @throws InvalidInputError for an unknown flag, part or number */
 export function parseOptions(argv: readonly string[]): BenchOptions {
-  const { values } = parsed(argv);
+  const { values, positionals } = parsed(argv);
+  const chosen = [...positionals, ...(values.only ?? [])];
   const sizes = { ...(values.smoke ? SMOKE : DEFAULTS), ...values };
   return {
     rounds: count("rounds", sizes.rounds),
@@ -38,7 +54,10 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     fan: count("fan", sizes.fan),
     inFlight: count("in-flight", sizes["in-flight"]),
     graph: count("graph", sizes.graph),
-    only: values.only === undefined ? PARTS : values.only.map(part),
+    runs: count("runs", sizes.runs),
+    samples: count("samples", sizes.samples),
+    resume: sizes.resume.split(",").map((steps) => count("resume", steps)),
+    only: chosen.length === 0 ? USUAL_PARTS : chosen.map(part),
     profile: values.profile,
   };
 }
@@ -48,12 +67,16 @@ function parsed(argv: readonly string[]) {
   try {
     return parseArgs({
       args: [...argv],
+      allowPositionals: true,
       options: {
         rounds: text,
         chain: text,
         fan: text,
         "in-flight": text,
         graph: text,
+        runs: text,
+        samples: text,
+        resume: text,
         profile: text,
         only: { type: "string", multiple: true },
         smoke: { type: "boolean" },

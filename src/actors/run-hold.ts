@@ -121,17 +121,20 @@ export class RunHold {
 
   async #takeOn(): Promise<void> {
     const { bus, log, holder, clock } = this.#context;
+    const taken = clock.monotonic();
     this.#follower = await bus.log.follow(this.run, (record) => this.#onRecord(record), {
       onDisorder: (missedSeq) => this.#onDisorder(missedSeq),
     });
     this.#readTo = await this.#follower.caughtUp;
+    const replayMs = Math.round(clock.monotonic() - taken);
     if (!this.fold.submission || this.fold.ended) return this.#close("finished");
     this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
     if (!(await this.#writer.claim(holder))) return;
     // Another holder may have ended it while this claim was on its way.
     if (this.fold.ended) return this.#close("finished");
     this.#heardAt = clock.monotonic();
-    log.info({ run: this.run, epoch: this.#writer.epoch, status: this.fold.status }, "run claimed");
+    const { epoch } = this.#writer;
+    log.info({ run: this.run, epoch, status: this.fold.status, replayMs }, "run claimed");
     this.#active = true;
     this.#resume();
     this.#deadlines.set("silence", HOLD_LIMITS.silenceMs);
