@@ -126,10 +126,26 @@ export class NatsLog implements RunLog {
   async *#stored(run: string, { from = 1, to, onBytes }: ReadOptions): AsyncGenerator<StoredRecord> {
     this.#link.assertOpen();
     const { logStream: stream, recordsOf } = this.#link.subjects;
-    for await (const message of replay(this.#link, { stream, filter: recordsOf(run), from, to })) {
+    const start = from > 1 ? from : await this.#startOf(run);
+    for await (const message of replay(this.#link, { stream, filter: recordsOf(run), from: start, to })) {
       onBytes?.(message.data.length);
       yield { subject: message.subject, record: this.#decode(run, message) };
     }
+  }
+
+  /**
+   * Where a run's log begins. For a wildcard an older server looks through the stream from its beginning; exact
+   * subjects it finds at once. What stands before the submission and any decision is of no run, and changes none.
+   */
+  async #startOf(run: string): Promise<number> {
+    const { logStream, record } = this.#link.subjects;
+    const first = (kind: "submit" | "decision"): Promise<StreamMessage | undefined> =>
+      this.#link.guard(`Looking for run ${run}`, () =>
+        this.#link.storedMessage(logStream, { next_by_subj: record(run, { kind }), seq: 1 }),
+      );
+    const found = await Promise.all([first("submit"), first("decision")]);
+    const seqs = found.flatMap((message) => (message === undefined ? [] : [message.seq]));
+    return seqs.length === 0 ? 1 : Math.min(...seqs);
   }
 
   #decode(run: string, stored: { subject: string; seq: number; ts: number; data: Uint8Array }): LogRecord {

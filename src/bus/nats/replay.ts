@@ -80,6 +80,9 @@ function readNext(
   );
 }
 
+/** Statuses of a request that has got all there was: no messages, or fewer than it asked for. */
+const isExhausted = (code: number | undefined): boolean => code === 404 || code === 408;
+
 /** One ephemeral consumer. Ends with an error when it falls silent or skips. */
 class ReplayConsumer {
   readonly #link: NatsLink;
@@ -89,6 +92,10 @@ class ReplayConsumer {
   readonly #inbox: string;
   #name: string | undefined;
   #queue: PulledMessage[] = [];
+  /** Messages of the open request that are still to come; 0: none is open. */
+  #outstanding = 0;
+  /** The consumer has said that it has no more. */
+  #drained = false;
   #failure: UnreachableError | undefined;
   #wake: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -113,21 +120,17 @@ class ReplayConsumer {
       subscription.unsubscribe();
     };
     let expectedCount = 1;
-    let requested = 0;
     for (;;) {
-      if (requested <= BATCH / 2) {
-        this.#request();
-        requested += BATCH;
-      }
+      if (this.#outstanding === 0 && !this.#drained) this.#request();
       const messages = await this.#take();
       for (const message of messages) {
         if (message.consumerSeq !== expectedCount) throw connectionLost("a replay");
         expectedCount++;
-        requested--;
         if (message.streamSeq > end) return;
         yield { subject: message.subject, seq: message.streamSeq, ts: message.ts, data: message.data };
         if (message.streamSeq >= end || message.pending === 0) return;
       }
+      if (this.#drained && this.#queue.length === 0) return;
     }
   }
 
@@ -159,10 +162,12 @@ class ReplayConsumer {
     return made.num_pending;
   }
 
+  /** What it has not got it says at once: what it counts as pending may be too much (seen on nats-server 2.9). */
   #request(): void {
+    this.#outstanding = BATCH;
     this.#link.send(
       `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#name}`,
-      JSON.stringify({ batch: BATCH, expires: nanos(STALL_MS) }),
+      JSON.stringify({ batch: BATCH, no_wait: true }),
       this.#inbox,
     );
   }
@@ -170,9 +175,12 @@ class ReplayConsumer {
   #arrive(error: Error | null, message: Msg): void {
     if (error !== null) return;
     const pulled = readReceipt(message);
-    // A status instead of a message: the request ended early, so the consumer is gone or has moved.
-    if (pulled === undefined) this.#fail(connectionLost("a replay"));
-    else this.#queue.push(pulled);
+    if (pulled !== undefined) {
+      this.#queue.push(pulled);
+      // The next batch travels while this one is being read.
+      if (--this.#outstanding === 0 && this.#queue.length <= BATCH) this.#request();
+    } else if (isExhausted(message.headers?.code)) this.#drained = true;
+    else this.#fail(connectionLost("a replay"));
     this.#wake?.();
   }
 
@@ -182,10 +190,10 @@ class ReplayConsumer {
   }
 
   async #take(): Promise<PulledMessage[]> {
-    if (this.#queue.length === 0 && this.#failure === undefined) await this.#arrival();
+    if (this.#queue.length === 0 && !this.#drained && this.#failure === undefined) await this.#arrival();
     const messages = this.#queue;
     this.#queue = [];
-    if (messages.length > 0) return messages;
+    if (messages.length > 0 || this.#drained) return messages;
     throw this.#failure ?? connectionLost("a replay");
   }
 
