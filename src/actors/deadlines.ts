@@ -31,6 +31,13 @@ export class Deadlines {
     return this.#current.has(key);
   }
 
+  /** Ms until the first of the chosen deadlines; undefined when there is none. Looks at all of them. */
+  untilNext(chosen: (key: string) => boolean): number | undefined {
+    let first = Number.POSITIVE_INFINITY;
+    for (const [key, at] of this.#current) if (at < first && chosen(key)) first = at;
+    return Number.isFinite(first) ? Math.max(0, first - this.#clock.monotonic()) : undefined;
+  }
+
   /** Sets or moves a deadline, `delayMs` from now. */
   set(key: string, delayMs: number): void {
     const at = this.#clock.monotonic() + Math.max(0, delayMs);

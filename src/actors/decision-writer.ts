@@ -43,6 +43,8 @@ export class DecisionWriter {
   readonly #run: string;
   readonly #scene: DecisionScene;
   #epoch = 0;
+  /** Decisions that are proposed and not folded yet. */
+  #waiting = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(bus: Bus, run: string, scene: DecisionScene) {
@@ -54,6 +56,11 @@ export class DecisionWriter {
   /** The epoch of this hold; 0 before its claim. */
   get epoch(): number {
     return this.#epoch;
+  }
+
+  /** Nothing is to be written. */
+  get idle(): boolean {
+    return this.#waiting === 0;
   }
 
   /** D2: whether another holder claimed the run since. */
@@ -80,10 +87,15 @@ export class DecisionWriter {
    * needed. Resolves once the decision is folded, or given up because the hold ended.
    */
   propose(make: () => Proposal | undefined): Promise<void> {
+    this.#waiting += 1;
     const turn = this.#tail.then(async () => {
-      while (!this.#scene.over() && !this.fenced) {
-        const proposal = make();
-        if (!proposal || (await this.#write(proposal, this.#epoch))) return;
+      try {
+        while (!this.#scene.over() && !this.fenced) {
+          const proposal = make();
+          if (!proposal || (await this.#write(proposal, this.#epoch))) return;
+        }
+      } finally {
+        this.#waiting -= 1;
       }
     });
     this.#tail = turn;

@@ -15,6 +15,10 @@ export const HOLD_LIMITS = {
   /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
   watchdogMs: 15_000,
   watchdogBatch: 64,
+  /** A run that only waits is put away after this: most of what a person says next comes at once, or late. */
+  parkMs: 1_000,
+  /** What is due sooner than this is waited for; putting the run away would cost more. */
+  parkAtLeastMs: 5_000,
   /** How often a changed summary is put into the index. */
   indexMs: 1_000,
   /** How long an answer about an update waits for the fold to reach it. */

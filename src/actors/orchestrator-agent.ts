@@ -97,11 +97,11 @@ export class OrchestratorAgent {
     const receipt = this.#held.get(run)?.delivery ?? delivery;
     this.#held.delete(run);
     this.#puller?.wake();
-    if (outcome === "finished") await this.#remove(receipt, hold.readTo);
+    if (outcome === "finished" || outcome === "parked") await this.#remove(receipt, hold.readTo);
     else if (outcome === "released") receipt.nak(this.#stopping ? 0 : REOFFER_MS); // Not when fenced: A1.
   }
 
-  /** The run has ended: its task goes, unless something arrived while it went and may have opened it again. */
+  /** The run has ended or only waits: its task goes, unless something arrived while it went and may have opened it again. */
   async #remove(delivery: RunDelivery, readTo: number): Promise<void> {
     const { bus, clock, log } = this.#options;
     try {

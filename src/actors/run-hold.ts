@@ -27,6 +27,7 @@ import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
 import { Offers } from "./offers.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
+import { Parking, type ParkingScene } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import { SpendingGate } from "./spending-gate.ts";
 
@@ -34,6 +35,8 @@ import { SpendingGate } from "./spending-gate.ts";
 export type HoldOutcome =
   /** The run has ended, or there is nothing to hold: its task may be removed. */
   | "finished"
+  /** The run only waits: its task may be removed, and what wakes it is a control, a submission or its timer. */
+  | "parked"
   /** Given back while the run goes on: another shall take it. */
   | "released"
   /** Another holder claimed the run. */
@@ -47,6 +50,17 @@ interface Flight {
   started: boolean;
 }
 
+/** Deadlines of the hold itself: with the hold, they are gone. A run that rests gives no retry out either. */
+const HOUSEKEEPING: ReadonlySet<string> = new Set([
+  "observed",
+  "silence",
+  "watchdog",
+  "index",
+  "roles",
+  "park",
+  "back-off",
+]);
+
 export class RunHold {
   readonly run: string;
   /** Resolves when the hold is over. Never rejects. */
@@ -58,6 +72,7 @@ export class RunHold {
   readonly #dispatcher: Dispatcher;
   readonly #gate: SpendingGate;
   readonly #keeper: PlanKeeper;
+  readonly #parking: Parking;
   readonly #observed = new ObservedBatch();
   readonly #flights = new Map<string, Flight>();
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
@@ -94,6 +109,7 @@ export class RunHold {
       propose: (make) => this.#propose(make),
       giveUp: (what, error) => this.#giveUp(what, error),
     });
+    this.#parking = new Parking(this.#parkingScene());
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -256,7 +272,7 @@ export class RunHold {
     for (const [step, out] of fold.dispatches) {
       if (fold.isOpen(out.ref)) this.#fly(step, out.ref, out.startedAt !== undefined, out.dispatchedAt);
     }
-    for (const step of fold.ready) if (!this.#flights.has(step) && !fold.waits.has(step)) this.#offer(step);
+    this.#offerReady();
     for (const step of fold.waits.keys()) this.#awaitAnswer(step);
     for (const step of fold.recovering) this.#keeper.recover(step);
     if (fold.submission && !fold.graph) this.#keeper.plan();
@@ -317,14 +333,16 @@ export class RunHold {
     if (this.#doubtful) return;
     const due = this.fold.dueEnd();
     if (due) return void this.#end();
-    if (this.fold.status !== "running") return;
+    if (this.fold.status !== "running") return this.#parking.consider();
+    this.#deadlines.clear("park");
     const maxParallel = this.fold.graph?.maxParallel ?? 0;
     while (this.#flights.size < maxParallel && this.#gate.isOpen) {
       const step = this.#offers?.take();
       if (step === undefined) break;
       // A step may have been offered twice: what an older offer left here does not shorten a back-off.
       if (this.fold.notBefore(step) > this.#now()) continue;
-      if (this.fold.ready.has(step) && !this.#flights.has(step)) this.#dispatch(step);
+      const mayGo = this.fold.ready.has(step) && !this.fold.waits.has(step);
+      if (mayGo && !this.#flights.has(step)) this.#dispatch(step);
     }
   }
 
@@ -339,7 +357,12 @@ export class RunHold {
   /** Another graph: what is ready is given out in its order. */
   #reorder(): void {
     this.#offers = undefined;
-    for (const step of this.fold.ready) if (!this.#flights.has(step)) this.#offer(step);
+    this.#offerReady();
+  }
+
+  #offerReady(): void {
+    const { ready, waits } = this.fold;
+    for (const step of ready) if (!this.#flights.has(step) && !waits.has(step)) this.#offer(step);
   }
 
   #dispatch(step: string): void {
@@ -464,6 +487,8 @@ export class RunHold {
         return void this.#breakSilence();
       case "watchdog":
         return void this.#watch();
+      case "park":
+        return void this.#parking.park();
       case "roles":
         return void this.#lookAtRoles();
       case "index":
@@ -568,6 +593,7 @@ export class RunHold {
     this.#context.log.info({ run: this.run, status: this.fold.status, steps: this.fold.counts }, "run ended");
     try {
       await this.#context.bus.tasks.removeRun(this.run);
+      if (this.fold.rested) await this.#context.bus.runs.clearTimer(this.run);
     } catch (error) {
       this.#context.log.warn(
         { run: this.run, err: error },
@@ -597,6 +623,31 @@ export class RunHold {
     for (const waiter of this.#waiters.splice(0)) waiter.resolve();
     this.#actor.send({ type: "release" });
     this.#settle(outcome);
+  }
+
+  #parkingScene(): ParkingScene {
+    const hold = this;
+    return {
+      get fold() {
+        return hold.fold;
+      },
+      runs: this.#context.bus.runs,
+      log: this.#context.log,
+      deadlines: this.#deadlines,
+      busy: () => this.#flights.size > 0 || !this.#writer.idle,
+      over: () => this.#over,
+      sync: () => this.#sync(),
+      untilDue: () =>
+        this.#deadlines.untilNext((key) => {
+          const [what, step] = splitKey(key);
+          // The deadline of a wait that was answered may still stand.
+          return what === "answer" ? this.fold.waits.has(step ?? "") : !HOUSEKEEPING.has(what);
+        }),
+      leave: () => {
+        this.#putSummary();
+        this.#close("parked");
+      },
+    };
   }
 
   #spendingScene(): ConstructorParameters<typeof SpendingGate>[0] {

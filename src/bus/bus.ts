@@ -213,6 +213,12 @@ export interface RunDelivery {
   working(): void;
 }
 
+/**
+ * How long an arrival that found its run's task present waits until it is looked at again, each time (L8).
+ * Afterwards whoever held the run has read it, or a successor has.
+ */
+export const ARRIVAL_AGAIN_MS: readonly number[] = [2_000, 12_000, 30_000];
+
 /** Runs that wait for an orchestrator (L5). */
 export interface RunQueue {
   /** A run whose holder sends no `working` for this long goes to another. */
@@ -227,8 +233,15 @@ export interface RunQueue {
    */
   reclaim(): Promise<void>;
   /**
-   * Takes part in turning submissions and controls into orchestrator tasks: for each such log message
-   * whose run has no task, one is pushed, then the message is acked. Shared by all daemons.
+   * Wakes a run that nobody holds, `delayMs` from now or somewhat later, by an orchestrator task; replaces its
+   * earlier timer. Durable: it outlives every daemon. May fire early, and when the run is held after all.
+   */
+  setTimer(run: string, delayMs: number): Promise<void>;
+  clearTimer(run: string): Promise<void>;
+  /**
+   * Takes part in turning submissions, controls and due timers into orchestrator tasks: for each whose run has
+   * no task, one is pushed, then the message is acked. What found a task there is looked at again a few times:
+   * that task may have been on its way out, and its holder may die before it looks back. Shared by all daemons.
    */
   serveArrivals(): Promise<{ stop(): Promise<void> }>;
 }

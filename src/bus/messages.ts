@@ -369,6 +369,9 @@ export const helloReplySchema = z.object({
 });
 export type HelloReply = z.infer<typeof helloReplySchema>;
 
+/** A wake-up call for a run that nobody holds, this long after it was stored. */
+export const runTimerSchema = z.object({ v: version, delayMs: z.number().min(0) });
+
 // ── presence and the run index: views ────────────────────────────────────────────────────────────────
 
 /** A present agent process, as `datahammer agents` lists it. */

@@ -22,6 +22,7 @@ export type ParsedSubject = { swarm: string } & (
   | ({ is: "live-record"; run: string } & LogAddress)
   | ({ is: "task" } & DispatchRef)
   | { is: "orchestrate"; run: string }
+  | { is: "timer"; run: string }
   | { is: "env"; run: string; key: string }
   | { is: "handoff"; run: string; step: string }
   | { is: "live"; role: string; run: string; step: string }
@@ -82,6 +83,7 @@ export function subjectsOf(swarm: string) {
     submitConsumer: "dh_submit",
     controlConsumer: "dh_control",
     orchestrateConsumer: "orchestrator",
+    timerConsumer: "dh_timer",
     // ── the log ──
     allRecords: `${root}.run.>`,
     allLiveRecords: `${root}.log.>`,
@@ -98,6 +100,8 @@ export function subjectsOf(swarm: string) {
     task: (ref: DispatchRef) => `${root}.task.${dispatchTail(ref)}`,
     allOrchestrate: `${root}.orchestrate.>`,
     orchestrate: (run: string) => `${root}.orchestrate.${id(run, "run")}`,
+    allTimers: `${root}.timer.>`,
+    timer: (run: string) => `${root}.timer.${id(run, "run")}`,
     // ── core messages ──
     env: (run: string, key: string) => `${root}.env.${id(run, "run")}.${id(key, "environment key")}`,
     envOf: (run: string | undefined) =>
@@ -135,9 +139,10 @@ export function parseSubject(subject: string): ParsedSubject | undefined {
       const ref = dispatch(rest);
       return ref && { swarm, is: family, ...ref };
     }
-    case "orchestrate": {
+    case "orchestrate":
+    case "timer": {
       const [run] = rest;
-      return rest.length === 1 && isId(run) ? { swarm, is: "orchestrate", run } : undefined;
+      return rest.length === 1 && isId(run) ? { swarm, is: family, run } : undefined;
     }
     case "env": {
       const [run, key] = rest;

@@ -82,6 +82,7 @@ export class RunFold {
   #error: RunError | undefined;
   #startedAt: number | undefined;
   #endedAt: number | undefined;
+  #rested = false;
 
   constructor(run: string, options: RunFoldOptions = {}) {
     this.run = run;
@@ -94,6 +95,14 @@ export class RunFold {
   }
   get ended(): boolean {
     return hasEnded(this.status);
+  }
+  /** Nothing happens until somebody outside says something, unless what is out comes back. */
+  get rests(): boolean {
+    return this.status === "waiting" || this.status === "paused";
+  }
+  /** Whether it ever rested: then it may have been put away, and have a timer. */
+  get rested(): boolean {
+    return this.#rested;
   }
   get environment(): Environment {
     return this.#frame.environment;
@@ -653,6 +662,7 @@ export class RunFold {
     const from = this.status;
     const to = this.#status.send(event);
     if (to === from) return;
+    this.#rested ||= this.rests;
     this.#noteRun(from, event.type, cause);
     this.#frame.effects.push({ type: "status", status: to });
   }

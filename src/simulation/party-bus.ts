@@ -226,6 +226,8 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       reclaim: () => call("reclaim", () => inner.runs.reclaim()),
       push: (run) => call("push run", () => inner.runs.push(run)),
       remove: (run) => call("remove run", () => inner.runs.remove(run)),
+      setTimer: (run, delayMs) => call("set timer", () => inner.runs.setTimer(run, delayMs)),
+      clearTimer: (run) => call("clear timer", () => inner.runs.clearTimer(run)),
       pull: pullRuns,
       serveArrivals: () => heard(inner.runs.serveArrivals()),
     },

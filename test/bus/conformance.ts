@@ -600,6 +600,66 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         expect(await stage.until(deliveries.next())).toMatchObject({ run: "run-1", deliveryCount: 1 });
       });
 
+      test("a timer wakes its run, later than asked for and after its setter is gone", async () => {
+        await bus.runs.serveArrivals();
+        const setter = await stage.connect();
+        await setter.runs.setTimer("run-1", 300);
+        await setter.close();
+        expect(await stage.until(pullRuns(other, 1).next())).toMatchObject({
+          run: "run-1",
+          deliveryCount: 1,
+        });
+      });
+
+      test("a timer that was set while no daemon was there is not forgotten", async () => {
+        const first = await bus.runs.serveArrivals();
+        await first.stop();
+        await other.runs.setTimer("run-1", 1);
+        await bus.runs.serveArrivals();
+        expect((await stage.until(pullRuns(other, 1).next())).run).toBe("run-1");
+      });
+
+      test("a timer is replaced by a later one of its run, and a cleared one wakes nobody", async () => {
+        await bus.runs.serveArrivals();
+        await other.runs.setTimer("run-1", 200);
+        await other.runs.setTimer("run-1", 3_600_000);
+        await other.runs.setTimer("run-2", 200);
+        await other.runs.clearTimer("run-2");
+        await other.runs.setTimer("run-3", 500);
+        const deliveries = pullRuns(bus, 3);
+        expect((await stage.until(deliveries.next())).run).toBe("run-3");
+        expect(deliveries.all).toHaveLength(1);
+      });
+
+      test("a timer that fires while its run is held waits until it is not", async () => {
+        await bus.runs.serveArrivals();
+        await bus.runs.push("run-1");
+        const deliveries = pullRuns(bus, 2);
+        const held = await stage.until(deliveries.next());
+        await bus.runs.setTimer("run-1", 1);
+        await bus.runs.push("run-2");
+        await stage.until(deliveries.count(2));
+        await held.ack();
+        const again = new Arrivals<RunDelivery>();
+        other.runs.pull({ slots: () => 1 - again.all.length, onDelivery: again.add });
+        const next = again.next();
+        await stage.until(next, () => held.working());
+        expect((await next).run).toBe("run-1");
+      });
+
+      test("a control that finds the run's task on its way out wakes the run all the same", async () => {
+        await bus.runs.serveArrivals();
+        await append("run-1", submit());
+        const deliveries = pullRuns(other, 1);
+        const leaving = await stage.until(deliveries.next());
+        // The holder has read the log, and dies after its ack without looking back.
+        await append("run-1", control("resume"));
+        await leaving.ack();
+        const again = new Arrivals<RunDelivery>();
+        bus.runs.pull({ slots: () => 1 - again.all.length, onDelivery: again.add });
+        expect((await stage.until(again.next())).run).toBe("run-1");
+      });
+
       test("a submission that came while no daemon was there is not forgotten", async () => {
         await append("run-1", submit());
         await bus.runs.serveArrivals();

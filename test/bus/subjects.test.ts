@@ -57,6 +57,7 @@ describe("subjects", () => {
           cancel: () => parsed.is === "cancel" && subjects.cancel(parsed),
           ask: () => parsed.is === "ask" && subjects.ask(parsed),
           orchestrate: () => parsed.is === "orchestrate" && subjects.orchestrate(parsed.run),
+          timer: () => parsed.is === "timer" && subjects.timer(parsed.run),
           env: () => parsed.is === "env" && subjects.env(parsed.run, parsed.key),
           handoff: () => parsed.is === "handoff" && subjects.handoff(parsed.run, parsed.step),
           live: () => parsed.is === "live" && subjects.live(parsed.role, parsed.run, parsed.step),

@@ -15,6 +15,10 @@ export class VirtualClock implements Clock {
   now(): number {
     return this.#now;
   }
+  /** Timers that are set. */
+  get pending(): number {
+    return this.#timers.size;
+  }
   monotonic(): number {
     return this.#now;
   }

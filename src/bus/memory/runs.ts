@@ -1,17 +1,20 @@
 /** The queue of runs that wait for an orchestrator, and the way in for submissions and controls. */
-import type { Puller, PullOptions, RunDelivery, RunQueue } from "../bus.ts";
+import { ARRIVAL_AGAIN_MS, type Puller, type PullOptions, type RunDelivery, type RunQueue } from "../bus.ts";
 import { parseSubject } from "../subjects.ts";
 import type { MemoryConnection } from "./connection.ts";
 import type { QueueItem, Taker } from "./queue.ts";
+import { MemoryRunTimers } from "./run-timers.ts";
 import type { SwarmStore } from "./store.ts";
 
 const EMPTY = new Uint8Array(0);
 
 export class MemoryRuns implements RunQueue {
   readonly #connection: MemoryConnection;
+  readonly #timers: MemoryRunTimers;
 
   constructor(connection: MemoryConnection) {
     this.#connection = connection;
+    this.#timers = new MemoryRunTimers(connection);
   }
 
   get ackWaitMs(): number {
@@ -71,6 +74,14 @@ export class MemoryRuns implements RunQueue {
     };
   }
 
+  setTimer(run: string, delayMs: number): Promise<void> {
+    return this.#timers.set(run, delayMs);
+  }
+
+  clearTimer(run: string): Promise<void> {
+    return this.#timers.clear(run);
+  }
+
   async serveArrivals(): Promise<{ stop(): Promise<void> }> {
     const { store } = this.#connection.attach();
     const taker: Taker = {
@@ -80,18 +91,32 @@ export class MemoryRuns implements RunQueue {
       take: (item) => {
         if (!this.#connection.reachable) return;
         const parsed = parseSubject(item.subject.slice(0, item.subject.lastIndexOf(".")));
-        if (parsed?.is === "record") store.orchestrate.push(store.subjects.orchestrate(parsed.run), EMPTY);
-        store.arrivals.ack(item);
+        const outcome =
+          parsed?.is === "record"
+            ? store.orchestrate.push(store.subjects.orchestrate(parsed.run), EMPTY)
+            : "queued";
+        const againMs = outcome === "present" ? ARRIVAL_AGAIN_MS[item.deliveries - 1] : undefined;
+        if (againMs === undefined) store.arrivals.ack(item);
+        else store.arrivals.nak(item, againMs);
       },
     };
-    store.arrivals.join(taker);
-    const release = this.#connection.onClose(() => store.arrivals.leave(taker));
-    const forget = this.#connection.onRestore(() => store.arrivals.pump());
+    const services = [
+      { queue: store.arrivals, taker },
+      { queue: store.timers, taker: this.#timers.taker() },
+    ];
+    const leave = () => {
+      for (const service of services) service.queue.leave(service.taker);
+    };
+    for (const service of services) service.queue.join(service.taker);
+    const release = this.#connection.onClose(leave);
+    const forget = this.#connection.onRestore(() => {
+      for (const { queue } of services) queue.pump();
+    });
     return {
       stop: async () => {
         release();
         forget();
-        store.arrivals.leave(taker);
+        leave();
       },
     };
   }

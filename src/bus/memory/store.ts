@@ -46,6 +46,8 @@ export class SwarmStore {
   readonly homeless = new Map<string, Map<string, Uint8Array>>();
   readonly orchestrate: WorkQueue;
   readonly arrivals: WorkQueue;
+  /** Wake-up calls of runs that nobody holds. */
+  readonly timers: WorkQueue;
   readonly artifacts = new Map<string, Uint8Array>();
   readonly index = new Map<string, Uint8Array>();
   /** Called with a role whose queue was just made. */
@@ -67,6 +69,7 @@ export class SwarmStore {
     const runs = { inFlight: RUNS_IN_FLIGHT, ackWaitMs: options.runAckWaitMs };
     this.orchestrate = new WorkQueue(clock, deliver, runs);
     this.arrivals = new WorkQueue(clock, deliver, runs);
+    this.timers = new WorkQueue(clock, deliver, { ...runs, inFlight: Number.POSITIVE_INFINITY });
   }
 
   /** Stores a message and sends its live copies. `undefined` as `expectLast`: whatever is there. */

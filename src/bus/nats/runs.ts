@@ -2,7 +2,7 @@
  * Runs that wait for an orchestrator, on a work queue of their own, and the way in: submissions and controls
  * in the log become orchestrator tasks (L5).
  */
-import type { Puller, PullOptions, RunDelivery, RunQueue } from "../bus.ts";
+import { ARRIVAL_AGAIN_MS, type Puller, type PullOptions, type RunDelivery, type RunQueue } from "../bus.ts";
 import { parseSubject } from "../subjects.ts";
 import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
@@ -11,6 +11,7 @@ import { pullFrom } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
 import { removeMessages } from "./remove.ts";
 import { ensureConsumer } from "./roles.ts";
+import { NatsRunTimers } from "./run-timers.ts";
 import { nanos } from "./streams.ts";
 
 /** Runs held at once by all orchestrators. The broker's own default would stop at 1,000. */
@@ -59,9 +60,11 @@ async function ensureOrchestrators(link: NatsLink, ackWaitMs: number): Promise<v
 export class NatsRuns implements RunQueue {
   readonly ackWaitMs: number;
   readonly #link: NatsLink;
+  readonly #timers: NatsRunTimers;
 
   constructor(link: NatsLink, ackWaitMs = RUN_ACK_WAIT_MS) {
     this.#link = link;
+    this.#timers = new NatsRunTimers(link, (run) => this.push(run));
     this.ackWaitMs = ackWaitMs;
   }
 
@@ -123,6 +126,14 @@ export class NatsRuns implements RunQueue {
     });
   }
 
+  setTimer(run: string, delayMs: number): Promise<void> {
+    return this.#timers.set(run, delayMs);
+  }
+
+  clearTimer(run: string): Promise<void> {
+    return this.#timers.clear(run);
+  }
+
   async serveArrivals(): Promise<{ stop(): Promise<void> }> {
     const { subjects } = this.#link;
     const sources = [
@@ -138,7 +149,8 @@ export class NatsRuns implements RunQueue {
         });
       }
     });
-    const pullers = sources.map(({ durable_name }) => this.#serve(durable_name));
+    const timers = await this.#timers.serve();
+    const pullers = [timers, ...sources.map(({ durable_name }) => this.#serve(durable_name))];
     return { stop: async () => void (await Promise.all(pullers.map((puller) => puller.stop()))) };
   }
 
@@ -147,8 +159,9 @@ export class NatsRuns implements RunQueue {
     const arrived = async (message: PulledMessage): Promise<void> => {
       const parsed = parseSubject(message.subject);
       try {
-        if (parsed?.is === "record") await this.push(parsed.run);
-        this.#link.send(message.receipt, ACK);
+        const outcome = parsed?.is === "record" ? await this.push(parsed.run) : "queued";
+        const againMs = outcome === "present" ? ARRIVAL_AGAIN_MS[message.deliveryCount - 1] : undefined;
+        this.#link.send(message.receipt, againMs === undefined ? ACK : nak(againMs));
       } catch {
         // The queue cannot be reached: the message comes again, to this daemon or another.
         this.#link.send(message.receipt, nak(ARRIVAL_RETRY_MS));

@@ -66,7 +66,7 @@ export async function provisionStreams(link: NatsLink, options: StorageOptions):
   await ensureStream(link, {
     ...queue,
     name: subjects.orchestrateStream,
-    subjects: [subjects.allOrchestrate],
+    subjects: [subjects.allOrchestrate, subjects.allTimers],
   });
 }
 
