@@ -56,18 +56,23 @@ export function memoryLines(
   ];
 }
 
+/** The aim is for the whole: a graph is validated once for every time that it is run. */
 export function growthLines(kind: string, steps: number, small: GraphCost, large: GraphCost): Line[] {
-  const line = (what: string, cost: (of: GraphCost) => number): Line[] => [
-    { measure: `${kind} graph: ${what} ${steps} steps`, unit: "ms", runtime: cost(small) },
+  const lines = (what: string, cost: (of: GraphCost) => number, aim?: string): Line[] => [
+    { measure: `${kind} graph: ${what} ${steps} steps`, unit: "ms CPU", runtime: cost(small) },
     {
       measure: `${kind} graph: ${what} ${steps * 10} steps`,
-      unit: "ms",
+      unit: "ms CPU",
       runtime: cost(large),
       ratio: cost(large) / cost(small),
-      aim: `≤ ${AIMS.growth}`,
+      ...(aim === undefined ? {} : { aim }),
     },
   ];
-  return [...line("validate", (of) => of.validateMs), ...line("run", (of) => of.runMs)];
+  return [
+    ...lines("validate", (of) => of.validateMs),
+    ...lines("run", (of) => of.runMs),
+    ...lines("validate and run", (of) => of.validateMs + of.runMs, `≤ ${AIMS.growth}`),
+  ];
 }
 
 function compared(

@@ -5,6 +5,7 @@ import { ROLE, TASK } from "./subject.ts";
 export const GRAPHS = ["wide", "layers"] as const;
 export type GraphKind = (typeof GRAPHS)[number];
 
+/** CPU time. */
 export interface GraphCost {
   validateMs: number;
   runMs: number;
