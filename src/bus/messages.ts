@@ -131,7 +131,7 @@ export const envUpdateSchema = z.object({
 });
 export type EnvUpdateMessage = z.infer<typeof envUpdateSchema>;
 
-const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
+export const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
 export const controlSchema = z.object({
   v: version,
   verb: z.enum(CONTROL_VERBS),
