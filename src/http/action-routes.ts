@@ -1,7 +1,14 @@
 /** Routes that act on a run: its controls, and what its steps stored as artifacts. */
 import { z } from "zod";
 import { redeem } from "../bus/claim-check.ts";
-import { controlRequestSchema, controlVerdictSchema } from "./api.ts";
+import {
+  controlRequestSchema,
+  controlVerdictSchema,
+  purgeReportSchema,
+  purgeRequestSchema,
+  rerunReplySchema,
+  rerunRequestSchema,
+} from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
 import { ANSWERED, type Route, route } from "./route.ts";
 
@@ -29,6 +36,47 @@ export function actionRoutes({ bus, client }: ApiContext): Route[] {
           ...(by === undefined ? {} : { by }),
         });
         return { value: { run: params.run, ...verdict } };
+      },
+    ),
+    route(
+      {
+        method: "POST",
+        path: "/api/runs/{run}/rerun",
+        id: "rerunRun",
+        summary: "Submits a new run of this one's workflow: from a step, from a place in its log, or whole.",
+        params: runParams,
+        body: rerunRequestSchema,
+        response: rerunReplySchema,
+        status: 201,
+      },
+      async ({ params, body }) => {
+        const { run, from, at, budget } = body;
+        const reply = await client.rerun(params.run, {
+          ...(run === undefined ? {} : { run }),
+          ...(from === undefined ? {} : { from }),
+          ...(at === undefined ? {} : { at }),
+          ...(budget === undefined ? {} : { budget }),
+        });
+        return { value: reply, headers: { location: `/api/runs/${reply.run}` } };
+      },
+    ),
+    route(
+      {
+        method: "POST",
+        path: "/api/purge",
+        id: "purgeRuns",
+        summary: "Removes runs that have ended, with their logs and artifacts. Open runs stay.",
+        body: purgeRequestSchema,
+        response: purgeReportSchema,
+      },
+      async ({ body }) => {
+        const { runs, status, olderMs } = body;
+        const report = await client.purge({
+          ...(runs === undefined ? {} : { runs }),
+          ...(status === undefined ? {} : { status }),
+          ...(olderMs === undefined ? {} : { olderMs }),
+        });
+        return { value: { runs: report.runs, messages: report.messages, bytes: report.bytes } };
       },
     ),
     route(

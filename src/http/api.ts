@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { CONTROL_VERBS, RUN_STATUSES, runSummarySchema } from "../bus/messages.ts";
+import { budgetSchema } from "../workflow/budget.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
 import { envKeySchema, idSchema } from "../workflow/names.ts";
 
@@ -14,6 +15,7 @@ const time = z.string().describe("ISO 8601 with milliseconds.");
 const values = z.record(z.string(), z.unknown());
 const seq = z.int().min(0).describe("A sequence of the swarm's log.");
 const usage = z.object({ tokens: z.number().optional(), usd: z.number().optional() });
+const spent = z.object({ tokens: z.number(), usd: z.number(), dispatches: z.int() });
 const wireError = z.object({
   name: z.string(),
   message: z.string(),
@@ -55,14 +57,41 @@ export const runPageSchema = z.object({
   next: z.string().nullable(),
 });
 
+/** What a step waits for from outside. */
+export const waitSchema = z.object({
+  for: z.enum(["approval", "human", "signal"]),
+  task: z.string().describe("The question, the signal's name, or the task that wants approval."),
+  inputs: values,
+  since: time,
+  deadline: time.optional(),
+  default: z.enum(["approve", "reject"]).optional().describe("What counts as answered at the deadline."),
+});
+
 export const stepViewSchema = z.object({
   state: z.string(),
   outcome: z.string().nullable(),
   attempts: z.int(),
   agent: z.string().nullable(),
+  spent: spent.optional(),
+  waiting: waitSchema.optional(),
 });
 
 const runError = z.object({ code: z.string(), message: z.string(), step: z.string().optional() });
+
+const originSchema = z.object({
+  run: z.string(),
+  seq,
+  from: z.string().optional(),
+  kept: z.array(z.string()),
+});
+
+const limitsSchema = z.object({
+  tokens: z.number().optional(),
+  usd: z.number().optional(),
+  wall: z.number().optional().describe("Milliseconds."),
+  dispatches: z.number().optional(),
+  onLimit: z.enum(["pause", "fail"]),
+});
 
 export const runViewSchema = z
   .object({
@@ -73,6 +102,10 @@ export const runViewSchema = z
     environment: values,
     steps: z.record(z.string(), stepViewSchema),
     error: runError.optional(),
+    pause: runError.optional(),
+    origin: originSchema.optional(),
+    spent,
+    budget: limitsSchema.optional(),
     startedAt: time,
     endedAt: time.nullable(),
     durationMs: z.number(),
@@ -107,6 +140,12 @@ export const runHeadSchema = z.object({
   inputs: values,
   outputs: values,
   error: runError.optional(),
+  pause: runError.optional().describe("Why it is paused."),
+  origin: originSchema.optional().describe("The run that it repeats or goes on from."),
+  spent,
+  budget: limitsSchema.optional(),
+  /** Steps that wait for somebody outside. */
+  waits: z.array(waitSchema.extend({ step: z.string(), n: z.int() })),
   holder: z.string().nullable().describe("The daemon that orchestrates it."),
   epoch: z.int(),
 });
@@ -121,6 +160,10 @@ export const graphStepSchema = z.object({
   when: z.string().optional(),
   join: z.int().optional().describe("Dependencies that are enough, where that is not all."),
   onFailure: z.string().optional(),
+  forEach: z.unknown().optional().describe("It fans out over this list; its items are steps `<id>~<index>`."),
+  repeat: z.object({ until: z.string(), max: z.int() }).optional(),
+  approval: z.boolean().optional(),
+  of: z.string().optional().describe("The step that this item was made from."),
 });
 
 export const graphSchema = z.object({
@@ -223,7 +266,7 @@ export const planSchema = z.object({
       optimal: z.boolean().nullable(),
       explored: z.number().nullable(),
       reasons: z.record(z.string(), z.string()),
-      counted: z.boolean().describe("False: a decision that was void."),
+      counted: z.boolean().describe("False: a decision that was void, or that left the plan as it was."),
       added: z.array(z.string()),
       removed: z.array(z.string()),
       changed: z.array(z.string()),
@@ -265,7 +308,11 @@ export const stepDetailSchema = z.object({
   attempt: z.int(),
   maxAttempts: z.int(),
   agent: z.string().nullable(),
+  iteration: z.int(),
+  waiting: waitSchema.nullable(),
   definition: graphStepSchema,
+  /** Of a step that fanned out: its items. */
+  items: z.array(z.object({ id: z.string(), state: z.string(), outcome: z.string().nullable() })),
   dependents: z.array(z.string()),
   timeoutMs: z.number().nullable(),
   /** A retry waits until then. */
@@ -343,7 +390,29 @@ export const submitRequestSchema = z.strictObject({
   inputs: values.optional(),
   environment: values.optional(),
   timeout: z.string().optional(),
+  budget: budgetSchema.optional(),
 });
+export const rerunRequestSchema = z.strictObject({
+  run: idSchema.optional().describe("The new run's id. Default: made up."),
+  from: z
+    .string()
+    .max(80)
+    .optional()
+    .describe("The first step to do again; the others' results are taken over."),
+  at: z.int().min(0).optional().describe("The last log sequence that counts."),
+  budget: budgetSchema.optional(),
+});
+export const rerunReplySchema = z.object({
+  run: z.string(),
+  origin: z.object({ run: z.string(), seq }),
+  kept: z.array(z.string()),
+});
+export const purgeRequestSchema = z.strictObject({
+  runs: z.array(idSchema).max(1_000).optional().describe("Only these. Default: all that have ended."),
+  status: z.enum(RUN_STATUSES).optional(),
+  olderMs: z.number().min(0).optional(),
+});
+export const purgeReportSchema = z.object({ runs: z.int(), messages: z.int(), bytes: z.number() });
 export const submittedSchema = z.object({ run: z.string() });
 
 export const controlRequestSchema = z.strictObject({
@@ -422,6 +491,7 @@ export type Problem = z.infer<typeof problemSchema>;
 export type SwarmInfo = z.infer<typeof swarmSchema>;
 export type RunPage = z.infer<typeof runPageSchema>;
 export type RunLine = z.infer<typeof runSummarySchema>;
+export type WaitView = z.infer<typeof waitSchema>;
 export type RunHead = z.infer<typeof runHeadSchema>;
 export type StepCountsView = z.infer<typeof stepCountsSchema>;
 export type GraphStep = z.infer<typeof graphStepSchema>;

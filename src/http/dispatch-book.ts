@@ -55,7 +55,7 @@ export class DispatchBook {
       if (transition.kind === "step") this.#noteMove(transition, record);
     }
     for (const effect of effects) {
-      if (effect.type === "offer") this.#open(effect.step, record, fold);
+      if (effect.type === "offer" || effect.type === "wait") this.#open(effect.step, record, fold);
     }
     if (record.kind === "observed") {
       for (const { step, n, at } of record.body.dispatched) {
@@ -83,7 +83,7 @@ export class DispatchBook {
       task: context.task,
       readySeq: record.seq,
       readyTs: record.ts,
-      inputs: fold.taskOf(step).inputs,
+      inputs: fold.inputsOf(step),
       agent: null,
       dispatchedAt: null,
       startedAt: null,

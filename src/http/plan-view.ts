@@ -2,11 +2,12 @@
 import { isoTime } from "../trace/view.ts";
 import type { PlanAnswer } from "./api.ts";
 import { goalsOf } from "./presented.ts";
-import type { PlanChange, RunReading } from "./run-reading.ts";
+import type { RunReading } from "./run-reading.ts";
 
 export function planView({ fold, plans }: RunReading): PlanAnswer {
-  const { plan, graph, submission } = fold;
-  let before: unknown;
+  const { plan, graph, submission, revisions } = fold;
+  const taken = new Set(revisions.map(({ seq }) => seq));
+  let before: unknown = submission?.workflow;
   return {
     run: fold.run,
     goals: goalsOf(fold),
@@ -17,33 +18,28 @@ export function planView({ fold, plans }: RunReading): PlanAnswer {
         : { cost: plan.cost, optimal: plan.optimal, explored: plan.explored, reasons: { ...plan.reasons } },
     workflow: graph?.document ?? null,
     revisions: plans.map((change) => {
-      const revision = revisionView(change, before);
-      if (change.counted) before = workflowOf(change);
+      const { body } = change;
+      const counted = change.counted && (body.type === "plan" || taken.has(change.seq));
+      const after = body.workflow;
+      const revision = {
+        seq: change.seq,
+        ts: isoTime(change.ts),
+        cause: body.type === "plan" ? "the first plan" : body.reason,
+        cost: body.cost ?? null,
+        optimal: body.optimal ?? null,
+        explored: body.explored ?? null,
+        reasons: { ...body.reasons },
+        counted,
+        ...(after === undefined ? NO_DIFFERENCE : difference(before, after)),
+        alternatives: [],
+      };
+      if (counted) before = after;
       return revision;
     }),
   };
 }
 
-function revisionView(change: PlanChange, before: unknown): PlanAnswer["revisions"][number] {
-  const { seq, ts, record, counted } = change;
-  const decision = record.kind === "decision" && record.body.type === "plan" ? record.body : undefined;
-  return {
-    seq,
-    ts: isoTime(ts),
-    cause: before === undefined ? "the first plan" : "planned anew",
-    cost: decision?.cost ?? null,
-    optimal: decision?.optimal ?? null,
-    explored: decision?.explored ?? null,
-    reasons: { ...decision?.reasons },
-    counted,
-    ...difference(before, workflowOf(change)),
-    alternatives: [],
-  };
-}
-
-function workflowOf({ record }: PlanChange): unknown {
-  return record.kind === "decision" && record.body.type === "plan" ? record.body.workflow : undefined;
-}
+const NO_DIFFERENCE = { added: [], removed: [], changed: [] };
 
 /** Steps by id. What a step looks like is compared as text: the planner writes its keys in one order. */
 function difference(

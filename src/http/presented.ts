@@ -2,7 +2,8 @@
 import type { AgentPresence, LiveMessage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
-import { isoTime, nameOf } from "../trace/view.ts";
+import { budgetView, errorView, isoTime, nameOf, originView } from "../trace/view.ts";
+import { waitViewOf } from "../trace/wait-view.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import type {
   AgentView,
@@ -36,7 +37,7 @@ export function countsView(fold: RunFold): StepCountsView {
 }
 
 export function headView({ fold, firstSeq, lastSeq }: RunReading): RunHead {
-  const { submission, error } = fold;
+  const { submission, error, pause } = fold;
   return {
     run: fold.run,
     name: nameOf(fold),
@@ -54,12 +55,16 @@ export function headView({ fold, firstSeq, lastSeq }: RunReading): RunHead {
     ...(error === undefined
       ? {}
       : {
-          error: {
-            code: error.code,
-            message: error.message,
-            ...(error.step === undefined ? {} : { step: error.step }),
-          },
+          error: errorView(error),
         }),
+    ...(pause === undefined ? {} : { pause: errorView(pause) }),
+    ...originView(fold),
+    ...budgetView(fold),
+    spent: { ...fold.spending.total },
+    waits: [...fold.waits.values()].flatMap(({ step, n }) => {
+      const wait = waitViewOf(fold, step);
+      return wait === undefined ? [] : [{ ...wait, step, n }];
+    }),
     holder: fold.holder ?? null,
     epoch: fold.epoch,
   };
@@ -76,6 +81,7 @@ export function endOf(fold: RunFold): string | null {
 
 export function graphStepView(step: WorkflowStep): GraphStep {
   const { id, agent, task, description, dependsOn, outputs, when, joinCount, onFailure } = step;
+  const { forEach, repeat, approval, origin } = step;
   return {
     id,
     role: agent,
@@ -86,6 +92,10 @@ export function graphStepView(step: WorkflowStep): GraphStep {
     ...(when === undefined ? {} : { when }),
     ...(joinCount === dependsOn.length ? {} : { join: joinCount }),
     ...(onFailure === "fail" ? {} : { onFailure }),
+    ...(forEach === undefined ? {} : { forEach }),
+    ...(repeat === undefined ? {} : { repeat: { ...repeat } }),
+    ...(approval ? { approval } : {}),
+    ...(origin === undefined ? {} : { of: origin.of }),
   };
 }
 

@@ -5,7 +5,9 @@
  * A view (L1): it is thrown away and read again at no loss. It owns following the log, or reading it once to
  * a place; who may use it and for how long is the library's matter.
  */
+
 import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
+import type { DecisionMessage } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import type { EnvironmentWriter } from "../workflow/environment.ts";
@@ -28,7 +30,7 @@ export interface EnvironmentChange {
 export interface PlanChange {
   readonly seq: number;
   readonly ts: number;
-  readonly record: LogRecord;
+  readonly body: DecisionMessage & { type: "plan" | "revise" };
   readonly counted: boolean;
 }
 
@@ -146,8 +148,11 @@ export class RunReading {
     }
     this.dispatches.note(record, this.transitions.slice(known), effects, this.fold);
     if (this.fold.graph !== hadGraph) this.graphChanges.push(record.seq);
-    if (record.kind === "decision" && record.body.type === "plan") {
-      this.plans.push({ seq: record.seq, ts: record.ts, record, counted: this.voids.length === voids });
+    if (record.kind === "decision") {
+      const { body } = record;
+      if (body.type === "plan" || body.type === "revise") {
+        this.plans.push({ seq: record.seq, ts: record.ts, body, counted: this.voids.length === voids });
+      }
     }
     for (const listener of this.#listeners) listener.onRecord();
   }

@@ -62,7 +62,7 @@ export function runsRoutes(context: ApiContext): Route[] {
         status: 201,
       },
       async ({ body }) => {
-        const { run, workflow, goals, want, inputs, environment, timeout } = body;
+        const { run, workflow, goals, want, inputs, environment, timeout, budget } = body;
         if (workflow !== undefined) assertWorkflow(workflow, environment ?? {});
         const submitted = await client.submit({
           ...(run === undefined ? {} : { run }),
@@ -72,6 +72,7 @@ export function runsRoutes(context: ApiContext): Route[] {
           ...(inputs === undefined ? {} : { inputs }),
           ...(environment === undefined ? {} : { environment }),
           ...(timeout === undefined ? {} : { timeout }),
+          ...(budget === undefined ? {} : { budget }),
         });
         return { value: submitted, headers: { location: `/api/runs/${submitted.run}` } };
       },

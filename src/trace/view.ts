@@ -67,7 +67,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
     ...originView(fold),
     spent: { ...fold.spending.total },
-    ...(fold.budget === undefined ? {} : { budget: { ...fold.budget.limits, onLimit: fold.budget.onLimit } }),
+    ...budgetView(fold),
     startedAt: isoTime(startedAt),
     endedAt: endedAt === undefined ? null : isoTime(endedAt),
     durationMs: Math.max(0, Math.round((endedAt ?? now) - startedAt)),
@@ -89,7 +89,11 @@ function stepViewOf(fold: RunFold, id: string): StepView {
   };
 }
 
-function originView({ submission }: RunFold): Pick<RunView, "origin"> | undefined {
+export function budgetView({ budget }: RunFold): Pick<RunView, "budget"> | undefined {
+  return budget === undefined ? undefined : { budget: { ...budget.limits, onLimit: budget.onLimit } };
+}
+
+export function originView({ submission }: RunFold): Pick<RunView, "origin"> | undefined {
   if (submission?.origin === undefined) return undefined;
   const { run, seq, from, steps } = submission.origin;
   const kept = steps.map(({ step }) => step);
@@ -112,7 +116,7 @@ export function isoTime(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
-function errorView(error: { code: string; message: string; step?: string | undefined }): {
+export function errorView(error: { code: string; message: string; step?: string | undefined }): {
   code: string;
   message: string;
   step?: string;

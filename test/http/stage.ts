@@ -121,7 +121,8 @@ function cast(gates: Gates): ReturnType<typeof defineAgent>[] {
             gate.reach();
             ctx.progress(0.5, "waiting at the gate");
             ctx.emit({ text: "half way" });
-            await gate.opened;
+            const stopped = new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+            await Promise.race([gate.opened, stopped]);
             return told.give ?? {};
           },
         },
