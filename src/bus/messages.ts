@@ -111,6 +111,8 @@ export const resultSchema = z.object({
       task: idSchema,
       inputs: z.record(z.string(), z.unknown()).default({}),
       reason: z.string().default(""),
+      /** What the next holder should know beside its inputs. */
+      notes: z.unknown().optional(),
     })
     .optional(),
   usage: usageSchema.optional(),
@@ -245,6 +247,15 @@ export type RunError = z.infer<typeof runErrorSchema>;
 
 // ── tasks and live messages ──────────────────────────────────────────────────────────────────────────
 
+const handoffHopRecordSchema = z.object({
+  role: idSchema,
+  task: idSchema,
+  agent: z.string().nullable(),
+  reason: z.string(),
+  notes: z.unknown().optional(),
+  usage: usageSchema.optional(),
+});
+
 /** A dispatch on its way to a role, in the role's work queue. */
 export const taskSchema = z.object({
   v: version,
@@ -266,6 +277,8 @@ export const taskSchema = z.object({
     .object({
       from: z.array(z.object({ step: stepRefSchema, role: idSchema })),
       reason: z.string().optional(),
+      /** Who held the step before, oldest first: why each passed it on, what it learnt and spent. */
+      hops: z.array(handoffHopRecordSchema).optional(),
     })
     .optional(),
   traceparent: z.string().optional(),

@@ -33,6 +33,7 @@ import { parseDuration } from "../workflow/names.ts";
 import { applyAnswer, applyDefault, deliverSignals } from "./answers.ts";
 import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
+import type { FanOutProgress } from "./fan-outs.ts";
 import { FoldFrame } from "./fold-frame.ts";
 import { PlanHistory, type PlanRecord, type PlanRevision } from "./plan-history.ts";
 import { excessText, RunBudget, raiseBudget } from "./run-budget.ts";
@@ -222,6 +223,11 @@ export class RunFold {
   /** Whether nothing waits for a step any more: it is done, or failed where that is allowed. */
   isClosed(step: string): boolean {
     return this.#flow?.isClosed(step) ?? false;
+  }
+
+  /** How far the items of a step are; undefined for one that did not fan out. */
+  fanOutOf(step: string): FanOutProgress | undefined {
+    return this.#flow?.fanOutOf(step);
   }
 
   /** What became of the environment update at this log sequence; undefined when it is not folded yet. */

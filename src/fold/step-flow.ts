@@ -18,7 +18,7 @@ import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
-import { FanOuts, itemStep } from "./fan-outs.ts";
+import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
@@ -163,6 +163,11 @@ export class StepFlow {
     return this.read(id).context.inputs ?? this.values.inputsOf(id) ?? {};
   }
 
+  /** How far the items of a step are; undefined for one that has none. */
+  fanOutOf(id: string): FanOutProgress | undefined {
+    return this.#fanOuts.progressOf(id);
+  }
+
   /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
   taskOf(id: string, deadline: number | undefined): TaskMessage {
     const step = this.steps.step(id);
@@ -193,7 +198,7 @@ export class StepFlow {
   #handoffOf(step: WorkflowStep, context: StepContext): NonNullable<TaskMessage["handoff"]> {
     if (context.hops.length > 0) {
       const from = context.hops.map((hop) => ({ step: step.id, role: hop.role }));
-      return { from, reason: context.handoffReason ?? "" };
+      return { from, reason: context.handoffReason ?? "", hops: context.hops };
     }
     return { from: step.dependsOn.map((id) => ({ step: id, role: this.read(id).context.role })) };
   }
@@ -265,12 +270,21 @@ export class StepFlow {
   }
 
   fail(id: string, error: WireError, cause: string): void {
-    this.#goOn(id, this.#moves.move(id, { type: "fail", error }, cause));
+    this.#goOn(id, this.#moves.move(id, { type: "fail", error: this.#judged(id, error) }, cause));
   }
 
   timeOut(id: string, error: WireError): void {
     this.#moves.withdraw(id, error.message);
-    this.#goOn(id, this.#moves.move(id, { type: "time out", error }, error.message));
+    this.#goOn(id, this.#moves.move(id, { type: "time out", error: this.#judged(id, error) }, error.message));
+  }
+
+  /** Whatever its agent says: an error that the step's policy names is not tried again. */
+  #judged(id: string, error: WireError): WireError {
+    const { nonRetryable } = this.steps.step(id).retry;
+    if (!error.retryable || nonRetryable.length === 0) return error;
+    const { name, code } = error;
+    const isNamed = nonRetryable.includes(name) || (code !== undefined && nonRetryable.includes(code));
+    return isNamed ? { ...error, retryable: false } : error;
   }
 
   /** A waiting step was approved: it may be given out. */
@@ -291,9 +305,11 @@ export class StepFlow {
   }
 
   handOff(id: string, result: ResultMessage, to: NonNullable<ResultMessage["handoff"]>): void {
-    const { role, task, inputs, reason } = to;
+    const { role, task, inputs, reason, notes } = to;
+    const { usage } = result;
     const cause = `handed off by ${result.agent} to ${role}: ${reason}`;
-    this.#goOn(id, this.#moves.move(id, { type: "hand off", role, task, inputs, reason }, cause));
+    const event = { type: "hand off", role, task, inputs, reason, notes, usage } as const;
+    this.#goOn(id, this.#moves.move(id, event, cause));
   }
 
   lose(id: string, cause: string): void {

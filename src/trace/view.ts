@@ -4,10 +4,12 @@
  * Owns the shapes only; every fact comes from the fold (L1).
  */
 import type { RunStatus } from "../bus/messages.ts";
+import type { FanOutProgress } from "../fold/fan-outs.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Spent } from "../fold/spending.ts";
-import type { StepOutcome, StepState } from "../machines/step.ts";
+import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/step.ts";
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import { type WaitView, waitViewOf } from "./wait-view.ts";
 
 /** One step as `show --json` prints it. */
@@ -19,10 +21,29 @@ export interface StepView {
   attempts: number;
   /** The agent that has or had it last. */
   agent: string | null;
+  /** What went wrong so far, oldest first; absent when nothing did. */
+  failures?: FailureView[];
+  /** How often a repeated step was begun; absent for one that was done once at most. */
+  iteration?: number;
+  /** Who handed it on, oldest first; absent when nobody did. */
+  handoffs?: StepHop[];
+  /** How far a step that fans out is; each item is a step of its own beside it, named `<id>[<index>]`. */
+  items?: FanOutProgress;
   /** Of all its dispatches together; absent while nothing was reported. */
   spent?: Spent;
   /** What it waits for from outside, while it does. */
   waiting?: WaitView;
+}
+
+/** One failure of a step: of which dispatch and attempt, by whom. */
+export interface FailureView {
+  n: number;
+  attempt: number;
+  agent: string | null;
+  name: string;
+  code?: string;
+  message: string;
+  retryable: boolean;
 }
 
 /** One run as `show --json` prints it: folded from its log up to `seq`. */
@@ -55,7 +76,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
   const startedAt = fold.startedAt ?? now;
   const endedAt = fold.ended ? fold.endedAt : undefined;
   const steps: Record<string, StepView> = {};
-  for (const step of fold.graph?.steps() ?? []) steps[step.id] = stepViewOf(fold, step.id);
+  for (const { id } of fold.steps?.all() ?? []) steps[stepLabel(id)] = stepViewOf(fold, id);
   return {
     run: fold.run,
     name: nameOf(fold),
@@ -79,11 +100,16 @@ function stepViewOf(fold: RunFold, id: string): StepView {
   const { state, context } = fold.step(id);
   const spent = fold.spending.of(id);
   const waiting = fold.waits.size === 0 ? undefined : waitViewOf(fold, id);
+  const items = fold.fanOutOf(id);
   return {
     state,
     outcome: context.outcome,
     attempts: context.n === 0 ? 0 : context.attempt,
     agent: context.agent,
+    ...(context.failures.length === 0 ? {} : { failures: context.failures.map(failureView) }),
+    ...(context.iteration === 1 ? {} : { iteration: context.iteration }),
+    ...(context.hops.length === 0 ? {} : { handoffs: context.hops }),
+    ...(items === undefined ? {} : { items }),
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
     ...(waiting ? { waiting } : {}),
   };
@@ -98,6 +124,17 @@ export function originView({ submission }: RunFold): Pick<RunView, "origin"> | u
   const { run, seq, from, steps } = submission.origin;
   const kept = steps.map(({ step }) => step);
   return { origin: { run, seq, ...(from === undefined ? {} : { from }), kept } };
+}
+
+function failureView({ n, attempt, agent, error }: StepFailure): FailureView {
+  const { name, code, message, retryable } = error;
+  return { n, attempt, agent, name, ...(code === undefined ? {} : { code }), message, retryable };
+}
+
+/** `3 of 4 items`, and how many of them failed. */
+export function itemsText({ items, done, failed }: FanOutProgress): string {
+  const lost = failed > 0 ? `, ${failed} failed` : "";
+  return `${done} of ${items} items${lost}`;
 }
 
 /** The workflow's name; a run of goals that has no workflow yet goes by its id. */

@@ -42,6 +42,10 @@ export const retrySchema = z.strictObject({
   factor: z.number().min(1).optional().describe("Growth of the delay per attempt. Default 2."),
   max: durationSchema.optional().describe("Upper bound of the delay. Default 30s."),
   jitter: z.number().min(0).max(1).optional().describe("Share of the delay that is spread. Default 0.2."),
+  nonRetryable: z
+    .array(z.string().min(1))
+    .optional()
+    .describe("Names or codes of errors that another attempt cannot help. Default none."),
 });
 
 export const repeatSchema = z.strictObject({
@@ -129,6 +133,8 @@ export interface RetryPolicy {
   factor: number;
   maxMs: number;
   jitter: number;
+  /** Names or codes of errors after which there is no other attempt. */
+  nonRetryable: readonly string[];
 }
 
 export const DEFAULT_RETRY: RetryPolicy = {
@@ -137,6 +143,7 @@ export const DEFAULT_RETRY: RetryPolicy = {
   factor: 2,
   maxMs: 30_000,
   jitter: 0.2,
+  nonRetryable: [],
 };
 
 /** How often a step is done, and until when. */

@@ -294,6 +294,7 @@ function retryPolicy(retry: RetryDocument | undefined, fallback: RetryPolicy): R
     factor: retry.factor ?? fallback.factor,
     maxMs: duration(retry.max, fallback.maxMs),
     jitter: retry.jitter ?? fallback.jitter,
+    nonRetryable: retry.nonRetryable ?? fallback.nonRetryable,
   };
 }
 
