@@ -233,6 +233,13 @@ export const decisionSchema = z.discriminatedUnion("type", [
     explored: z.number().optional(),
     reasons: z.record(z.string(), z.string()).optional(),
   }),
+  /** The run will end like this; before, the compensations of its completed steps are done. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("compensate"),
+    status: z.enum(["failed", "cancelled"]),
+    error: runErrorSchema.optional(),
+  }),
   /** The run has ended. Nothing after it changes the outcome. */
   z.object({
     ...decisionBase,

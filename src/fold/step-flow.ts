@@ -18,6 +18,7 @@ import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
+import { Compensations } from "./compensations.ts";
 import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { retryDelayMs } from "./retry-delay.ts";
@@ -52,6 +53,7 @@ export class StepFlow {
   #graph: WorkflowGraph;
   #execution: GraphExecution;
   readonly #fanOuts = new FanOuts();
+  readonly compensations: Compensations;
 
   constructor(
     graph: WorkflowGraph,
@@ -66,6 +68,7 @@ export class StepFlow {
     this.#frame = frame;
     this.#moves = new StepMoves(graph, host, frame);
     this.#execution = graph.execution();
+    this.compensations = new Compensations(this.#moves, this.values);
   }
 
   get graph(): WorkflowGraph {
@@ -155,7 +158,7 @@ export class StepFlow {
   /** What a step's result held; of a step that fans out, its items' as lists. */
   outputsOf(id: string): Record<string, unknown> | undefined {
     const { origin } = this.steps.step(id);
-    return origin === undefined ? this.values.outputsOf(id) : this.#fanOuts.outputsOf(origin);
+    return origin?.kind === "item" ? this.#fanOuts.outputsOf(origin) : this.values.outputsOf(id);
   }
 
   /** What the step is about; fixed when it became ready. */
@@ -237,9 +240,11 @@ export class StepFlow {
     const cause = `result by ${result.agent}`;
     if (!isDerived(step)) this.values.giveOutputs(step, outputs, result.agent);
     if (step.repeat !== undefined && !this.#isLastIteration(step, step.repeat, outputs, cause)) return;
+    if (step.compensate !== undefined) this.compensations.note(step, this.inputsOf(id), outputs);
     this.values.dropInputs(step);
     if (isDerived(step)) {
       this.#moves.move(id, { type: "complete" }, cause);
+      if (step.origin.kind === "undo") return this.compensations.goOn(`${id} is done`);
       return this.#release(this.#settleItem(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);
@@ -441,6 +446,14 @@ export class StepFlow {
     return true;
   }
 
+  /** The run gives up: what is open is taken back, and what completed is undone. */
+  compensate(cause: string, pendingToo: boolean): void {
+    this.recovering.clear();
+    this.weighing.clear();
+    this.cancelOpen(cause, pendingToo);
+    this.compensations.begin();
+  }
+
   /** The run has ended without them: takes back what is out, cancels what is open. */
   cancelOpen(cause: string, pendingToo: boolean): void {
     for (const { id } of this.steps.all()) {
@@ -492,6 +505,10 @@ export class StepFlow {
 
   /** What a failed step means for the run. Returns the steps that may go on nevertheless. */
   #settle(step: WorkflowStep, context: StepContext): string[] {
+    if (step.origin?.kind === "undo") {
+      this.compensations.goOn(`${step.id} failed`);
+      return [];
+    }
     if (isDerived(step)) return this.#failItem(step, context);
     if (step.onFailure === "continue") {
       this.values.giveNulls(step);

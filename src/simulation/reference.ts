@@ -283,7 +283,13 @@ export class Reference {
       this.#failure = true;
       return;
     }
-    if (decision.type === "plan" || decision.type === "revise" || decision.type === "time-spent") return;
+    if (
+      decision.type === "plan" ||
+      decision.type === "revise" ||
+      decision.type === "time-spent" ||
+      decision.type === "compensate"
+    )
+      return;
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
     if (decision.type === "recover") return this.#recover(step, decision);

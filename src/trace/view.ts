@@ -55,6 +55,8 @@ export interface RunView {
   environment: Record<string, unknown>;
   steps: Record<string, StepView>;
   error?: { code: string; message: string; step?: string };
+  /** The steps that undid others, in their order; absent when nothing was undone. */
+  compensations?: ({ step: string; error?: { code: string; message: string } } & StepView)[];
   /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
   pause?: { code: string; message: string };
   /** The run that it repeats or goes on from, and which steps it took over. */
@@ -86,6 +88,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     steps,
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
     ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
+    ...compensationsView(fold),
     ...originView(fold),
     spent: { ...fold.spending.total },
     ...budgetView(fold),
@@ -113,6 +116,17 @@ function stepViewOf(fold: RunFold, id: string): StepView {
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
     ...(waiting ? { waiting } : {}),
   };
+}
+
+export function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | undefined {
+  if (fold.compensations.length === 0) return undefined;
+  const compensations = fold.compensations.map(({ id }) => {
+    const { state, context } = fold.step(id);
+    const error = state === "failed" ? context.failures.at(-1)?.error : undefined;
+    const why = error && { code: error.code ?? error.name, message: error.message };
+    return { step: id, ...stepViewOf(fold, id), ...(why ? { error: why } : {}) };
+  });
+  return { compensations };
 }
 
 export function budgetView({ budget }: RunFold): Pick<RunView, "budget"> | undefined {
