@@ -86,6 +86,7 @@ export class RunHold {
   #actScheduled = false;
   #ending = false;
   #doubtful = false;
+  #undoubtedAt = 0;
   #claimedAt = { epochMs: 0, monotonicMs: 0 };
   #heardAt = 0;
   #summaryDirty = false;
@@ -177,6 +178,8 @@ export class RunHold {
   async #clearDoubt(): Promise<void> {
     while (!this.#over && !(await this.#sync())) await this.#pause(HOLD_LIMITS.retryMs);
     this.#doubtful = false;
+    // What was heard while reading is no reason to read again, though the lease is kept only at its next turn.
+    this.#undoubtedAt = this.#context.clock.monotonic();
     this.#scheduleAct();
   }
 
@@ -309,9 +312,6 @@ export class RunHold {
         return this.#withdraw(effect.ref, effect.reason);
       case "env":
         return this.#context.bus.live.publishEnv(effect.change);
-      case "compensating":
-        this.#ending = false;
-        return;
       case "status":
         this.#gate.arm();
         return this.#markDirty(true);
@@ -332,7 +332,7 @@ export class RunHold {
 
   #act(): void {
     const { keptAt, forMs } = this.#context.lease;
-    if (this.#heardAt - keptAt > forMs) this.doubt();
+    if (this.#heardAt - Math.max(keptAt, this.#undoubtedAt) > forMs) this.doubt();
     if (this.#doubtful) return;
     const due = this.fold.dueEnd();
     if (due) return void this.#end();
@@ -435,10 +435,7 @@ export class RunHold {
     void this.#propose(() => {
       const end = this.fold.dueEnd();
       this.#ending = end !== undefined;
-      if (!end) return undefined;
-      const { compensate, ...how } = end;
-      if (!compensate || how.status === "done") return { type: "end", ...how };
-      return { type: "compensate", status: how.status, ...(how.error && { error: how.error }) };
+      return end && { type: "end", ...end };
     });
   }
 
