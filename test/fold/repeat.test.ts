@@ -133,6 +133,16 @@ describe("the end of repeating", () => {
     round(log, 4, "draft~0");
     expect(log.fold.environment.get("text")).toEqual(["text 4", "text 3"]);
   });
+
+  it("whoever recovers a fan-out as a whole does it once", () => {
+    const log = begun({ forEach: ["a", "b"], inputs: { topic: "${item}" }, onFailure: "recover" });
+    log.result("draft~0", { status: "failed", error: { ...crash, retryable: false } });
+    const { n } = log.fold.step("draft").context;
+    log.decide({ type: "recover", step: "draft", n, role: "bulk", task: "all", inputs: {}, reason: "b" });
+    round(log, 0);
+    expect(log.states().draft).toBe("done");
+    expect(log.fold.environment.get("text")).toBe("text 0");
+  });
 });
 
 it("a step is done exactly as often as its condition says, whatever goes wrong in between", () => {
