@@ -47,7 +47,6 @@ export async function hostDaemon(
     signal: shell.interrupted,
     ...(endpoint === undefined ? {} : { nats: endpoint }),
     ...(settings.http === undefined ? {} : { http: settings.http }),
-    ...(settings.httpToken === undefined ? {} : { httpToken: settings.httpToken }),
     ...withoutGaps(settings.daemon),
     ...retentionOf(settings),
   });

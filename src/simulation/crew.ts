@@ -1,52 +1,24 @@
-/** The agents of a simulation: hosts that serve roles, and tasks that do what their script says. */
-import type { Logger } from "pino";
+/** The agents of random workflows: their tasks do what the script in their inputs says. */
 import type { AgentDefinition, Handoff, TaskContext } from "../agent/define.ts";
-import { type RunningAgent, serveAgent } from "../agent/host.ts";
-import type { Bus } from "../bus/bus.ts";
+import type { CrewScene } from "./scenario.ts";
 import { ALL_KEYS, midwayKey, outputKey, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 import type { Party } from "./world.ts";
 
 /** Longer than every time-out of a simulated step. */
 const HANG_MS = 120_000;
 
-export interface CrewScene {
-  log: Logger;
-  /** A task's code begins. */
-  ran(party: Party, task: Pick<TaskContext, "run" | "step" | "n">): void;
-  /** How many processes the step has ended so far. */
-  kills(task: Pick<TaskContext, "run" | "step">): number;
-  /** The step ends its process. */
-  kill(party: Party, task: Pick<TaskContext, "run" | "step">): void;
+export function scriptedAgent(role: string, party: Party, scene: CrewScene): AgentDefinition {
+  if (role === SPARE_ROLE) return spare(party);
+  return { role, tasks: { work: { run: (inputs, ctx) => work(inputs, ctx, role, party, scene) } } };
 }
 
-export interface Seat {
-  roles: readonly string[];
-  concurrency: number;
-}
-
-export function serveSeat(party: Party, bus: Bus, seat: Seat, scene: CrewScene): Promise<RunningAgent> {
-  const agents = seat.roles.map((role): AgentDefinition => {
-    if (role === SPARE_ROLE) return spare(party, scene);
-    return { role, tasks: { work: { run: (inputs, ctx) => work(inputs, ctx, role, party, scene) } } };
-  });
-  return serveAgent(agents, {
-    bus,
-    clock: party.clock,
-    log: scene.log,
-    id: party.name,
-    concurrency: seat.concurrency,
-    about: { pid: 1, host: "simulated", version: "0" },
-  });
-}
-
-function spare(party: Party, scene: CrewScene): AgentDefinition {
+function spare(party: Party): AgentDefinition {
   return {
     role: SPARE_ROLE,
     tasks: {
       rescue: {
         gives: ALL_KEYS,
         run: async (_, ctx) => {
-          scene.ran(party, ctx);
           await pause(party, ctx, 200, true);
           return Object.fromEntries(ALL_KEYS.map((key) => [key, 1_000]));
         },
@@ -62,10 +34,10 @@ async function work(
   party: Party,
   scene: CrewScene,
 ): Promise<Record<string, unknown> | Handoff> {
-  scene.ran(party, ctx);
   const script = inputs.script as Script;
   const outputs = { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n };
   ctx.progress(0.5);
+  ctx.usage({ tokens: 40, usd: 0.5 });
   // It ends some day: a host does not bear any number of tasks that ignore their signal, and a request to
   // cancel one that heeds it can be lost.
   if (script.act === "hang" && ctx.attempt <= script.until) await pause(party, ctx, HANG_MS, script.heeds);
@@ -106,6 +78,7 @@ async function work(
   }
 }
 
+/** Goes on after a while, or ends when the task's signal fires and it heeds that. */
 function pause(party: Party, ctx: TaskContext, ms: number, heeds: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = party.clock.setTimeout(resolve, ms);

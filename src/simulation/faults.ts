@@ -41,6 +41,18 @@ export const FAULT_KINDS = [
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
+/** Which kinds of faults a simulation may have. */
+export interface FaultChoice {
+  /** Left out; the other kinds stay as they are. */
+  without?: ReadonlySet<FaultKind>;
+  /** Exactly these, at rates from the seed. Default: the seed chooses. */
+  only?: ReadonlySet<FaultKind>;
+  /** From when to when at most nothing new goes wrong any more, in ms. Default 5 to 90 s. */
+  untilMs?: readonly [number, number];
+}
+
+const USUAL_UNTIL_MS = [5_000, 90_000] as const;
+
 export class Faults {
   readonly kinds: ReadonlySet<FaultKind>;
   readonly untilMs: number;
@@ -48,17 +60,18 @@ export class Faults {
   readonly #streams = new Map<FaultKind, Chance>();
   readonly #rates = new Map<FaultKind, number>();
 
-  constructor(seed: number, world: World, without: ReadonlySet<FaultKind>) {
+  constructor(seed: number, world: World, { without, only, untilMs = USUAL_UNTIL_MS }: FaultChoice = {}) {
     const chance = new Chance(seed, "faults");
     this.#world = world;
-    this.untilMs = chance.between(5_000, 90_000);
+    this.untilMs = chance.between(...untilMs);
     const calm = chance.happens(0.05);
     const kinds = new Set<FaultKind>();
     for (const kind of FAULT_KINDS) {
-      const has = chance.happens(0.5) && !calm;
+      const struck = chance.happens(0.5) && !calm;
+      const has = only === undefined ? struck : only.has(kind);
       this.#rates.set(kind, 0.02 + chance.next() ** 2 * 0.3);
       this.#streams.set(kind, new Chance(seed, kind));
-      if (has && !without.has(kind)) kinds.add(kind);
+      if (has && without?.has(kind) !== true) kinds.add(kind);
     }
     this.kinds = kinds;
   }

@@ -9,11 +9,11 @@ import { createActor } from "xstate";
 import { orchestratorLogic } from "../actors/orchestrator.ts";
 import type { LogRecord } from "../bus/bus.ts";
 import { RunFold } from "../fold/run-fold.ts";
-import type { WorkflowStepDocument } from "../workflow/document.ts";
 import type { Fact } from "./evidence.ts";
+import type { Language } from "./language.ts";
 import { Reference } from "./reference.ts";
+import type { Say } from "./scenario.ts";
 import type { Life } from "./simulate.ts";
-import { productOf, type Script } from "./workflows.ts";
 
 export interface Wrong {
   /** Which rule was broken: stays the same while a failing case is made smaller. */
@@ -40,9 +40,10 @@ export function judge(life: Life): Verdict {
   for (const what of life.strays) say("no rejection is left alone", what);
   for (const what of life.left) say("nothing is left in the queues", what);
   let overshoot = 0;
-  for (const [run, { workflow }] of life.runs) {
+  const { scenario } = life;
+  for (const [run, { workflow }] of scenario.runs) {
     const records = life.logs.get(run) ?? [];
-    const reference = new Reference(workflow);
+    const reference = new Reference(workflow, scenario.language);
     for (const record of records) reference.apply(record);
     const facts = life.evidence.facts.filter((fact) => fact.run === run);
     for (const { decision, what } of reference.wrongs) {
@@ -50,11 +51,11 @@ export function judge(life: Life): Verdict {
         say("only ends that are due are written", `${run}: ${what}`);
     }
     completions(run, reference, say);
-    folds(run, records, reference, say);
+    folds(run, records, reference, scenario.language, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
     dispatches(run, reference, facts, isPrompt(life), say);
-    values(run, reference, say);
+    scenario.judge?.(run, reference, say);
     acks(run, reference, records, facts, say);
     sequences(run, records, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
@@ -62,82 +63,28 @@ export function judge(life: Life): Verdict {
   return { wrongs, overshoot };
 }
 
-type Say = (rule: string, what: string) => void;
-
 function completions(run: string, reference: Reference, say: Say): void {
-  for (const { doc, completions, outcome } of reference.steps.values()) {
+  for (const { id, doc, completions, outcome, parent } of reference.steps.values()) {
     const closedWell = outcome === "skipped" || (outcome !== null && doc.onFailure === "continue");
-    if (completions > 1) say("a step completes at most once", `${run} ${doc.id}: ${completions} times`);
+    if (completions > 1) say("a step completes at most once", `${run} ${id}: ${completions} times`);
+    // Items need not complete once somebody else has done the whole.
+    if (parent !== undefined && parent.list === undefined) continue;
     if (reference.status === "done" && completions !== 1 && !closedWell)
-      say("a step of a finished run has completed", `${run} ${doc.id}: ${outcome}`);
+      say("a step of a finished run has completed", `${run} ${id}: ${outcome}`);
   }
-}
-
-/** The environment is that of a serial run: what each step gives follows from its script and its inputs. */
-function values(run: string, reference: Reference, say: Say): void {
-  for (const step of reference.steps.values()) {
-    const { doc, outcome, inputs, role } = step;
-    const key = doc.outputs?.[0] ?? "";
-    const entry = reference.env.get(key);
-    if (outcome === "completed" && role !== "spare") {
-      const due = productOf(doc.id, inputs);
-      if (entry?.value !== due || entry.step !== doc.id)
-        say(
-          "the environment is that of a serial run",
-          `${run} ${key} is ${entry?.value}, a serial run gives ${due}`,
-        );
-    }
-    if (outcome === "skipped" && entry?.value !== null)
-      say(
-        "the environment is that of a serial run",
-        `${run} ${key} is ${entry?.value} though its step was skipped`,
-      );
-    expectedOutcome(run, step, say);
-  }
-}
-
-/** What faults can make of a dispatch, so that its script alone does not tell its outcome. */
-const FAULTS_CODES = new Set([
-  "E_POISON",
-  "E_TIMEOUT",
-  "E_DEADLINE",
-  "E_NO_DAEMON",
-  "E_QUESTION",
-  "E_SIMULATED",
-  "E_CANCELLED",
-]);
-
-function expectedOutcome(
-  run: string,
-  step: Reference["steps"] extends Map<string, infer S> ? S : never,
-  say: Say,
-): void {
-  const { doc, outcome, errors, role } = step;
-  if (role === "spare" || (outcome !== "completed" && outcome !== "failed")) return;
-  if (errors.some((code) => FAULTS_CODES.has(code) || code.startsWith("E_UNREACHABLE"))) return;
-  const { act, until } = scriptOf(doc);
-  const never = ["refuse", "nonsense", "lacking"].includes(act) || (act === "pass" && until > 8);
-  const always = act === "work" || act === "midway" || (act === "pass" && until <= 8);
-  if (never && outcome === "completed")
-    say("a step ends as its script says", `${run} ${doc.id} (${act}) completed`);
-  if (always && outcome === "failed")
-    say("a step ends as its script says", `${run} ${doc.id} (${act}) failed: ${errors}`);
-  if (act === "flaky" && outcome === "failed" && (doc.retry?.maxAttempts ?? 3) > until)
-    say(
-      "a step ends as its script says",
-      `${run} ${doc.id} failed although it had an attempt left: ${errors}`,
-    );
-}
-
-function scriptOf({ inputs }: WorkflowStepDocument): Script {
-  return inputs?.script as Script;
 }
 
 /** The runtime's two ways to fold agree with the reference, and a fold in pieces with one from the start. */
-function folds(run: string, records: readonly LogRecord[], reference: Reference, say: Say): void {
+function folds(
+  run: string,
+  records: readonly LogRecord[],
+  reference: Reference,
+  language: Language,
+  say: Say,
+): void {
   const own = new RunFold(run);
   const actor = createActor(orchestratorLogic, { id: run, input: { run } }).start();
-  const again = new Reference(reference.workflow);
+  const again = new Reference(reference.workflow, language);
   for (const record of records) {
     own.apply(record);
     actor.send({ type: "record", record });
@@ -156,15 +103,16 @@ function folds(run: string, records: readonly LogRecord[], reference: Reference,
 }
 
 function describeReference({ status, epoch, steps, env }: Reference): string {
+  if (status === "none") return `planning ${epoch}`;
   const lines = [...steps.values()].map(
-    ({ doc, state, outcome, n, attempt, role }) => `${doc.id}=${state}/${outcome}/${n}/${attempt}/${role}`,
+    ({ id, state, outcome, n, attempt, role }) => `${id}=${state}/${outcome}/${n}/${attempt}/${role}`,
   );
   const values = [...env].map(([key, { value, revision }]) => `${key}=${JSON.stringify(value)}@${revision}`);
-  return [status === "none" ? "planning" : status, epoch, ...lines.sort(), ...values.sort()].join(" ");
+  return [status, epoch, ...lines.sort(), ...values.sort()].join(" ");
 }
 
 function describeFold(fold: RunFold): string {
-  const lines = [...(fold.graph?.steps() ?? [])].map(({ id }) => {
+  const lines = [...(fold.steps?.all() ?? [])].map(({ id }) => {
     const { state, context } = fold.step(id);
     return `${id}=${state}/${context.outcome}/${context.n}/${context.attempt}/${context.role}`;
   });
@@ -227,8 +175,13 @@ function dispatches(
       else say("only dispatches of the log are given out", where);
       continue;
     }
+    if (fact.logEnd < opening.freeSeq)
+      say("a step that waits for an answer is not given out", `${run} ${name} ${fact.kind} by ${fact.party}`);
+    // What the budget granted is given out, though the run paused with that.
+    const granted = reference.grants.get(name) ?? Number.POSITIVE_INFINITY;
     const paused = reference.pauses.some(
-      ({ from, to }) => from <= (folded.get(fact.party) ?? 0) && fact.logEnd >= from && fact.logEnd < to,
+      ({ from, to }) =>
+        granted > from && from <= (folded.get(fact.party) ?? 0) && fact.logEnd >= from && fact.logEnd < to,
     );
     if (prompt && paused && fact.kind === "pushed")
       say("a paused run gives nothing out", `${run} ${name} by ${fact.party} at ${fact.at.toFixed(1)}`);

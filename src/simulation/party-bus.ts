@@ -28,6 +28,8 @@ export interface PartyBusScene {
   evidence: Evidence;
   /** Last sequence of a run's log. */
   logEnd(run: string): number;
+  /** The party dies in the middle of a call. */
+  dies(party: Party): void;
   /** The party made more calls at one moment than anything could need. */
   spins(party: string, what: string): void;
   /** Tasks acked lately, which a restarting broker brings back. */
@@ -38,6 +40,13 @@ export interface PartyBusScene {
 
 /** A loop that never waits would hang the simulation; it is stopped here and reported. */
 const MOST_CALLS_AT_ONCE = 2_000;
+/** How much likelier than at other calls a process dies at those where it matters in which order things are done. */
+const DELICATE: Readonly<Record<string, number>> = {
+  "ack run": 100,
+  "append decision": 5,
+  "append result": 5,
+};
+const DIES_IN_A_CALL = 0.01;
 
 export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): Bus {
   const { world, faults, evidence } = scene;
@@ -80,6 +89,10 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       throw unreachable(what);
     }
     const value = await heard(act());
+    if (faults.strikes("crash", DIES_IN_A_CALL * (DELICATE[what] ?? 1))) {
+      scene.dies(party);
+      return never;
+    }
     const backMs = slow && faults.strikes("delay", 2) ? faults.chance("delay").next() ** 3 * 3_000 : 0;
     if (backMs > 0) await pause(backMs, true);
     else if (party.stopped) await pause(0, true);
@@ -202,8 +215,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       follow,
       exists: (run) => call("exists", () => inner.log.exists(run)),
       list: () => call("list", () => inner.log.list()),
-      scan: (options) => inner.log.scan(options),
-      purge: (run, range) => call("purge", () => inner.log.purge(run, range)),
+      purge: (run, to) => call("purge", () => inner.log.purge(run, to)),
     },
     tasks: {
       ensureRole: (settings) => call("ensureRole", () => inner.tasks.ensureRole(settings)),

@@ -1,16 +1,19 @@
-/** The people of a simulation: they submit runs, and some pause, cancel, retry and set keys. */
+/** The people of a simulation: they submit runs and answer them; some pause, cancel, retry and set keys. */
 import type { AppendOptions, Bus, LogEntry } from "../bus/bus.ts";
 import type { ControlMessage } from "../bus/messages.ts";
-import type { WorkflowDocument } from "../workflow/document.ts";
+import type { Chance } from "./chance.ts";
 import type { Faults } from "./faults.ts";
+import type { Reference } from "./reference.ts";
+import type { ReferenceStep } from "./reference-step.ts";
+import type { ScenarioRun } from "./scenario.ts";
 import type { World } from "./world.ts";
 
 export interface PeopleScene {
   world: World;
   faults: Faults;
   bus: Bus;
-  /** As the log says now. */
-  statusOf(run: string): string;
+  /** What the log of a run means so far. */
+  referenceOf(run: string): Reference;
 }
 
 const RETRIES = 2;
@@ -31,19 +34,77 @@ export class People {
     return this.#pending === 0;
   }
 
-  submit(run: string, workflow: WorkflowDocument, environment: Record<string, unknown>): void {
-    const { world, faults } = this.#scene;
-    const chance = faults.chance("people");
+  /** As the log says now. */
+  referenceOf(run: string): Reference {
+    return this.#scene.referenceOf(run);
+  }
+
+  /** Submits a run; `then` is called once that is stored. */
+  submit(
+    run: string,
+    { workflow, inputs, environment }: ScenarioRun,
+    delayMs: number,
+    then?: () => void,
+  ): void {
     this.#runs.push(run);
-    this.#pending++;
-    world.after(chance.between(0, 2_000), () => {
-      this.#pending--;
-      const body = { v: 1, workflow, inputs: {}, environment, by: "ada" } as const;
-      void this.#say(run, { kind: "submit", body }, { expectLast: 0 });
+    this.after(delayMs, async () => {
+      const body = { v: 1, workflow, inputs, environment, by: "ada" } as const;
+      await this.#say(run, { kind: "submit", body }, { expectLast: 0 });
+      then?.();
     });
+  }
+
+  /** Does something later; until then they have not said all that they want to say. */
+  after(delayMs: number, act: () => Promise<void> | void): void {
+    this.#pending++;
+    this.#scene.world.after(delayMs, async () => {
+      await act();
+      this.#pending--;
+    });
+  }
+
+  /** Gets into the way of a run, where the seed has such people. */
+  meddleWith(run: string): void {
+    const { faults } = this.#scene;
     if (!faults.kinds.has("people")) return;
+    const chance = faults.chance("people");
     for (let at = chance.between(1, 5); at > 0; at--) this.#meddle(run);
-    this.#retryFailures(run, RETRIES);
+    // Some wait for the moment in which it fails.
+    this.#retryFailures(run, RETRIES, chance.happens(0.5) ? [10, 400] : [1_000, 6_000]);
+  }
+
+  /** Answers what waits in a run, sooner or later: sometimes twice, and signals sometimes before anybody waits. */
+  answerFor(run: string): void {
+    const { world } = this.#scene;
+    const look = (): void => {
+      world.after(this.chance.between(300, 8_000), () => {
+        const reference = this.referenceOf(run);
+        for (const step of reference.steps.values()) if (step.waits !== undefined) this.#answer(run, step);
+        if (this.chance.happens(0.1)) this.#signalSomebody(run);
+        if (!this.#ending || !reference.ended) look();
+      });
+    };
+    look();
+  }
+
+  #answer(run: string, { id, task, waits }: ReferenceStep): void {
+    for (let times = this.chance.happens(0.2) ? 2 : 1; times > 0; times--) {
+      const value = this.chance.between(0, 500);
+      const verb = this.chance.happens(0.85) ? "approve" : "reject";
+      if (waits === "signal") void this.control(run, { verb: "signal", name: task, value });
+      else void this.control(run, { verb, step: id, value });
+    }
+  }
+
+  #signalSomebody(run: string): void {
+    const names = this.referenceOf(run).workflow.steps.filter(({ agent }) => agent === "signal");
+    if (names.length === 0) return;
+    const { task: name } = this.chance.pick(names);
+    void this.control(run, { verb: "signal", name, value: this.chance.between(0, 500) });
+  }
+
+  get chance(): Chance {
+    return this.#scene.faults.chance("people");
   }
 
   /** From now on nobody leaves a run paused. */
@@ -51,7 +112,7 @@ export class People {
     this.#ending = true;
     const wake = (): void => {
       for (const run of this.#runs) {
-        if (this.#scene.statusOf(run) === "paused") void this.#control(run, { verb: "resume" });
+        if (this.referenceOf(run).status === "paused") void this.#resume(run);
       }
       this.#scene.world.after(5_000, wake);
     };
@@ -64,28 +125,43 @@ export class People {
     world.after(chance.between(500, faults.untilMs), () => {
       if (this.#ending) return;
       const verb = chance.pick(["pause", "pause", "cancel", "env", "retry", "signal"] as const);
-      if (verb === "env") {
-        const body = { v: 1, key: "note", value: chance.between(1, 9), by: "ada" } as const;
-        void this.#say(run, { kind: "env", body });
-      } else if (verb !== "cancel" || chance.happens(0.4)) void this.#control(run, { verb });
-      if (verb === "pause")
-        world.after(chance.between(100, 20_000), () => void this.#control(run, { verb: "resume" }));
+      if (verb === "env") void this.setKey(run, "note", chance.between(1, 9));
+      else if (verb !== "cancel" || chance.happens(0.4)) void this.control(run, { verb });
+      if (verb === "pause") world.after(chance.between(100, 20_000), () => void this.#resume(run));
     });
   }
 
-  #retryFailures(run: string, left: number): void {
-    const { world, faults, statusOf } = this.#scene;
+  #retryFailures(run: string, left: number, everyMs: readonly [number, number]): void {
+    const { world, faults } = this.#scene;
     const chance = faults.chance("people");
-    world.after(chance.between(1_000, 6_000), () => {
+    world.after(chance.between(...everyMs), () => {
       if (this.#ending || left === 0) return;
-      const failed = statusOf(run) === "failed";
-      if (failed) void this.#control(run, { verb: "retry", ...(chance.happens(0.3) ? { step: "s0" } : {}) });
-      this.#retryFailures(run, failed ? left - 1 : left);
+      const failed = this.referenceOf(run).status === "failed";
+      if (failed) void this.#retry(run, chance.happens(0.3) ? "s0" : undefined);
+      this.#retryFailures(run, failed ? left - 1 : left, everyMs);
     });
   }
 
-  #control(run: string, control: Pick<ControlMessage, "verb" | "step">): Promise<void> {
+  #resume(run: string): Promise<void> {
+    return this.control(run, { verb: "resume", ...this.#money(run) });
+  }
+
+  #retry(run: string, step: string | undefined): Promise<void> {
+    return this.control(run, { verb: "retry", ...this.#money(run), ...(step === undefined ? {} : { step }) });
+  }
+
+  /** A run that has a budget is given a larger one with whatever lets it go on. */
+  #money(run: string): { value?: unknown } {
+    if (!this.referenceOf(run).budgeted) return {};
+    return { value: { budget: { tokens: 1_000_000, usd: 1_000, wall: "10h", dispatches: 10_000 } } };
+  }
+
+  control(run: string, control: Omit<ControlMessage, "v" | "by">): Promise<void> {
     return this.#say(run, { kind: "control", body: { v: 1, by: "ada", ...control } });
+  }
+
+  setKey(run: string, key: string, value: unknown): Promise<void> {
+    return this.#say(run, { kind: "env", body: { v: 1, key, value, by: "ada" } });
   }
 
   /** Says it until the broker has confirmed it. */

@@ -1,17 +1,20 @@
 /** Running seeds, and making a failing one small: fewer kinds of faults, fewer runs, fewer steps. */
 import { FAULT_KINDS, type FaultKind } from "./faults.ts";
 import { judge, type Verdict } from "./judge.ts";
+import { type RandomScenarioOptions, randomScenario } from "./random-scenario.ts";
 import { type Life, type SimulationOptions, simulate } from "./simulate.ts";
 import { MAX_STEPS } from "./workflows.ts";
 
+export interface TrialOptions extends SimulationOptions, RandomScenarioOptions {}
+
 export interface Trial {
-  options: SimulationOptions;
+  options: TrialOptions;
   life: Life;
   verdict: Verdict;
 }
 
-export async function tryOut(options: SimulationOptions): Promise<Trial> {
-  const life = await simulate(options);
+export async function tryOut(options: TrialOptions): Promise<Trial> {
+  const life = await simulate(randomScenario(options.seed, options), options);
   return { options, life, verdict: judge(life) };
 }
 
@@ -20,7 +23,7 @@ export async function shrink(failing: Trial, tries = 60): Promise<Trial> {
   const rules = new Set(failing.verdict.wrongs.map(({ rule }) => rule));
   let best = failing;
   let left = tries;
-  const better = async (options: SimulationOptions): Promise<boolean> => {
+  const better = async (options: TrialOptions): Promise<boolean> => {
     if (left-- <= 0) return false;
     const trial = await tryOut(options);
     if (!trial.verdict.wrongs.some(({ rule }) => rules.has(rule))) return false;
@@ -30,7 +33,8 @@ export async function shrink(failing: Trial, tries = 60): Promise<Trial> {
   await better({ ...best.options, maxRuns: 1 });
   for (const kind of FAULT_KINDS) {
     if (!best.life.faults.kinds.has(kind)) continue;
-    await better({ ...best.options, without: new Set<FaultKind>([...(best.options.without ?? []), kind]) });
+    const without = new Set<FaultKind>([...(best.options.faults?.without ?? []), kind]);
+    await better({ ...best.options, faults: { ...best.options.faults, without } });
   }
   for (let steps = 1; steps < (best.options.maxSteps ?? MAX_STEPS); steps++) {
     if (await better({ ...best.options, maxSteps: steps })) break;
@@ -40,7 +44,7 @@ export async function shrink(failing: Trial, tries = 60): Promise<Trial> {
 
 /** What a person needs to see: what was broken, how to see it again, and what happened. */
 export function report({ options, life, verdict }: Trial): string {
-  const without = [...(options.without ?? [])];
+  const without = [...(options.faults?.without ?? [])];
   const lines = [
     `seed ${options.seed} breaks ${verdict.wrongs.length} rule${verdict.wrongs.length === 1 ? "" : "s"}:`,
     ...verdict.wrongs.map(({ rule, what }) => `  ${rule}: ${what}`),

@@ -6,39 +6,36 @@
  */
 import { pino } from "pino";
 import { OrchestratorAgent } from "../actors/orchestrator-agent.ts";
-import { SwarmPlanning } from "../actors/swarm-planning.ts";
-import type { RunningAgent } from "../agent/host.ts";
+import type { AgentDefinition, TaskContext } from "../agent/define.ts";
+import { type RunningAgent, serveAgent } from "../agent/host.ts";
 import type { Bus, LogRecord } from "../bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker, type MemoryBus } from "../bus/memory/broker.ts";
 import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
-import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
-import { type Seat, serveSeat } from "./crew.ts";
 import { Evidence } from "./evidence.ts";
-import { type FaultKind, Faults } from "./faults.ts";
+import { type FaultChoice, type FaultKind, Faults } from "./faults.ts";
 import { Network, SPY } from "./network.ts";
 import { partyBus } from "./party-bus.ts";
 import { People } from "./people.ts";
 import { Reference } from "./reference.ts";
 import { Rogue } from "./rogue.ts";
-import { ROLES, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
+import type { CrewScene, Scenario, Seat } from "./scenario.ts";
 import { Party, type Skew, World } from "./world.ts";
 
 export interface SimulationOptions {
   seed: number;
-  /** Fault kinds to leave out. */
-  without?: ReadonlySet<FaultKind>;
-  maxSteps?: number;
-  maxRuns?: number;
+  faults?: FaultChoice;
+  /** Kills whoever holds a run, once, at a moment of the seed within so many ms. */
+  killHolderWithinMs?: number;
 }
 
 /** What a simulation leaves behind for its judges. */
 export interface Life {
   seed: number;
+  scenario: Scenario;
   world: World;
   faults: Faults;
   evidence: Evidence;
-  runs: ReadonlyMap<string, { workflow: WorkflowDocument; environment: Record<string, unknown> }>;
   logs: ReadonlyMap<string, readonly LogRecord[]>;
   /** Runs that had no end in time. */
   unended: readonly string[];
@@ -67,14 +64,15 @@ interface Post {
   life: { stop(): Promise<void> } | undefined;
 }
 
-export async function simulate(options: SimulationOptions): Promise<Life> {
+/** Lives one life of the scenario's swarm. The same scenario and options give the same life. */
+export async function simulate(scenario: Scenario, options: SimulationOptions): Promise<Life> {
   const strays: string[] = [];
   const before = process.listeners("unhandledRejection");
   const onStray = (reason: unknown): void => void strays.push(String(reason));
   process.setMaxListeners(0);
   process.on("unhandledRejection", onStray);
   try {
-    return { ...(await new Simulation(options).live()), strays };
+    return { ...(await new Simulation(scenario, options).live()), strays };
   } finally {
     // Processes that died in here had no time to tidy up.
     for (const listener of process.listeners("unhandledRejection")) {
@@ -84,7 +82,8 @@ export async function simulate(options: SimulationOptions): Promise<Life> {
 }
 
 class Simulation {
-  readonly #seed: number;
+  readonly #scenario: Scenario;
+  readonly #options: SimulationOptions;
   readonly #world = new World();
   readonly #faults: Faults;
   readonly #evidence = new Evidence();
@@ -94,33 +93,30 @@ class Simulation {
   readonly #posts: Post[] = [];
   readonly #chance: Chance;
   readonly #kills = new Map<string, number>();
-  readonly #runs = new Map<string, { workflow: WorkflowDocument; environment: Record<string, unknown> }>();
   readonly #ackedLately: { task: TaskMessage; at: number }[] = [];
   readonly #ghosts = new Set<string>();
   readonly #logEnds = new Map<string, number>();
   readonly #references = new Map<string, Reference>();
   readonly #spinning: string[] = [];
 
-  constructor({ seed, without = new Set(), maxSteps = 14, maxRuns = 2 }: SimulationOptions) {
-    this.#seed = seed;
+  constructor(scenario: Scenario, options: SimulationOptions) {
+    const { seed, faults } = options;
+    this.#scenario = scenario;
+    this.#options = options;
     this.#chance = new Chance(seed, "swarm");
-    this.#faults = new Faults(seed, this.#world, without);
+    this.#faults = new Faults(seed, this.#world, faults);
     const network = new Network(this.#world, this.#faults, (name) => this.#parties.get(name));
     this.#broker = createMemoryBroker({ clock: this.#world.clock, deliver: network.deliver });
     this.#spy = this.#broker.connect("main", { party: SPY });
-    const workflows = new Chance(seed, "workflows");
-    const count = workflows.happens(0.25) ? 2 : 1;
-    for (let at = 1; at <= Math.min(count, maxRuns); at++) {
-      const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps);
-      this.#references.set(`r${at}`, new Reference(workflow));
-      this.#runs.set(`r${at}`, { workflow, environment: { e0: workflows.between(0, 500) } });
-    }
+    for (const [run, { workflow }] of scenario.runs)
+      this.#references.set(run, new Reference(workflow, scenario.language));
   }
 
   async live(): Promise<Omit<Life, "strays">> {
     const world = this.#world;
     this.#faults.kinds.size > 0 && world.note("world", `faults: ${[...this.#faults.kinds].join(", ")}`);
-    for (const [run, { workflow }] of this.#runs) world.note("world", `${run}: ${JSON.stringify(workflow)}`);
+    for (const [run, { workflow }] of this.#scenario.runs)
+      world.note("world", `${run}: ${JSON.stringify(workflow)}`);
     this.#hire();
     for (const post of this.#posts) world.after(this.#chance.between(0, 500), () => this.#bear(post));
     this.#scheduleFaults();
@@ -132,7 +128,7 @@ class Simulation {
       broker: this.#broker,
       bus: this.#spy,
       referenceOf: (run) => this.#reference(run),
-    }).begin([...this.#runs.keys()]);
+    }).begin([...this.#references.keys()]);
     await this.#watchLogs();
     await world.run(this.#faults.untilMs);
     this.#heal();
@@ -148,18 +144,18 @@ class Simulation {
       if (left.length === 0 || world.now >= cleared) break;
     }
     const logs = new Map<string, LogRecord[]>();
-    for (const run of this.#runs.keys()) {
+    for (const run of this.#references.keys()) {
       const records: LogRecord[] = [];
       for await (const record of this.#spy.log.read(run)) records.push(record);
       logs.set(run, records);
     }
     for (const post of this.#posts) this.#kill(post);
     return {
-      seed: this.#seed,
+      seed: this.#options.seed,
+      scenario: this.#scenario,
       world,
       faults: this.#faults,
       evidence: this.#evidence,
-      runs: this.#runs,
       logs,
       unended,
       left,
@@ -171,13 +167,7 @@ class Simulation {
 
   #hire(): void {
     for (const name of ["d1", "d2"]) this.#post(name, (party, bus) => this.#daemon(party, bus));
-    const chance = this.#chance;
-    const seats: Seat[] = [{ roles: [...ROLES, SPARE_ROLE], concurrency: chance.between(1, 6) }];
-    for (let more = chance.between(0, 2); more > 0; more--) {
-      const roles = chance.some(ROLES, 0.6);
-      if (roles.length > 0) seats.push({ roles, concurrency: chance.between(1, 4) });
-    }
-    for (const [at, seat] of seats.entries()) {
+    for (const [at, seat] of this.#scenario.seats.entries()) {
       this.#post(`a${at + 1}`, (party, bus) => this.#agent(party, bus, seat));
     }
   }
@@ -192,7 +182,7 @@ class Simulation {
       bus,
       clock: party.clock,
       log: silent,
-      planning: new SwarmPlanning(bus, party.clock, silent),
+      planning: this.#scenario.planning(bus, party.clock),
       id: party.name,
       newId: () => `${party.name}-${++ids}`,
     });
@@ -206,29 +196,42 @@ class Simulation {
   }
 
   #agent(party: Party, bus: Bus, seat: Seat): Promise<RunningAgent> {
-    return serveSeat(party, bus, seat, {
-      log: silent,
-      ran: (who, { run, step, n }) => {
-        if (who.dead) return;
-        this.#world.note(who.name, `runs ${run} ${step}#${n}`);
-        this.#evidence.add({
-          at: this.#world.now,
-          party: who.name,
-          kind: "ran",
-          run,
-          step,
-          n,
-          logEnd: this.#logEnd(run),
-        });
-      },
+    const scene: CrewScene = {
       kills: ({ run, step }) => this.#kills.get(`${run}:${step}`) ?? 0,
       kill: (who, { run, step }) => {
         if (who.dead) return;
         this.#kills.set(`${run}:${step}`, (this.#kills.get(`${run}:${step}`) ?? 0) + 1);
-        const post = this.#posts.find((one) => one.party === who);
-        if (post) this.#crash(post, 1_000);
+        this.#dies(who, 1_000);
       },
+    };
+    const agents = seat.roles.map((role) => this.#watched(this.#scenario.agent(role, party, scene), party));
+    return serveAgent(agents, {
+      bus,
+      clock: party.clock,
+      log: silent,
+      id: party.name,
+      concurrency: seat.concurrency,
+      about: { pid: 1, host: "simulated", version: "0" },
     });
+  }
+
+  /** Notes when the code of a task begins. */
+  #watched(agent: AgentDefinition, party: Party): AgentDefinition {
+    const tasks = Object.entries(agent.tasks).map(([name, task]) => {
+      const run = (inputs: unknown, ctx: TaskContext): unknown => {
+        this.#ran(party, ctx);
+        return task.run(inputs, ctx);
+      };
+      return [name, { ...task, run }] as const;
+    });
+    return { ...agent, tasks: Object.fromEntries(tasks) };
+  }
+
+  #ran(party: Party, { run, step, n }: TaskContext): void {
+    if (party.dead) return;
+    this.#world.note(party.name, `runs ${run} ${step}#${n}`);
+    const at = this.#world.now;
+    this.#evidence.add({ at, party: party.name, kind: "ran", run, step, n, logEnd: this.#logEnd(run) });
   }
 
   #bear(post: Post): void {
@@ -273,6 +276,11 @@ class Simulation {
     this.#world.after(downMs, () => this.#bear(post));
   }
 
+  #dies(party: Party, downMs: number): void {
+    const post = this.#posts.find((one) => one.party === party);
+    if (post) this.#crash(post, downMs);
+  }
+
   #scene(): Parameters<typeof partyBus>[2] {
     const key = ({ run, step, n, role }: DispatchRef): string => `${role}:${run}:${step}:${n}`;
     return {
@@ -280,6 +288,7 @@ class Simulation {
       faults: this.#faults,
       evidence: this.#evidence,
       logEnd: (run) => this.#logEnd(run),
+      dies: (party) => this.#dies(party, this.#faults.chance("crash").between(50, 5_000)),
       spins: (who, what) => this.#spinning.push(`${who} calls ${what} without end`),
       acked: (task) => {
         this.#ackedLately.push({ task, at: this.#world.now });
@@ -314,6 +323,19 @@ class Simulation {
       this.#bringBackAcked();
     });
     again("vanishing", (chance) => void this.#vanish(chance));
+    const { killHolderWithinMs } = this.#options;
+    if (killHolderWithinMs !== undefined) {
+      const chance = new Chance(this.#options.seed, "kill holder");
+      this.#world.after(chance.next() * killHolderWithinMs, () =>
+        this.#killHolder(chance.between(500, 5_000)),
+      );
+    }
+  }
+
+  #killHolder(downMs: number): void {
+    const holder = this.#evidence.of("claimed").at(-1)?.party;
+    const post = this.#posts.find(({ party }) => party?.name === holder);
+    if (post) this.#crash(post, downMs);
   }
 
   #pause(post: Post, forMs: number): void {
@@ -382,9 +404,9 @@ class Simulation {
       world: this.#world,
       faults: this.#faults,
       bus,
-      statusOf: (run) => this.#reference(run).status,
+      referenceOf: (run) => this.#reference(run),
     });
-    for (const [run, { workflow, environment }] of this.#runs) people.submit(run, workflow, environment);
+    this.#scenario.attend(people);
     return people;
   }
 
@@ -393,7 +415,7 @@ class Simulation {
   }
 
   #unended(): string[] {
-    return [...this.#runs.keys()].filter((run) => !this.#reference(run).ended);
+    return [...this.#references.keys()].filter((run) => !this.#reference(run).ended);
   }
 
   #logEnd(run: string): number {
@@ -402,7 +424,7 @@ class Simulation {
 
   /** The spy's copies are never lost: it is no party of the network. */
   async #watchLogs(): Promise<void> {
-    for (const run of this.#runs.keys()) {
+    for (const run of this.#references.keys()) {
       await this.#spy.log.follow(run, (record) => {
         this.#logEnds.set(run, record.seq);
         this.#reference(run).apply(record);
@@ -415,7 +437,7 @@ class Simulation {
     for (const { role, queued, held } of await this.#spy.tasks.roles()) {
       if (queued + held > 0) left.push(`${queued + held} tasks of ${role}`);
     }
-    for (const run of this.#runs.keys()) {
+    for (const run of this.#references.keys()) {
       // Were it gone, this would make a new one, which the next holder finds to be of an ended run.
       if ((await this.#spy.runs.push(run)) === "present") left.push(`the task of run ${run}`);
     }

@@ -36,15 +36,17 @@ export interface Script {
   heeds: boolean;
 }
 
-export const outputKey = (step: string): string => `v${step.slice(1)}`;
-export const midwayKey = (step: string): string => `m${step.slice(1)}`;
+/** Of `s3`, and of `s3~1`, one of its items. */
+const placeOf = (step: string): number => Number.parseInt(step.slice(1), 10);
+export const outputKey = (step: string): string => `v${placeOf(step)}`;
+export const midwayKey = (step: string): string => `m${placeOf(step)}`;
 /** Every key that a step can write, for the card of the spare role. */
 export const MAX_STEPS = 14;
 export const ALL_KEYS = Array.from({ length: MAX_STEPS }, (_, at) => [`v${at}`, `m${at}`]).flat();
 
 /** What a step gives: from its inputs, whoever does it and however often. */
 export function productOf(step: string, inputs: Readonly<Record<string, unknown>>): number {
-  let sum = Number(step.slice(1)) * 7 + 3;
+  let sum = placeOf(step) * 7 + 3;
   for (const name of Object.keys(inputs).sort()) {
     if (name === "script") continue;
     const value = inputs[name];
@@ -76,7 +78,8 @@ export function randomWorkflow(chance: Chance, maxSteps: number): WorkflowDocume
       (step.inputs as Record<string, unknown>)[`a${place}`] = `\${env.${key}}`;
     }
     if (chance.happens(0.15)) {
-      const key = chance.pick(readable);
+      const isList = (key: string) => steps[placeOf(key)]?.forEach !== undefined && key !== "e0";
+      const key = chance.pick(readable.filter((one) => !isList(one)));
       step.when = `env.${key} != null && env.${key} > ${chance.between(0, 900)}.0`;
     }
     steps.push(step);
@@ -84,6 +87,7 @@ export function randomWorkflow(chance: Chance, maxSteps: number): WorkflowDocume
   return {
     name: "simulated",
     steps,
+    ...(chance.happens(0.15) ? { budget: randomBudget(chance, count) } : {}),
     ...(chance.happens(0.7) ? { maxParallel: chance.between(1, 4) } : {}),
     ...(chance.happens(0.1) ? { timeout: `${chance.between(20, 120)}s` } : {}),
     ...(chance.happens(0.4) ? { outputs: { last: `\${env.v${count - 1}}`, first: "${env.v0}" } } : {}),
@@ -96,10 +100,10 @@ function dependenciesOf(chance: Chance, at: number): number[] {
 }
 
 function randomStep(chance: Chance, at: number): WorkflowStepDocument {
-  const script = randomScript(chance);
   const id = `s${at}`;
+  if (chance.happens(0.06)) return waitingStep(chance, id);
+  const script = randomScript(chance);
   const outputs = [outputKey(id)];
-  if (script.act === "midway") outputs.push(midwayKey(id));
   const step: WorkflowStepDocument = {
     id,
     agent: chance.pick(ROLES),
@@ -120,7 +124,60 @@ function randomStep(chance: Chance, at: number): WorkflowStepDocument {
   if (mustBound || chance.happens(0.15)) step.timeout = chance.pick(["4s", "9s", "25s"]);
   if (chance.happens(0.3)) step.onFailure = chance.pick(["continue", "continue", "recover", "fail"]);
   if (chance.happens(0.25)) step.priority = chance.between(-3, 3);
+  if (chance.happens(0.07)) {
+    step.approval = true;
+    if (chance.happens(0.5)) step.deadline = randomDeadline(chance);
+  }
+  // An item has its say at its end only.
+  if (chance.happens(0.12)) fanOut(chance, step);
+  else if (script.act === "midway") outputs.push(midwayKey(id));
+  if (chance.happens(0.08)) repeat(chance, step);
   return step;
+}
+
+/** Nobody of the swarm does it: a person or a signal does. */
+function waitingStep(chance: Chance, id: string): WorkflowStepDocument {
+  return {
+    id,
+    agent: chance.pick(["human", "signal"]),
+    task: `ask-${id}`,
+    inputs: {},
+    outputs: [outputKey(id)],
+    ...(chance.happens(0.4) ? { deadline: { ...randomDeadline(chance), value: 11 } } : {}),
+    ...(chance.happens(0.3) ? { onFailure: "continue" } : {}),
+  };
+}
+
+function randomDeadline(chance: Chance): NonNullable<WorkflowStepDocument["deadline"]> {
+  return { after: chance.pick(["2s", "15s"]), answer: chance.pick(["approve", "approve", "reject"]) };
+}
+
+function fanOut(chance: Chance, step: WorkflowStepDocument): void {
+  const inputs = step.inputs as { script: Script };
+  if (inputs.script.act === "midway") inputs.script.act = "work";
+  step.forEach = chance.happens(0.5)
+    ? "env.list"
+    : Array.from({ length: chance.between(0, 4) }, () => chance.between(1, 99));
+  Object.assign(inputs, { item: "${item}", place: "${index}" });
+}
+
+/** Sometimes more often than it may. */
+function repeat(chance: Chance, step: WorkflowStepDocument): void {
+  step.repeat = { until: `iteration >= ${chance.between(1, 4)}`, max: chance.pick([2, 4, 4, 9]) };
+  Object.assign(step.inputs as object, { round: "${iteration}" });
+}
+
+function randomBudget(chance: Chance, steps: number): NonNullable<WorkflowDocument["budget"]> {
+  const limits = {
+    dispatches: chance.between(1, 2 * steps),
+    tokens: chance.between(1, 100 * steps),
+    usd: chance.between(1, 2 * steps),
+    wall: `${chance.between(1, 60)}s`,
+  };
+  const names = Object.keys(limits) as (keyof typeof limits)[];
+  const chosen = new Set([chance.pick(names), ...chance.some(names, 0.3)]);
+  const kept = Object.fromEntries(Object.entries(limits).filter(([name]) => chosen.has(name as "wall")));
+  return { ...kept, onLimit: chance.pick(["pause", "pause", "fail"]) };
 }
 
 function randomScript(chance: Chance): Script {

@@ -14,7 +14,6 @@ const events: Record<string, RunEvent> = {
   "end failed": { type: "end", status: "failed" },
   "end cancelled": { type: "end", status: "cancelled" },
   reopen: { type: "reopen" },
-  compensate: { type: "compensate" },
 };
 
 const pathTo: Partial<Record<RunState, string[]>> = {
@@ -30,7 +29,7 @@ const ends = { "end done": "done", "end failed": "failed", "end cancelled": "can
 const expected: Record<string, Record<string, RunState>> = {
   planning: { planned: "running", ...ends },
   running: { pause: "paused", ...ends },
-  paused: { resume: "running", compensate: "running", ...ends },
+  paused: { resume: "running", ...ends },
   done: {},
   failed: { reopen: "running" },
   cancelled: {},

@@ -1,0 +1,530 @@
+/**
+ * How the steps of a run follow one another, said a second time: released, given out, tried again, repeated,
+ * fanned out, waited for, opened again.
+ *
+ * It owns steps, dispatches and the environment of one run. What the log's records do to them is the
+ * reference's matter. Simple before fast: it may look at every step wherever that says it best.
+ */
+import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
+import type { Language, Scope } from "./language.ts";
+import { makeStep, ms, needed, type Opening, outputsOfAnswer, type ReferenceStep } from "./reference-step.ts";
+
+const HANDOFFS = 8;
+const MAX_ITEMS = 10_000;
+const ITERATIONS = 100;
+/** Time-outs after which the step is not tried again. */
+const LAST_TIMEOUTS = new Set(["E_NO_AGENT", "E_STEP_TIMEOUT", "E_QUEUE_TIMEOUT"]);
+
+interface Entry {
+  value: unknown;
+  revision: number;
+  step: string | undefined;
+}
+
+export class ReferenceFlow {
+  readonly steps = new Map<string, ReferenceStep>();
+  readonly env = new Map<string, Entry>();
+  readonly openings = new Map<string, Opening>();
+  /** Dispatches that the log has as given out. */
+  readonly dispatched = new Set<string>();
+  /** Something failed for which the run fails. */
+  failure = false;
+  readonly #workflow: WorkflowDocument;
+  readonly #language: Language;
+  readonly #inputs: Record<string, unknown>;
+  readonly #values: Record<string, unknown> = {};
+  readonly #dependents = new Map<string, ReferenceStep[]>();
+  readonly #kept = new Map<string, { value: unknown }[]>();
+  #waiting: ReferenceStep[] = [];
+  #seq = 0;
+  #ts = 0;
+
+  constructor(workflow: WorkflowDocument, inputs: Record<string, unknown>, language: Language) {
+    this.#workflow = workflow;
+    this.#language = language;
+    this.#inputs = { ...workflow.inputs, ...inputs };
+    for (const doc of workflow.steps) this.steps.set(doc.id, makeStep(doc, workflow.defaults));
+    for (const step of this.steps.values()) {
+      for (const id of new Set(step.doc.dependsOn)) {
+        const dependents = this.#dependents.get(id) ?? [];
+        this.#dependents.set(id, [...dependents, step]);
+      }
+    }
+  }
+
+  /** The steps of the document. */
+  get documentSteps(): ReferenceStep[] {
+    return this.#workflow.steps.map(({ id }) => this.steps.get(id) as ReferenceStep);
+  }
+
+  get complete(): boolean {
+    return this.documentSteps.every(({ closedWell }) => closedWell);
+  }
+
+  /** Every open step waits for somebody outside. */
+  get waitsOnly(): boolean {
+    if (this.#waiting.length === 0 || this.failure) return false;
+    const open = [...this.steps.values()].filter((step) => this.isOpen(step) || step.recovering);
+    return open.every((step) => step.waits !== undefined || this.#fansOut(step));
+  }
+
+  /** Whether a step could be given out that is not. */
+  get wantsDispatch(): boolean {
+    return [...this.steps.values()].some(
+      (step) => step.state === "ready" && step.waits === undefined && !this.dispatched.has(nameOf(step)),
+    );
+  }
+
+  /** Begins the next record. */
+  at(seq: number, ts: number): void {
+    this.#seq = seq;
+    this.#ts = ts;
+  }
+
+  begin(): void {
+    this.#release(this.documentSteps.filter(({ doc }) => needed(doc) === 0));
+  }
+
+  isOpen({ state }: ReferenceStep): boolean {
+    return state === "ready" || state === "running";
+  }
+
+  /** Whether the step's n-th dispatch is open, be it with an agent or with somebody outside. */
+  isIn(step: ReferenceStep, n: number): boolean {
+    return this.isOpen(step) && step.n === n && !this.#fansOut(step);
+  }
+
+  #fansOut(step: ReferenceStep): boolean {
+    return step.list !== undefined && step.state === "running";
+  }
+
+  // ── the frontier ─────────────────────────────────────────────────────────────────────────────────
+
+  #release(steps: ReferenceStep[]): void {
+    const waiting = [...steps];
+    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
+      const { doc } = step;
+      try {
+        if (doc.when !== undefined && !this.#language.holds(doc.when, this.#scope(step))) {
+          step.state = "done";
+          step.outcome = "skipped";
+          waiting.push(...this.#closeWithNulls(step));
+          continue;
+        }
+        if (doc.forEach !== undefined) step.list = this.#listOf(step);
+        else step.own = this.#inputsOf(step);
+      } catch {
+        step.errors.push("E_EXPRESSION");
+        waiting.push(...this.#failed(step, "failed"));
+        continue;
+      }
+      if (doc.forEach === undefined) this.#open(step, 0);
+      else waiting.push(...this.#fanOut(step));
+    }
+  }
+
+  #open(step: ReferenceStep, waitMs: number): void {
+    step.state = "ready";
+    step.outcome = null;
+    step.n += 1;
+    const { id, n, role, attempt, own, brought, doc } = step;
+    const answered = role === "human" || role === "signal";
+    step.waits = answered ? role : doc.approval === true && !step.approved ? "approval" : undefined;
+    if (step.waits !== undefined) this.#waiting.push(step);
+    const free = step.waits === undefined ? this.#seq : Number.POSITIVE_INFINITY;
+    this.openings.set(nameOf(step), {
+      step: id,
+      n,
+      role,
+      attempt,
+      inputs: brought ?? own,
+      openSeq: this.#seq,
+      openTs: this.#ts,
+      waitMs,
+      freeSeq: free,
+      closeSeq: Number.POSITIVE_INFINITY,
+      closedBy: "",
+    });
+  }
+
+  #shut(step: ReferenceStep, by: string): void {
+    this.dispatched.delete(nameOf(step));
+    this.#endWait(step);
+    const opening = this.openings.get(nameOf(step));
+    if (!opening || opening.closeSeq !== Number.POSITIVE_INFINITY) return;
+    opening.closeSeq = this.#seq;
+    opening.closedBy = by;
+  }
+
+  #endWait(step: ReferenceStep): void {
+    step.waits = undefined;
+    this.#waiting = this.#waiting.filter((one) => one !== step);
+  }
+
+  #closeWell(step: ReferenceStep): ReferenceStep[] {
+    if (step.closedWell) return [];
+    step.closedWell = true;
+    const ready: ReferenceStep[] = [];
+    for (const other of this.#dependents.get(step.id) ?? []) {
+      other.closedDependencies += 1;
+      if (other.closedDependencies === needed(other.doc) && other.state === "pending") ready.push(other);
+    }
+    return ready;
+  }
+
+  #closeWithNulls(step: ReferenceStep): ReferenceStep[] {
+    const keys = step.doc.outputs ?? [];
+    for (const key of keys) if (!this.env.has(key)) this.set(key, null, step.id);
+    step.outputs = Object.fromEntries(keys.map((key) => [key, null]));
+    return this.#closeWell(step);
+  }
+
+  // ── how a dispatch ends ──────────────────────────────────────────────────────────────────────────
+
+  /** A result that closes its step's dispatch. */
+  result(step: ReferenceStep, result: ResultMessage): void {
+    const { status, handoff, outputs = {}, error } = result;
+    this.#shut(step, `result by ${result.agent}`);
+    step.state = "running";
+    if (status === "handoff" && handoff) return this.#handOff(step, handoff);
+    if (status === "done") return this.#done(step, outputs);
+    step.errors.push(error?.code ?? error?.name ?? "Error");
+    this.#failedAttempt(step, this.#mayHelp(error), "failed");
+  }
+
+  #mayHelp(error: ResultMessage["error"]): boolean {
+    return error?.retryable ?? true;
+  }
+
+  #handOff(step: ReferenceStep, { role, task, inputs }: NonNullable<ResultMessage["handoff"]>): void {
+    if (step.hops.length >= HANDOFFS) {
+      step.errors.push("E_HANDOFF_LIMIT");
+      return this.#release(this.#failed(step, "failed"));
+    }
+    step.hops.push({ role: step.role, task: step.task });
+    step.role = role;
+    step.task = task;
+    step.brought = inputs;
+    this.#open(step, 0);
+  }
+
+  #done(step: ReferenceStep, outputs: Record<string, unknown>): void {
+    const declared = step.doc.outputs ?? [];
+    if (declared.some((key) => !(key in outputs) && this.env.get(key)?.step !== step.id)) {
+      step.errors.push("E_OUTPUT_MISSING");
+      return this.#release(this.#failed(step, "failed"));
+    }
+    if (step.parent === undefined) this.#give(step, outputs);
+    // The items of a fan-out are repeated; whoever does it as a whole does it once.
+    const { repeat, forEach } = step.doc;
+    const isWhole = forEach !== undefined && step.parent === undefined;
+    if (repeat !== undefined && !isWhole && this.#goesOn(step, repeat, outputs)) return;
+    step.state = "done";
+    step.outcome = "completed";
+    step.completions += 1;
+    step.outputs = outputs;
+    this.#release(step.parent === undefined ? this.#closeWell(step) : this.#settleItem(step.parent));
+  }
+
+  #give(step: ReferenceStep, outputs: Record<string, unknown>): void {
+    for (const key of step.doc.outputs ?? []) if (key in outputs) this.set(key, outputs[key], step.id);
+    step.outputs = outputs;
+  }
+
+  /** Whether the step is not over with this iteration. */
+  #goesOn(
+    step: ReferenceStep,
+    { until, max = ITERATIONS }: { until: string; max?: number | undefined },
+    outputs: Record<string, unknown>,
+  ): boolean {
+    step.lastOutputs = outputs;
+    try {
+      if (this.#language.holds(until, this.#scope(step))) return false;
+      if (step.iteration % max === 0) {
+        step.errors.push("E_REPEAT_LIMIT");
+        this.#release(this.#failed(step, "failed"));
+        return true;
+      }
+      step.own = this.#inputsOf(step, step.iteration + 1);
+    } catch {
+      step.errors.push("E_EXPRESSION");
+      this.#release(this.#failed(step, "failed"));
+      return true;
+    }
+    step.iteration += 1;
+    step.attempt = 1;
+    const [first] = step.hops;
+    if (first !== undefined) Object.assign(step, { ...first, hops: [], brought: undefined });
+    this.#open(step, 0);
+    return true;
+  }
+
+  #failedAttempt(step: ReferenceStep, retryable: boolean, outcome: string): void {
+    const { maxAttempts, initial, factor, max, jitter } = step.retry;
+    if (!retryable || step.attempt >= maxAttempts) return this.#release(this.#failed(step, outcome));
+    step.attempt += 1;
+    const grown = Math.min(ms(initial) * factor ** (step.attempt - 2), ms(max));
+    this.#open(step, grown * (1 - jitter));
+  }
+
+  /** @returns the steps that may go on nevertheless */
+  #failed(step: ReferenceStep, outcome: string): ReferenceStep[] {
+    step.state = "failed";
+    step.outcome = outcome;
+    this.#shut(step, outcome);
+    const { onFailure = "fail" } = step.doc;
+    if (step.parent !== undefined) return this.#itemFailed(step, step.parent, onFailure);
+    if (onFailure === "continue") return this.#closeWithNulls(step);
+    if (onFailure === "recover") step.recovering = true;
+    else this.failure = true;
+    return [];
+  }
+
+  lost(step: ReferenceStep): void {
+    if (step.waits !== undefined) return;
+    this.#shut(step, "lost");
+    this.#open(step, 0);
+  }
+
+  timedOut(step: ReferenceStep, code: string): void {
+    const { state } = step;
+    this.#shut(step, code);
+    step.errors.push(code);
+    if (state === "ready") this.#release(this.#failed(step, "timed-out"));
+    else this.#failedAttempt(step, !LAST_TIMEOUTS.has(code), "timed-out");
+  }
+
+  // ── fan-outs ─────────────────────────────────────────────────────────────────────────────────────
+
+  #fanOut(parent: ReferenceStep): ReferenceStep[] {
+    parent.n += 1;
+    parent.state = "running";
+    parent.outcome = null;
+    const list = parent.list ?? [];
+    if (list.length === 0) return this.#completeFanOut(parent);
+    parent.items = list.map((_, place) => makeStep(parent.doc, this.#workflow.defaults, { parent, place }));
+    for (const item of parent.items) this.steps.set(item.id, item);
+    const released: ReferenceStep[] = [];
+    for (const item of parent.items) {
+      try {
+        item.own = this.#inputsOf(item);
+      } catch {
+        item.errors.push("E_EXPRESSION");
+        released.push(...this.#failed(item, "failed"));
+        if (parent.state !== "running") break;
+        continue;
+      }
+      this.#open(item, 0);
+    }
+    return released;
+  }
+
+  /** An item has its place in the lists. The last one completes the whole. */
+  #settleItem(parent: ReferenceStep): ReferenceStep[] {
+    const open = parent.items.some(({ outputs }) => outputs === undefined);
+    return open || parent.state !== "running" ? [] : this.#completeFanOut(parent);
+  }
+
+  #completeFanOut(parent: ReferenceStep): ReferenceStep[] {
+    const lists: Record<string, unknown> = {};
+    for (const key of parent.doc.outputs ?? [])
+      lists[key] = parent.items.map(({ outputs }) => outputs?.[key] ?? null);
+    this.#give(parent, lists);
+    parent.state = "done";
+    parent.outcome = "completed";
+    parent.completions += 1;
+    return this.#closeWell(parent);
+  }
+
+  #itemFailed(item: ReferenceStep, parent: ReferenceStep, onFailure: string): ReferenceStep[] {
+    if (onFailure === "continue") {
+      item.outputs = null;
+      return this.#settleItem(parent);
+    }
+    if (parent.state !== "running") return [];
+    for (const one of parent.items) this.#cancel(one);
+    parent.errors.push(...item.errors.slice(-1));
+    return this.#failed(parent, "failed");
+  }
+
+  #cancel(step: ReferenceStep): void {
+    if (step.state === "done" || step.state === "failed") return;
+    step.state = "failed";
+    step.outcome = "cancelled";
+    this.#shut(step, "cancelled");
+  }
+
+  // ── second chances ───────────────────────────────────────────────────────────────────────────────
+
+  /** @returns whether there was a failed step to open again */
+  retry(chosen: string | undefined): boolean {
+    const target = this.steps.get(chosen ?? "")?.parent?.id ?? chosen;
+    const failed = this.documentSteps.filter(({ state, closedWell }) => state === "failed" && !closedWell);
+    const named = failed.filter(({ id }) => target === undefined || id === target);
+    if (named.length === 0) return false;
+    this.failure = false;
+    for (const step of failed) {
+      if (named.includes(step) || step.outcome === "cancelled") this.#reopen(step);
+      else this.failure = true;
+    }
+    return true;
+  }
+
+  #reopen(step: ReferenceStep): void {
+    step.recovering = false;
+    if (step.list !== undefined || (step.doc.forEach !== undefined && step.n === 0))
+      return this.#reopenFanOut(step);
+    this.#openAgain(step);
+  }
+
+  /** Where the iterations were used up, it goes on with the next one. */
+  #openAgain(step: ReferenceStep): void {
+    step.attempt = 1;
+    const exhausted = step.errors.at(-1) === "E_REPEAT_LIMIT";
+    if (exhausted) step.iteration += 1;
+    try {
+      if (step.n === 0 || exhausted) step.own = this.#inputsOf(step);
+    } catch {
+      this.failure = true;
+      return;
+    }
+    this.#open(step, 0);
+  }
+
+  #reopenFanOut(parent: ReferenceStep): void {
+    if (parent.items.length === 0) {
+      try {
+        parent.list = this.#listOf(parent);
+      } catch {
+        this.failure = true;
+        return;
+      }
+      return this.#release(this.#fanOut(parent));
+    }
+    parent.n += 1;
+    parent.state = "running";
+    parent.outcome = null;
+    for (const item of parent.items) {
+      if (item.outputs !== undefined) continue;
+      // An item that was never opened has no failure to be taken back: it is opened as the others are.
+      this.#reopen(item);
+    }
+  }
+
+  recover(step: ReferenceStep, decision: DecisionMessage & { type: "recover" }): void {
+    if (!step.recovering) return;
+    step.recovering = false;
+    const { role, task, inputs, fallback } = decision;
+    if (fallback !== undefined) {
+      const values = (step.doc.outputs ?? []).map((key) => [key, fallback[key] ?? null]);
+      this.#give(step, Object.fromEntries(values));
+      return this.#release(this.#closeWell(step));
+    }
+    if (role === undefined || task === undefined) {
+      this.failure = true;
+      return;
+    }
+    step.role = role;
+    step.task = task;
+    // Another way to the outputs gives them as a whole.
+    step.list = undefined;
+    if (inputs !== undefined) step.brought = inputs;
+    this.#openAgain(step);
+  }
+
+  /** The run has ended without what is open. */
+  cancelOpen(pendingToo: boolean): void {
+    for (const step of this.steps.values()) {
+      if (pendingToo || step.state !== "pending") this.#cancel(step);
+    }
+  }
+
+  /** The run is done: what is still open needs no end of its own. */
+  closeAll(): void {
+    for (const step of this.steps.values()) if (this.isOpen(step)) this.#shut(step, "the end");
+  }
+
+  // ── people ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** An answer to a step that waits; anything else changes nothing. @returns whether it fits */
+  answer(step: ReferenceStep, verb: "approve" | "reject" | "signal", value: unknown): boolean {
+    if (step.waits === undefined) return false;
+    if (verb === "reject") {
+      this.#refuse(step, "E_REJECTED");
+      return true;
+    }
+    if (step.waits === "approval") {
+      step.approved = true;
+      this.#endWait(step);
+      const opening = this.openings.get(nameOf(step));
+      if (opening) opening.freeSeq = this.#seq;
+      return true;
+    }
+    const outputs = outputsOfAnswer(step.doc.outputs ?? [], value);
+    if (outputs === undefined) return false;
+    this.#shut(step, verb);
+    step.state = "running";
+    this.#done(step, outputs);
+    return true;
+  }
+
+  /** What a deadline answers; it is the end of the wait in any case. */
+  answerByDefault(step: ReferenceStep, verb: "approve" | "reject", value: unknown): void {
+    if (step.waits !== undefined && !this.answer(step, verb, value)) this.#refuse(step, "E_OUTPUT_MISSING");
+  }
+
+  signal(name: string, value: unknown): void {
+    const waiting = this.#waiting.find((step) => step.waits === "signal" && step.task === name);
+    if (waiting !== undefined) return void this.answer(waiting, "signal", value);
+    if (!this.documentSteps.some(({ doc }) => doc.agent === "signal" && doc.task === name)) return;
+    this.#kept.set(name, [...(this.#kept.get(name) ?? []), { value }]);
+  }
+
+  /** Gives kept signals to the steps that wait for them by now. */
+  deliver(): void {
+    for (;;) {
+      const step = this.#waiting.find((one) => one.waits === "signal" && this.#kept.get(one.task)?.length);
+      if (step === undefined) return;
+      const signal = this.#kept.get(step.task)?.shift();
+      if (!this.answer(step, "signal", signal?.value)) this.#refuse(step, "E_OUTPUT_MISSING");
+    }
+  }
+
+  #refuse(step: ReferenceStep, code: string): void {
+    step.errors.push(code);
+    this.#release(this.#failed(step, "failed"));
+  }
+
+  // ── values ───────────────────────────────────────────────────────────────────────────────────────
+
+  set(key: string, value: unknown, step: string | undefined): void {
+    this.env.set(key, { value, revision: this.#seq, step });
+    this.#values[key] = value;
+  }
+
+  #listOf(step: ReferenceStep): readonly unknown[] {
+    const list = this.#language.list(step.doc.forEach ?? [], this.#scope(step));
+    if (!Array.isArray(list) || list.length > MAX_ITEMS) throw new Error("not a list");
+    return list;
+  }
+
+  #inputsOf(step: ReferenceStep, iteration = step.iteration): Record<string, unknown> {
+    return this.#language.resolve(step.doc.inputs ?? {}, { ...this.#scope(step), iteration });
+  }
+
+  #scope({ doc, parent, place, iteration, lastOutputs }: ReferenceStep): Scope {
+    const closed = this.documentSteps.filter(({ outputs }) => outputs !== undefined);
+    return {
+      inputs: this.#inputs,
+      env: this.#values,
+      steps: Object.fromEntries(closed.map(({ id, outputs }) => [id, { outputs: outputs ?? null }])),
+      ...(parent === undefined ? {} : { item: parent.list?.[place], index: place }),
+      ...(doc.repeat === undefined ? {} : { iteration, outputs: lastOutputs }),
+    };
+  }
+}
+
+export function nameOf({ id, n }: ReferenceStep): string {
+  return `${id}#${n}`;
+}

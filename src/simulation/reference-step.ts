@@ -1,0 +1,127 @@
+/** A step and a dispatch as the reference sees them. */
+import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
+
+const RETRY_DEFAULTS = { maxAttempts: 3, initial: "1s", factor: 2, max: "30s", jitter: 0.2 };
+type RetryRules = typeof RETRY_DEFAULTS;
+
+/** One dispatch that the log opened. */
+export interface Opening {
+  step: string;
+  n: number;
+  role: string;
+  attempt: number;
+  inputs: Record<string, unknown>;
+  openSeq: number;
+  /** Epoch ms. */
+  openTs: number;
+  /** The least wait before it may be given out. */
+  waitMs: number;
+  /** From which sequence on it need not wait for anybody outside; Infinity while it does. */
+  freeSeq: number;
+  /** Infinity while it is open. */
+  closeSeq: number;
+  /** What closed it. */
+  closedBy: string;
+}
+
+export interface ReferenceStep {
+  /** As on the wire: an item has its step's id and its place. */
+  readonly id: string;
+  readonly doc: WorkflowStepDocument;
+  /** The step of the document that this one is an item of. */
+  readonly parent: ReferenceStep | undefined;
+  readonly place: number;
+  readonly retry: RetryRules;
+  state: "pending" | "ready" | "running" | "done" | "failed";
+  outcome: string | null;
+  n: number;
+  attempt: number;
+  iteration: number;
+  role: string;
+  task: string;
+  /** Its own inputs, fixed when it became ready. */
+  own: Record<string, unknown>;
+  /** Those of a handoff or a recovery, which come before its own. */
+  brought: Record<string, unknown> | undefined;
+  hops: { role: string; task: string }[];
+  /** Dependents need not wait for it. */
+  closedWell: boolean;
+  recovering: boolean;
+  /** What it waits for from outside. */
+  waits: "approval" | "human" | "signal" | undefined;
+  approved: boolean;
+  closedDependencies: number;
+  /** Results that completed it. */
+  completions: number;
+  /** Codes of the errors that its dispatches ended with. */
+  errors: string[];
+  /** The list of a fan-out; undefined while the step does its work itself. */
+  list: readonly unknown[] | undefined;
+  /** The items that were made. */
+  items: ReferenceStep[];
+  /** What the last iteration gave. */
+  lastOutputs: Record<string, unknown>;
+  /** What it gave in the end. */
+  outputs: Record<string, unknown> | null | undefined;
+}
+
+export function makeStep(
+  doc: WorkflowStepDocument,
+  defaults: WorkflowDocument["defaults"],
+  item?: { parent: ReferenceStep; place: number },
+): ReferenceStep {
+  return {
+    id: item === undefined ? doc.id : `${doc.id}~${item.place}`,
+    doc,
+    parent: item?.parent,
+    place: item?.place ?? 0,
+    retry: { ...RETRY_DEFAULTS, ...defaults?.retry, ...doc.retry } as RetryRules,
+    state: "pending",
+    outcome: null,
+    n: 0,
+    attempt: 1,
+    iteration: 1,
+    role: doc.agent,
+    task: doc.task,
+    own: {},
+    brought: undefined,
+    hops: [],
+    closedWell: false,
+    recovering: false,
+    waits: undefined,
+    approved: false,
+    closedDependencies: 0,
+    completions: 0,
+    errors: [],
+    list: undefined,
+    items: [],
+    lastOutputs: {},
+    outputs: undefined,
+  };
+}
+
+/** How many of its dependencies have to be closed before a step may start. */
+export function needed({ dependsOn = [], join = "all" }: WorkflowStepDocument): number {
+  if (dependsOn.length === 0) return 0;
+  return join === "all" ? dependsOn.length : join === "any" ? 1 : join;
+}
+
+/** `500ms`, `5s`, `2m`, `1h`, `3d` in milliseconds. */
+export function ms(duration: string): number {
+  const [, amount = "0", unit = "s"] = /^([\d.]+)\s*(ms|s|m|h|d)$/.exec(duration) ?? [];
+  return Number(amount) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit as "ms"];
+}
+
+/** What an answer from outside gives, or undefined when it does not fit the declared outputs. */
+export function outputsOfAnswer(
+  declared: readonly string[],
+  value: unknown,
+): Record<string, unknown> | undefined {
+  const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+  const map = isMap ? (value as Record<string, unknown>) : undefined;
+  if (declared.length === 0) return value === undefined ? {} : (map ?? { value });
+  if (map !== undefined && declared.every((key) => key in map)) return map;
+  return declared.length === 1
+    ? { [declared[0] as string]: value ?? (value === null ? null : true) }
+    : undefined;
+}

@@ -1,0 +1,77 @@
+/**
+ * What must come of a random workflow, from the scripts of its tasks alone: what each step gives, and whether
+ * it can fail. A second opinion on values, where the reference has one on the meaning of the log.
+ */
+import type { WorkflowStepDocument } from "../workflow/document.ts";
+import type { Reference } from "./reference.ts";
+import type { ReferenceStep } from "./reference-step.ts";
+import type { Say } from "./scenario.ts";
+import { productOf, ROLES, type Script } from "./workflows.ts";
+
+const SERIAL = "the environment is that of a serial run";
+
+/** The environment is that of a serial run: what each step gives follows from its script and its inputs. */
+export function judgeScripts(run: string, reference: Reference, say: Say): void {
+  for (const step of reference.steps.values()) {
+    const { doc, outcome, parent } = step;
+    const key = doc.outputs?.[0] ?? "";
+    const is = parent === undefined ? reference.env.get(key)?.value : step.outputs?.[key];
+    const due = dueValue(step);
+    if (due !== undefined && JSON.stringify(is) !== JSON.stringify(due))
+      say(SERIAL, `${run} ${key} of ${step.id} is ${JSON.stringify(is)}, a serial run gives ${due}`);
+    if (outcome === "skipped" && is !== null)
+      say(SERIAL, `${run} ${key} is ${JSON.stringify(is)} though its step was skipped`);
+    if (SCRIPTED_ROLES.has(step.role)) expectedOutcome(run, step, say);
+  }
+}
+
+const SCRIPTED_ROLES: ReadonlySet<string> = new Set(ROLES);
+
+/** What a step has to give; undefined where a person or a recovery decided that. */
+function dueValue(step: ReferenceStep): unknown {
+  if (step.outcome !== "completed" || !SCRIPTED_ROLES.has(step.role)) return undefined;
+  if (step.list === undefined) return productOf(step.id, step.brought ?? step.own);
+  return step.items.map((item) => (item.outputs === null ? null : dueValue(item)));
+}
+
+/** What faults can make of a dispatch, so that its script alone does not tell its outcome. */
+const FAULTS_CODES = new Set([
+  "E_POISON",
+  "E_TIMEOUT",
+  "E_DEADLINE",
+  "E_NO_DAEMON",
+  "E_QUESTION",
+  "E_SIMULATED",
+  "E_CANCELLED",
+  // A person said no.
+  "E_REJECTED",
+]);
+
+function expectedOutcome(run: string, step: ReferenceStep, say: Say): void {
+  const { doc, outcome, errors } = step;
+  if ((outcome !== "completed" && outcome !== "failed") || step.list !== undefined) return;
+  if (errors.some((code) => FAULTS_CODES.has(code) || code.startsWith("E_UNREACHABLE"))) return;
+  if (outcome === "failed" && errors.at(-1) === "E_REPEAT_LIMIT") return repeatLimit(run, step, say);
+  const { act, until } = scriptOf(doc);
+  const never = ["refuse", "nonsense", "lacking"].includes(act) || (act === "pass" && until > 8);
+  const always = act === "work" || act === "midway" || (act === "pass" && until <= 8);
+  if (never && outcome === "completed")
+    say("a step ends as its script says", `${run} ${doc.id} (${act}) completed`);
+  if (always && outcome === "failed")
+    say("a step ends as its script says", `${run} ${doc.id} (${act}) failed: ${errors}`);
+  if (act === "flaky" && outcome === "failed" && (doc.retry?.maxAttempts ?? 3) > until)
+    say(
+      "a step ends as its script says",
+      `${run} ${doc.id} failed although it had an attempt left: ${errors}`,
+    );
+}
+
+function repeatLimit(run: string, { id, doc, iteration }: ReferenceStep, say: Say): void {
+  const rounds = Number(/\d+/.exec(doc.repeat?.until ?? "")?.[0] ?? 0);
+  if (iteration >= rounds || iteration % (doc.repeat?.max ?? 100) !== 0)
+    say("a step is repeated as often as it has to be", `${run} ${id} was given up after ${iteration}`);
+}
+
+function scriptOf({ inputs }: WorkflowStepDocument): Script {
+  return inputs?.script as Script;
+}
