@@ -18,8 +18,8 @@ import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "..
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
+import type { OpenDispatch } from "../fold/step-moves.ts";
 import { answerFrom } from "./answer.ts";
-import { answerDueAt, defaultAnswer } from "./answer-deadline.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -30,6 +30,7 @@ import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
 import { Parking, type ParkingScene } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import { SpendingGate } from "./spending-gate.ts";
+import { type TimeOutScene, TimeOuts } from "./time-outs.ts";
 
 /** How a hold ended. */
 export type HoldOutcome =
@@ -50,17 +51,6 @@ interface Flight {
   started: boolean;
 }
 
-/** Deadlines of the hold itself: with the hold, they are gone. A run that rests gives no retry out either. */
-const HOUSEKEEPING: ReadonlySet<string> = new Set([
-  "observed",
-  "silence",
-  "watchdog",
-  "index",
-  "roles",
-  "park",
-  "back-off",
-]);
-
 export class RunHold {
   readonly run: string;
   /** Resolves when the hold is over. Never rejects. */
@@ -73,6 +63,7 @@ export class RunHold {
   readonly #gate: SpendingGate;
   readonly #keeper: PlanKeeper;
   readonly #parking: Parking;
+  readonly #timeOuts: TimeOuts;
   readonly #observed = new ObservedBatch();
   readonly #flights = new Map<string, Flight>();
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
@@ -110,6 +101,7 @@ export class RunHold {
       propose: (make) => this.#propose(make),
       giveUp: (what, error) => this.#giveUp(what, error),
     });
+    this.#timeOuts = new TimeOuts(this.#timeOutScene());
     this.#parking = new Parking(this.#parkingScene());
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
@@ -237,7 +229,7 @@ export class RunHold {
     const flight = this.#flights.get(step);
     if (!flight || this.fold.isOpen(flight.ref)) return;
     this.#flights.delete(step);
-    this.#deadlines.clear(`time-out ${step}`);
+    this.#timeOuts.landed(step);
   }
 
   /** Epoch ms: the claim's own time and what passed since, so that machines' clocks need not agree (L7). */
@@ -273,18 +265,15 @@ export class RunHold {
   #resume(): void {
     const { fold } = this;
     for (const [step, out] of fold.dispatches) {
-      if (fold.isOpen(out.ref)) this.#fly(step, out.ref, out.startedAt !== undefined, out.dispatchedAt);
+      if (fold.isOpen(out.ref)) this.#fly(step, out);
     }
     this.#offerReady();
-    for (const step of fold.waits.keys()) this.#awaitAnswer(step);
     for (const step of fold.recovering) this.#keeper.recover(step);
     if (fold.submission && !fold.graph) this.#keeper.plan();
     if (fold.weighing.size > 0) this.#keeper.weigh();
     // What was planned may be planned round a role that goes away.
     if (fold.submission?.workflow === undefined) this.#deadlines.set("roles", ROLE_LOOK_MS);
-    if (fold.timeoutMs !== undefined) {
-      this.#deadlines.set("run time-out", (fold.startedAt ?? this.#now()) + fold.timeoutMs - this.#now());
-    }
+    this.#timeOuts.resume();
     this.#gate.arm();
     // Watchers tell a repeated change by its revision.
     for (const key of fold.environment.keys()) {
@@ -301,7 +290,10 @@ export class RunHold {
         this.#land(effect.step);
         return this.#offer(effect.step);
       case "wait":
-        return this.#awaitAnswer(effect.step);
+        this.#land(effect.step);
+        return this.#timeOuts.waits(effect.step);
+      case "started":
+        return this.#timeOuts.started(effect.step, effect.at);
       case "recover":
         return this.#keeper.recover(effect.step);
       case "weigh":
@@ -352,6 +344,7 @@ export class RunHold {
   #offer(step: string): void {
     const { fold } = this;
     const wait = fold.notBefore(step) - this.#now();
+    this.#timeOuts.ready(step);
     if (wait > 0) return this.#deadlines.set(`back-off ${step}`, wait);
     if (!this.#offers && fold.steps) this.#offers = new Offers(fold.steps);
     this.#offers?.add(step);
@@ -373,7 +366,7 @@ export class RunHold {
     const timeoutMs = this.fold.steps?.step(step).timeoutMs;
     const task = this.fold.taskOf(step, timeoutMs === undefined ? undefined : now + timeoutMs);
     const ref = { run: this.run, step, n: task.n, role: task.role };
-    this.#fly(step, ref, false, now);
+    this.#fly(step, { ref, dispatchedAt: now, startedAt: undefined });
     if (this.#gate.stands) return this.#gate.reserve(task);
     this.#observed.addDispatched(ref, now);
     this.#scheduleObserved();
@@ -384,30 +377,22 @@ export class RunHold {
   #unchoose({ step, n }: TaskMessage): void {
     if (this.#flights.get(step)?.ref.n !== n) return;
     this.#flights.delete(step);
-    this.#deadlines.clear(`time-out ${step}`);
+    this.#timeOuts.landed(step);
     if (this.fold.ready.has(step)) this.#offer(step);
     this.#scheduleAct();
   }
 
-  /** A step that waits for somebody outside needs nothing but its deadline. */
-  #awaitAnswer(step: string): void {
-    this.#land(step);
-    const dueAt = answerDueAt(this.fold, step);
-    if (dueAt !== undefined) this.#deadlines.set(`answer ${step}`, dueAt - this.#now());
-  }
-
-  #fly(step: string, ref: DispatchRef, started: boolean, dispatchedAt: number): void {
-    this.#flights.set(step, { ref, started, seenAt: this.#context.clock.monotonic() });
-    const timeoutMs = this.fold.steps?.step(step).timeoutMs;
-    if (timeoutMs !== undefined)
-      this.#deadlines.set(`time-out ${step}`, dispatchedAt + timeoutMs - this.#now());
+  #fly(step: string, { ref, dispatchedAt, startedAt }: OpenDispatch): void {
+    const seenAt = this.#context.clock.monotonic();
+    this.#flights.set(step, { ref, started: startedAt !== undefined, seenAt });
+    this.#timeOuts.flies(step, dispatchedAt, startedAt, this.#writer.epoch > 1);
   }
 
   #withdraw(ref: DispatchRef, reason: string): void {
     const flight = this.#flights.get(ref.step);
     if (!flight || flight.ref.n !== ref.n) return;
     this.#flights.delete(ref.step);
-    this.#deadlines.clear(`time-out ${ref.step}`);
+    this.#timeOuts.landed(ref.step);
     void this.#dispatcher.takeBack(flight.ref, flight.started, reason);
   }
 
@@ -445,45 +430,18 @@ export class RunHold {
     this.#close("released");
   }
 
-  async #timeOut(step: string): Promise<void> {
-    const flight = this.#flights.get(step);
-    const afterMs = this.fold.steps?.step(step).timeoutMs;
-    if (!flight || afterMs === undefined) return;
-    // Decided from the absence of a result: it may be in the log, and only its live copy lost (L10).
-    await this.#sync();
-    const { n } = flight.ref;
-    void this.#propose(() =>
-      this.fold.isOpen(flight.ref) ? { type: "timed-out", step, n, code: "E_TIMEOUT", afterMs } : undefined,
-    );
-  }
-
-  /** Nobody answered in time: what the workflow says for that case counts. */
-  async #answerByDefault(step: string): Promise<void> {
-    // An answer may be in the log, and only its live copy lost.
-    await this.#sync();
-    const dueAt = answerDueAt(this.fold, step);
-    if (this.#over || dueAt === undefined) return;
-    if (this.#now() < dueAt) return this.#awaitAnswer(step);
-    void this.#propose(() => defaultAnswer(this.fold, step, this.#now()));
-  }
-
   // ── timers ───────────────────────────────────────────────────────────────────────────────────────
 
   #onDeadline(key: string): void {
     if (this.#over) return;
     const [what, step] = splitKey(key);
+    if (this.#timeOuts.ranOut(what, step)) return;
     switch (what) {
       case "observed":
         return void this.#flushObserved();
       case "back-off":
         if (step !== undefined && this.fold.ready.has(step)) this.#offer(step);
         return this.#scheduleAct();
-      case "time-out":
-        return step === undefined ? undefined : void this.#timeOut(step);
-      case "answer":
-        return step === undefined ? undefined : void this.#answerByDefault(step);
-      case "run time-out":
-        return void this.#propose(() => ({ type: "run-timed-out", afterMs: this.fold.timeoutMs ?? 0 }));
       case "budget":
         return this.#gate.timeIsUp();
       case "silence":
@@ -548,9 +506,12 @@ export class RunHold {
   }
 
   #onLive(message: LiveMessage & { role: string }): void {
-    if (message.type !== "started" || this.#over) return;
+    if (this.#over) return;
     const flight = this.#flights.get(message.step);
-    if (!flight || flight.started || flight.ref.n !== message.n || flight.ref.role !== message.role) return;
+    if (!flight || flight.ref.n !== message.n || flight.ref.role !== message.role) return;
+    this.#timeOuts.heard(message.step);
+    // Whoever reports progress has begun, whether or not that was heard.
+    if (flight.started) return;
     flight.started = true;
     this.#observed.addStarted(flight.ref, message.agent, this.#now());
     this.#scheduleObserved();
@@ -628,6 +589,25 @@ export class RunHold {
     this.#settle(outcome);
   }
 
+  #timeOutScene(): TimeOutScene {
+    const hold = this;
+    const { bus, clock, log } = this.#context;
+    return {
+      get fold() {
+        return hold.fold;
+      },
+      deadlines: this.#deadlines,
+      tasks: bus.tasks,
+      log,
+      now: () => this.#now(),
+      monotonic: () => clock.monotonic(),
+      over: () => this.#over,
+      flight: (step) => this.#flights.get(step)?.ref,
+      sync: () => this.#sync(),
+      propose: (make) => void this.#propose(make),
+    };
+  }
+
   #parkingScene(): ParkingScene {
     const hold = this;
     return {
@@ -643,8 +623,7 @@ export class RunHold {
       untilDue: () =>
         this.#deadlines.untilNext((key) => {
           const [what, step] = splitKey(key);
-          // The deadline of a wait that was answered may still stand.
-          return what === "answer" ? this.fold.waits.has(step ?? "") : !HOUSEKEEPING.has(what);
+          return what === "budget" || this.#timeOuts.matters(what, step);
         }),
       leave: () => {
         this.#putSummary();
@@ -704,9 +683,8 @@ export class RunHold {
   }
 }
 
-/** `time-out load` → what and which step; keys without a step are a word or two of their own. */
+/** `time-out load` → what and which step; keys without a step are a word of their own. */
 function splitKey(key: string): [what: string, step: string | undefined] {
-  if (key === "run time-out") return [key, undefined];
   const at = key.indexOf(" ");
   return at < 0 ? [key, undefined] : [key.slice(0, at), key.slice(at + 1)];
 }

@@ -40,6 +40,8 @@ export interface TaskContext {
   };
   /** Live only. `fraction` is 0 to 1. */
   progress(fraction: number, message?: string): void;
+  /** Says that the task goes on, for a step with a heartbeat time-out. So do `progress` and `emit`. Live only. */
+  heartbeat(): void;
   /** Partial output, live only. */
   emit(chunk: unknown): void;
   /** Adds to what this dispatch spent; travels with the result. */

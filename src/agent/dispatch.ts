@@ -28,6 +28,8 @@ import { Backoff, wait } from "./waiting.ts";
 export const MAX_DELIVERIES = 5;
 /** How long a question whether a dispatch is still open may take. */
 export const OPEN_TIMEOUT_MS = 2_000;
+/** A task that runs is asked about this often. */
+const OPEN_EVERY_MS = 30_000;
 /** How long a task may go on after its signal fired before it is given up. */
 const ABORT_GRACE_MS = 5_000;
 /** Pauses between tries while the broker is out of reach. */
@@ -73,6 +75,8 @@ export class Dispatch {
   #settled: ((delivery: TaskDelivery) => void) | undefined;
   #context: DispatchContext | undefined;
   #startedAt: number;
+  /** Monotonic ms of the last time that it was known, or asked, whether the dispatch is open. */
+  #askedAt: number;
 
   constructor(host: DispatchHost, agent: AgentDefinition, delivery: TaskDelivery) {
     this.task = delivery.task;
@@ -80,6 +84,7 @@ export class Dispatch {
     this.#agent = agent;
     this.#delivery = delivery;
     this.#startedAt = host.clock.now();
+    this.#askedAt = host.clock.monotonic();
     this.#keep(); // D1
   }
 
@@ -97,6 +102,17 @@ export class Dispatch {
   /** Fires the task's signal. The first cause stays. */
   abort(why: AbortCause, message: string): void {
     this.#abort.fire(why, message);
+  }
+
+  /**
+   * Asks, now and then, whether anybody still waits for the result: the word to stop is a live message and may
+   * have been lost, and a deadline may have passed before the task came. Called by the host for what runs.
+   */
+  async lookWhetherOpen(): Promise<void> {
+    const now = this.#host.clock.monotonic();
+    if (now - this.#askedAt < OPEN_EVERY_MS || this.#settled !== undefined) return;
+    this.#askedAt = now;
+    if ((await this.#isOpen()) === false) this.abort("cancelled", "the dispatch is closed");
   }
 
   /** Gives the task back to the queue, for any agent to start anew. */

@@ -29,6 +29,8 @@ import { wait } from "./waiting.ts";
 const DEFAULT_CONCURRENCY = 8;
 /** How long a drain waits for running tasks before it gives them back. */
 const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
+/** How often the host looks after what runs. */
+const ROUND_MS = 10_000;
 /** How long a task that was told to stop by a drain may take to end. */
 const DRAIN_GRACE_MS = 2_000;
 /** Before a daemon has told a role's ack-wait, tasks are kept as if it were the shortest allowed. */
@@ -118,6 +120,7 @@ class AgentHost implements RunningAgent, DispatchHost {
   #resolveEnded: () => void = () => undefined;
   #snapshot = initialTransition(agentMachine)[0];
   #withdraw: (() => Promise<void>) | undefined;
+  #rounds: unknown;
   #draining: Promise<void> | undefined;
   #running = 0;
   #abandoned = 0;
@@ -182,8 +185,17 @@ class AgentHost implements RunningAgent, DispatchHost {
     const presence = await bus.presence.announce(card, () => this.stats());
     this.#withdraw = () => presence.withdraw();
     this.#joining.begin();
+    this.#makeRounds();
     // A daemon that is there makes the queues first; without one, queues that exist are served all the same.
     void this.#joining.tried.then(() => this.#pull());
+  }
+
+  /** One timer for all that runs: most dispatches are over before it comes by. */
+  #makeRounds(): void {
+    this.#rounds = this.clock.setTimeout(() => {
+      for (const key of this.#ended.keys()) void this.#dispatches.get(key)?.lookWhetherOpen();
+      this.#makeRounds();
+    }, ROUND_MS);
   }
 
   #pull(): void {
@@ -317,7 +329,8 @@ class AgentHost implements RunningAgent, DispatchHost {
     const dispatch = this.#dispatches.get(key);
     if (dispatch === undefined) return undefined;
     dispatch.abort("cancelled", reason === "" ? "cancelled" : `cancelled: ${reason}`);
-    return (this.#ended.get(key) ?? Promise.resolve()).then(() => true);
+    // Code that goes on has not stopped, though nobody waits for it.
+    return (this.#ended.get(key) ?? Promise.resolve()).then(() => dispatch.hanging === undefined);
   }
 
   #onStatus(status: ReturnType<Bus["status"]>, reason: string): void {
@@ -340,6 +353,7 @@ class AgentHost implements RunningAgent, DispatchHost {
   }
 
   #close(event: AgentEvent): void {
+    this.clock.clearTimeout(this.#rounds);
     this.keepAlive.close();
     this.#leaveRejections();
     this.#send(event);

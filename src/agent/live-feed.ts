@@ -20,6 +20,7 @@ export class LiveFeed {
   readonly #agent: string;
   readonly #task: TaskMessage;
   readonly #log: () => Logger;
+  #lastBeatAt = Number.NEGATIVE_INFINITY;
   #lastProgressAt = Number.NEGATIVE_INFINITY;
   #waiting: { fraction: number; message: string | undefined } | undefined;
   #timer: unknown;
@@ -62,6 +63,14 @@ export class LiveFeed {
         this.#sendProgress();
       }, waitMs);
     }
+  }
+
+  /** At most one per interval, however often the task says so. */
+  heartbeat(): void {
+    const now = this.#clock.monotonic();
+    if (now - this.#lastBeatAt < PROGRESS_INTERVAL_MS) return;
+    this.#lastBeatAt = now;
+    this.#publish({ type: "heartbeat" });
   }
 
   chunk(data: unknown): void {

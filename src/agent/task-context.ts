@@ -70,6 +70,10 @@ export class DispatchContext implements TaskContext {
   readonly progress: TaskContext["progress"] = (fraction, message) =>
     this.#source.feed.progress(fraction, message);
 
+  get heartbeat(): TaskContext["heartbeat"] {
+    return () => this.#source.feed.heartbeat();
+  }
+
   readonly emit: TaskContext["emit"] = (chunk) => this.#source.feed.chunk(chunk);
 
   readonly usage: TaskContext["usage"] = ({ tokens = 0, usd = 0 }) => {

@@ -199,6 +199,8 @@ export interface TaskQueue {
   keepAlive?(): KeepAlive;
   /** Whether the dispatch's task is still queued or held. */
   has(ref: DispatchRef): Promise<boolean>;
+  /** Whether the dispatch's task was handed to somebody, now or before, or is gone. */
+  isTaken(ref: DispatchRef): Promise<boolean>;
   /** Removes a dispatch's task, queued or held. True when something was removed. */
   remove(ref: DispatchRef): Promise<boolean>;
   /** Removes every queued task of a run. */

@@ -274,7 +274,8 @@ export type TaskMessage = z.infer<typeof taskSchema>;
 
 /** Live only: lost when nobody listens. */
 export const liveSchema = z.object({
-  type: z.enum(["started", "progress", "chunk"]),
+  /** `heartbeat` says nothing but that the agent is at it; every other type says that, too. */
+  type: z.enum(["started", "progress", "chunk", "heartbeat"]),
   run: idSchema,
   step: stepRefSchema,
   n: dispatchNumber,

@@ -45,6 +45,7 @@ import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts
 import type { StepCounts } from "./step-ledger.ts";
 import type { OpenDispatch } from "./step-moves.ts";
 import { takeOverEnvironment } from "./taken-over.ts";
+import { applyTimeOut } from "./time-outs.ts";
 import type { FoldObserver } from "./transition-record.ts";
 import type { Wait } from "./waits.ts";
 
@@ -57,6 +58,7 @@ export interface RunFoldOptions {
 const NO_STEPS: StepCounts = { total: 0, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
 const NONE_READY: ReadonlySet<string> = new Set();
 const NONE_RETIRED: ReadonlyMap<string, WorkflowStep> = new Map();
+const NONE_CLOCKED: ReadonlyMap<string, number> = new Map();
 const NONE_WAIT: ReadonlyMap<string, Wait> = new Map();
 const NONE_OUT: ReadonlyMap<string, OpenDispatch> = new Map();
 
@@ -81,6 +83,7 @@ export class RunFold {
   #outputs: Record<string, unknown> = {};
   #error: RunError | undefined;
   #startedAt: number | undefined;
+  #timedFrom: number | undefined;
   #endedAt: number | undefined;
   #rested = false;
 
@@ -154,6 +157,10 @@ export class RunFold {
   get startedAt(): number | undefined {
     return this.#startedAt;
   }
+  /** Epoch ms from which the run's own time-out counts: its submission, or the retry that opened it again. */
+  get timedFrom(): number | undefined {
+    return this.#timedFrom;
+  }
   get endedAt(): number | undefined {
     return this.#endedAt;
   }
@@ -194,6 +201,10 @@ export class RunFold {
   /** Ready steps that wait for somebody outside. */
   get waits(): ReadonlyMap<string, Wait> {
     return this.#flow?.waits.open ?? NONE_WAIT;
+  }
+  /** Open steps that have a time-out over all attempts, each with the epoch ms from which that counts. */
+  get clocked(): ReadonlyMap<string, number> {
+    return this.#flow?.clocked ?? NONE_CLOCKED;
   }
   get counts(): Readonly<StepCounts> {
     return this.#flow?.counts ?? NO_STEPS;
@@ -324,6 +335,7 @@ export class RunFold {
     }
     this.#submission = submission;
     this.#startedAt = this.#frame.ts;
+    this.#timedFrom = this.#frame.ts;
     for (const [key, value] of Object.entries(submission.environment ?? {}))
       this.#frame.setEnv(key, value, {});
     if (submission.origin) takeOverEnvironment(submission.origin, this.#frame);
@@ -480,6 +492,7 @@ export class RunFold {
     this.#failure = undefined;
     this.#error = undefined;
     this.#endedAt = undefined;
+    this.#timedFrom = this.#frame.ts;
     this.#moveRun({ type: "reopen" }, cause);
     return undefined;
   }
@@ -513,6 +526,7 @@ export class RunFold {
       const dispatchedAt = flow.dispatches.get(step)?.dispatchedAt ?? at;
       flow.dispatches.set(step, { ref, dispatchedAt, startedAt: at });
       flow.start(step, agent, `started by ${agent}`, at);
+      if (flow.steps.step(step).timeouts) this.#frame.effects.push({ type: "started", step, at });
     }
   }
 
@@ -567,14 +581,7 @@ export class RunFold {
       flow.lose(decision.step, `dispatch ${decision.n} was lost: its task is gone and there is no result`);
       return undefined;
     }
-    const { code, afterMs } = decision;
-    // Where nobody serves the role, another attempt would wait for the same nobody.
-    const isDeserted = code === "E_NO_AGENT";
-    const message = isDeserted
-      ? `nobody served the role of dispatch ${decision.n} for ${afterMs} ms`
-      : `dispatch ${decision.n} had no result after ${afterMs} ms`;
-    flow.timeOut(decision.step, { name: "TimeoutError", code, message, retryable: !isDeserted });
-    return undefined;
+    return applyTimeOut(flow, decision);
   }
 
   #adoptPlan(decision: DecisionMessage & { type: "plan" }): string | undefined {

@@ -99,6 +99,10 @@ export class StepFlow {
     return this.#moves.waits;
   }
 
+  get clocked(): ReadonlyMap<string, number> {
+    return this.#moves.clocked;
+  }
+
   /** Nothing moves until somebody outside says something: every open step waits, and one at least does. */
   get waitsOnly(): boolean {
     const { ready, running } = this.counts;

@@ -29,6 +29,8 @@ export class StepMoves {
   readonly dispatches = new Map<string, OpenDispatch>();
   /** Ready steps that wait for somebody outside, and are not given out meanwhile. */
   readonly waits = new Waits();
+  /** Open steps with a time-out over all attempts: epoch ms of when they became ready, or were opened again. */
+  readonly clocked = new Map<string, number>();
   readonly #frame: FoldFrame;
   readonly #ledger: StepLedger;
   readonly #notBefore = new Map<string, number>();
@@ -59,6 +61,8 @@ export class StepMoves {
   move(id: string, event: StepEvent, text: string, ts = this.#frame.ts): StepStatus {
     const after = this.#ledger.move(id, event, { seq: this.#frame.seq, ts, text });
     if (this.waits.used && after.state !== "ready") this.waits.end(id);
+    if (this.clocked.size > 0 && (after.state === "done" || after.state === "failed"))
+      this.clocked.delete(id);
     return after;
   }
 
@@ -84,6 +88,8 @@ export class StepMoves {
 
   /** The step may be given out. @param notBefore epoch ms; 0: at once */
   offer(id: string, notBefore: number): void {
+    if (this.steps.step(id).timeouts?.stepMs !== undefined && !this.clocked.has(id))
+      this.clocked.set(id, this.#frame.ts);
     if (this.#mustWait(id)) return this.#wait(id);
     if (notBefore > 0) this.#notBefore.set(id, notBefore);
     else this.#notBefore.delete(id);

@@ -86,6 +86,7 @@ function context(step: string): TaskContext {
     log: pino({ level: "silent" }),
     artifacts: { put: unused, get: unused },
     progress: () => undefined,
+    heartbeat: () => undefined,
     emit: () => undefined,
     usage: () => undefined,
     handoff: unused,

@@ -62,6 +62,11 @@ export class WorkQueue {
     return this.#items.has(subject);
   }
 
+  /** Whether the item was handed to somebody, or is gone. */
+  isTaken(subject: string): boolean {
+    return this.#items.get(subject)?.deliveries !== 0;
+  }
+
   push(subject: string, bytes: Uint8Array): "queued" | "present" {
     if (this.#items.has(subject)) return "present";
     this.#items.set(subject, { subject, bytes, deliveries: 0, state: "queued", timer: undefined });

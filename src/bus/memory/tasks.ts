@@ -138,6 +138,13 @@ export class MemoryTasks implements TaskQueue {
     );
   }
 
+  async isTaken(ref: DispatchRef): Promise<boolean> {
+    const { store } = this.#connection.open();
+    const subject = store.subjects.task(ref);
+    if (store.homeless.get(ref.role)?.has(subject)) return false;
+    return store.roles.get(ref.role)?.queue.isTaken(subject) ?? true;
+  }
+
   async remove(ref: DispatchRef): Promise<boolean> {
     const { store } = this.#connection.open();
     const subject = store.subjects.task(ref);

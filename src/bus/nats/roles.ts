@@ -14,6 +14,7 @@ import { nanos } from "./streams.ts";
 interface ConsumerInfo {
   name: string;
   config: { description?: string; ack_wait?: number; max_ack_pending?: number };
+  delivered: { stream_seq: number };
   num_pending: number;
   num_ack_pending: number;
 }
@@ -73,6 +74,18 @@ export class NatsRoles {
       return settingsOf(await this.#link.api<ConsumerInfo>(`CONSUMER.INFO.${stream}.${role}`));
     } catch (error) {
       if (error instanceof ApiRefusal && error.is("consumerNotFound")) return undefined;
+      throw error;
+    }
+  }
+
+  /** The last task, by its sequence in the stream, that was handed to somebody; 0 for a role without a queue. */
+  async handedOutTo(role: string): Promise<number> {
+    const stream = this.#link.subjects.tasksStream;
+    try {
+      const info = await this.#link.api<ConsumerInfo>(`CONSUMER.INFO.${stream}.${role}`);
+      return info.delivered.stream_seq;
+    } catch (error) {
+      if (error instanceof ApiRefusal && error.is("consumerNotFound")) return 0;
       throw error;
     }
   }

@@ -92,6 +92,17 @@ export class NatsTasks implements TaskQueue {
     });
   }
 
+  isTaken(ref: DispatchRef): Promise<boolean> {
+    const { tasksStream } = this.#link.subjects;
+    return this.#link.guard("Looking for a task", async () => {
+      const stored = await this.#link.storedMessage(tasksStream, {
+        last_by_subj: this.#link.subjects.task(ref),
+      });
+      // A role's consumer hands its tasks out in the stream's order, the first time.
+      return stored === undefined || stored.seq <= (await this.#roles.handedOutTo(ref.role));
+    });
+  }
+
   async remove(ref: DispatchRef): Promise<boolean> {
     return (await this.#removeAll(this.#link.subjects.task(ref))) > 0;
   }
