@@ -8,6 +8,10 @@
 import { defineAgent, NonRetryableError } from "datahammer";
 import { z } from "zod";
 
+class Stumbled extends Error {
+  override readonly name = "Stumbled";
+}
+
 const worker = defineAgent({
   role: "worker",
   description: "Does small sums, and fails when it is told to.",
@@ -34,11 +38,38 @@ const worker = defineAgent({
       outputs: z.object({ word: z.string() }),
       run({ until, word }, ctx) {
         if (until === 0) throw new NonRetryableError("this can never work");
-        if (ctx.attempt < until) throw new Error(`attempt ${ctx.attempt} stumbles`);
+        if (ctx.attempt < until) throw new Stumbled(`attempt ${ctx.attempt} stumbles`);
         return { word };
+      },
+    },
+    // Knows its limits.
+    guess: {
+      run({ question }, ctx) {
+        if (String(question).length < 20) return { answer: "42" };
+        ctx.usage({ tokens: String(question).length });
+        return ctx.handoff("expert", "look", { question }, "too long for me", { seen: "a long question" });
       },
     },
   },
 });
 
-export default [worker];
+const expert = defineAgent({
+  role: "expert",
+  description: "Is asked when others cannot go on.",
+  tasks: {
+    look: {
+      run: ({ question }, ctx) => ctx.handoff("expert", "answer", { question }, "needs more than a look"),
+    },
+    answer: {
+      outputs: z.object({ answer: z.string() }),
+      run(_inputs, ctx) {
+        const learnt = ctx.hops.map(
+          ({ notes }) => (notes as { seen: string } | undefined)?.seen ?? "nothing",
+        );
+        return { answer: `${learnt.length} holders before me had seen: ${learnt.join(", ")}` };
+      },
+    },
+  },
+});
+
+export default [worker, expert];

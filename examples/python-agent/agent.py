@@ -40,8 +40,10 @@ class Cancelled(Exception):
 class Handoff:
     """Returned by a task to give its step to another role."""
 
-    def __init__(self, role, task, inputs, reason):
+    def __init__(self, role, task, inputs, reason, notes=None):
         self.body = {"role": role, "task": task, "inputs": inputs, "reason": reason}
+        if notes is not None:
+            self.body["notes"] = notes
 
 
 # --- the tasks of this example -----------------------------------------------------------------------

@@ -304,6 +304,9 @@ export class RunHold {
         return this.#withdraw(effect.ref, effect.reason);
       case "env":
         return this.#context.bus.live.publishEnv(effect.change);
+      case "compensating":
+        this.#ending = false;
+        return;
       case "status":
         this.#gate.arm();
         return this.#markDirty(true);
@@ -420,7 +423,10 @@ export class RunHold {
     void this.#propose(() => {
       const end = this.fold.dueEnd();
       this.#ending = end !== undefined;
-      return end && { type: "end", ...end };
+      if (!end) return undefined;
+      const { compensate, ...how } = end;
+      if (!compensate || how.status === "done") return { type: "end", ...how };
+      return { type: "compensate", status: how.status, ...(how.error && { error: how.error }) };
     });
   }
 

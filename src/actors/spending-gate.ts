@@ -56,7 +56,7 @@ export class SpendingGate {
   /** Whether one more task may be chosen. */
   get isOpen(): boolean {
     const { budget } = this.#scene.fold;
-    if (!budget) return true;
+    if (!budget || budget.isLifted) return true;
     if (this.#timeLeftMs() <= 0) return false;
     return budget.excess === undefined && this.#chosen.length + this.#underWay < budget.dispatchesLeft;
   }

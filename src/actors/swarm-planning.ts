@@ -21,12 +21,17 @@ export const ABSENCE = {
   giveUpMs: 300_000,
 } as const;
 
+/** A search may hold up a daemon for so long; the best plan that it has found by then counts. */
+const SEARCH_MS = 1_000;
+
 export class SwarmPlanning implements RunPlanning {
   readonly #roster: Roster;
+  readonly #clock: Clock;
   readonly #log: Logger;
 
   constructor(bus: Bus, clock: Clock, log: Logger) {
     this.#roster = new Roster(bus, clock);
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -123,7 +128,11 @@ export class SwarmPlanning implements RunPlanning {
   }
 
   #planner(capabilities: readonly RoleCard[]): WorkflowPlanner {
-    return new WorkflowPlanner({ capabilities });
+    return new WorkflowPlanner({
+      capabilities,
+      timeLimitMs: SEARCH_MS,
+      now: () => this.#clock.monotonic(),
+    });
   }
 }
 

@@ -28,6 +28,10 @@ export interface TaskContext {
   readonly n: number;
   /** Attempt: raised by retries only. */
   readonly attempt: number;
+  /** Of a step that is repeated: from 1; otherwise 1. */
+  readonly iteration: number;
+  /** Who held the step before and handed it on, oldest first; empty for its first holder. */
+  readonly hops: readonly HandoffHop[];
   /** The same over retries and redeliveries of one step: pass it to systems that deduplicate. */
   readonly idempotencyKey: string;
   /** Fires on cancellation, on the dispatch's deadline and when the process drains for too long. */
@@ -46,8 +50,30 @@ export interface TaskContext {
   emit(chunk: unknown): void;
   /** Adds to what this dispatch spent; travels with the result. */
   usage(spent: Usage): void;
-  /** Ends this dispatch by giving the step to another role: `return ctx.handoff(…)`. */
-  handoff(role: string, task: string, inputs: Record<string, unknown>, reason: string): Handoff;
+  /**
+   * Ends this dispatch by giving the step to another role: `return ctx.handoff(…)`.
+   * @param notes what the next holder should know beside its inputs; it finds them in `ctx.hops`. At most
+   *   16 KiB: larger things belong into the inputs
+   */
+  handoff(
+    role: string,
+    task: string,
+    inputs: Record<string, unknown>,
+    reason: string,
+    notes?: unknown,
+  ): Handoff;
+}
+
+/** A holder that handed the step on. */
+export interface HandoffHop {
+  readonly role: string;
+  readonly task: string;
+  readonly agent: string | null;
+  readonly reason: string;
+  /** What it learnt, as far as it said so. */
+  readonly notes?: unknown;
+  /** What its dispatch spent. */
+  readonly usage?: Usage | undefined;
 }
 
 /** Returned by `ctx.handoff`; a task returns it to hand its step over. */
@@ -56,12 +82,14 @@ export class Handoff {
   readonly task: string;
   readonly inputs: Record<string, unknown>;
   readonly reason: string;
+  readonly notes: unknown;
 
-  constructor(role: string, task: string, inputs: Record<string, unknown>, reason: string) {
+  constructor(role: string, task: string, inputs: Record<string, unknown>, reason: string, notes?: unknown) {
     this.role = role;
     this.task = task;
     this.inputs = inputs;
     this.reason = reason;
+    this.notes = notes;
   }
 }
 

@@ -19,7 +19,7 @@ import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
 import { type AgentDefinition, Handoff, type TaskDefinition } from "./define.ts";
 import { LiveFeed, QUICK_MS } from "./live-feed.ts";
-import { boundText, hostError, schemaProblem, thrownError } from "./outcome.ts";
+import { boundText, hostError, notesProblem, schemaProblem, thrownError } from "./outcome.ts";
 import { type AbortCause, TaskAbort, type TaskAbortedError } from "./task-abort.ts";
 import { DispatchContext } from "./task-context.ts";
 import { Backoff, wait } from "./waiting.ts";
@@ -315,10 +315,18 @@ export class Dispatch {
     }));
   }
 
-  async #handedOver({ role, task, inputs, reason }: Handoff): Promise<ResultMessage> {
+  async #handedOver({ role, task, inputs, reason, notes }: Handoff): Promise<ResultMessage> {
+    const problem = notesProblem(notes);
+    if (problem !== undefined) return this.#failed(hostError("E_NOTES", problem, { retryable: false }));
     return this.#withValues(inputs, (values) => ({
       ...this.#result("handoff"),
-      handoff: { role, task, inputs: values, reason: boundText(reason) },
+      handoff: {
+        role,
+        task,
+        inputs: values,
+        reason: boundText(reason),
+        ...(notes === undefined ? {} : { notes }),
+      },
     }));
   }
 

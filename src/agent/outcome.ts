@@ -4,12 +4,15 @@
  * A stack names files of the agent's machine and has no bound; it belongs in the agent's own log.
  */
 import type { z } from "zod";
+import { encodeBody } from "../bus/codec.ts";
 import type { WireError } from "../bus/messages.ts";
-import { DataHammerError, InvalidInputError } from "../workflow/errors.ts";
+import { DataHammerError, InvalidInputError, NonRetryableError } from "../workflow/errors.ts";
 
 /** Bounds of an error's text on the wire (L8). */
 export const MAX_ERROR_MESSAGE_BYTES = 4 * 1024;
 const MAX_ERROR_NAME_CHARS = 128;
+/** Bound of what travels with a handoff beside its inputs (L8): eight of them still fit one task. */
+const MAX_NOTES_BYTES = 16 * 1024;
 
 /** An error that the host itself reports for a dispatch. */
 export function hostError(code: string, message: string, options: { retryable: boolean }): WireError {
@@ -29,9 +32,14 @@ export function thrownError(thrown: unknown): WireError {
   return {
     name: String(thrown.name).slice(0, MAX_ERROR_NAME_CHARS),
     message: boundText(`${thrown.message}${remedy}`),
-    retryable: thrown.name !== "NonRetryableError" && !(thrown instanceof InvalidInputError),
+    retryable: !isNonRetryable(thrown) && !(thrown instanceof InvalidInputError),
     ...(code === undefined ? {} : { code: code.slice(0, MAX_ERROR_NAME_CHARS) }),
   };
+}
+
+/** By its class, for subclasses with a name of their own, or by name, across copies of the module. */
+function isNonRetryable(thrown: Error): boolean {
+  return thrown instanceof NonRetryableError || thrown.name === "NonRetryableError";
 }
 
 /** Says where a value does not match its schema: the dotted path first, at most three places. */
@@ -42,6 +50,18 @@ export function schemaProblem(side: "inputs" | "outputs", error: z.ZodError): st
   });
   const more = error.issues.length - places.length;
   return `${places.join("; ")}${more > 0 ? ` (and ${more} more)` : ""}`;
+}
+
+/** Why notes cannot travel with a handoff; undefined when they can. */
+export function notesProblem(notes: unknown): string | undefined {
+  if (notes === undefined) return undefined;
+  try {
+    const { length } = encodeBody({ notes });
+    if (length <= MAX_NOTES_BYTES) return undefined;
+    return `the notes of the handoff have ${length} bytes, the bound is ${MAX_NOTES_BYTES}; put them into its inputs`;
+  } catch (error) {
+    return `the notes of the handoff cannot be encoded: ${(error as Error).message}`;
+  }
 }
 
 /** Cuts a text to the wire's bound without splitting a character. */

@@ -33,19 +33,25 @@ export class DispatchContext implements TaskContext {
   readonly step: string;
   readonly n: number;
   readonly attempt: number;
+  readonly iteration: number;
   readonly idempotencyKey: string;
   readonly #source: ContextSource;
   #environment: ReturnType<typeof taskEnvironment> | undefined;
   #spent: Usage | undefined;
 
   constructor(source: ContextSource) {
-    const { run, step, n, attempt, idempotencyKey } = source.task;
+    const { run, step, n, attempt, iteration = 1, idempotencyKey } = source.task;
     this.run = run;
     this.step = step;
     this.n = n;
     this.attempt = attempt;
+    this.iteration = iteration;
     this.idempotencyKey = idempotencyKey;
     this.#source = source;
+  }
+
+  get hops(): TaskContext["hops"] {
+    return this.#source.task.handoff?.hops ?? [];
   }
 
   get signal(): AbortSignal {
@@ -80,8 +86,8 @@ export class DispatchContext implements TaskContext {
     this.#spent = { tokens: (this.#spent?.tokens ?? 0) + tokens, usd: (this.#spent?.usd ?? 0) + usd };
   };
 
-  readonly handoff: TaskContext["handoff"] = (role, task, inputs, reason) =>
-    new Handoff(role, task, inputs, reason);
+  readonly handoff: TaskContext["handoff"] = (role, task, inputs, reason, notes) =>
+    new Handoff(role, task, inputs, reason, notes);
 
   /** Undefined: the task said nothing of it. */
   get spent(): Usage | undefined {

@@ -96,6 +96,12 @@ export interface FollowOptions {
   onDisorder?: (missedSeq: number) => void;
 }
 
+/** Sequences, both included. */
+export interface SeqRange {
+  from: number;
+  to: number;
+}
+
 export interface ReadOptions {
   /** First sequence. Default 1. */
   from?: number;
@@ -105,11 +111,18 @@ export interface ReadOptions {
   onBytes?: (bytes: number) => void;
 }
 
+export interface ScanOptions extends Omit<ReadOptions, "to"> {
+  /** Asked of every stored message; what is not wanted is neither decoded nor given. Default: all. */
+  wants?: (run: string, seq: number) => boolean;
+}
+
 /** The runs' logs: ordered, durable, the only truth (L1). */
 export interface RunLog {
   append(run: string, entry: LogEntry, options?: AppendOptions): Promise<AppendOutcome>;
   /** Ordered replay of what is stored now. */
   read(run: string, options?: ReadOptions): AsyncIterable<LogRecord>;
+  /** The records of all runs, in the order of the stream. */
+  scan(options?: ScanOptions): AsyncIterable<LogRecord>;
   /**
    * Replays from `from` (default 1), then goes on live; heals its gaps. `onRecord` is called synchronously,
    * in order, each record once; it must not throw.
@@ -120,10 +133,11 @@ export interface RunLog {
   /** Ids of all runs that have a log. */
   list(): Promise<string[]>;
   /**
-   * Removes a run's records up to the sequence `to`. The submission goes first: what an interruption leaves is
-   * no run to anybody, and the id is free. Resolves with the number of messages removed.
+   * Removes a run's records up to `range.to`; `range.from` says that there are none before it. The first goes before
+   * the others: what an interruption leaves has no submission, is no run to anybody, and the id is free. Resolves
+   * with the number of messages removed.
    */
-  purge(run: string, to: number): Promise<number>;
+  purge(run: string, range: SeqRange): Promise<number>;
 }
 
 /** A task in the hands of a puller. Every method is fire-and-forget unless it returns a promise. */

@@ -111,6 +111,8 @@ export const resultSchema = z.object({
       task: idSchema,
       inputs: z.record(z.string(), z.unknown()).default({}),
       reason: z.string().default(""),
+      /** What the next holder should know beside its inputs. */
+      notes: z.unknown().optional(),
     })
     .optional(),
   usage: usageSchema.optional(),
@@ -131,7 +133,7 @@ export const envUpdateSchema = z.object({
 });
 export type EnvUpdateMessage = z.infer<typeof envUpdateSchema>;
 
-const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
+export const CONTROL_VERBS = ["cancel", "pause", "resume", "retry", "signal", "approve", "reject"] as const;
 export const controlSchema = z.object({
   v: version,
   verb: z.enum(CONTROL_VERBS),
@@ -231,6 +233,13 @@ export const decisionSchema = z.discriminatedUnion("type", [
     explored: z.number().optional(),
     reasons: z.record(z.string(), z.string()).optional(),
   }),
+  /** The run will end like this; before, the compensations of its completed steps are done. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("compensate"),
+    status: z.enum(["failed", "cancelled"]),
+    error: runErrorSchema.optional(),
+  }),
   /** The run has ended. Nothing after it changes the outcome. */
   z.object({
     ...decisionBase,
@@ -244,6 +253,15 @@ export type DecisionMessage = z.infer<typeof decisionSchema>;
 export type RunError = z.infer<typeof runErrorSchema>;
 
 // ── tasks and live messages ──────────────────────────────────────────────────────────────────────────
+
+const handoffHopRecordSchema = z.object({
+  role: idSchema,
+  task: idSchema,
+  agent: z.string().nullable(),
+  reason: z.string(),
+  notes: z.unknown().optional(),
+  usage: usageSchema.optional(),
+});
 
 /** A dispatch on its way to a role, in the role's work queue. */
 export const taskSchema = z.object({
@@ -266,6 +284,8 @@ export const taskSchema = z.object({
     .object({
       from: z.array(z.object({ step: stepRefSchema, role: idSchema })),
       reason: z.string().optional(),
+      /** Who held the step before, oldest first: why each passed it on, what it learnt and spent. */
+      hops: z.array(handoffHopRecordSchema).optional(),
     })
     .optional(),
   traceparent: z.string().optional(),

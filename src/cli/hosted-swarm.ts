@@ -47,6 +47,7 @@ export async function hostDaemon(
     signal: shell.interrupted,
     ...(endpoint === undefined ? {} : { nats: endpoint }),
     ...(settings.http === undefined ? {} : { http: settings.http }),
+    ...(settings.httpToken === undefined ? {} : { httpToken: settings.httpToken }),
     ...withoutGaps(settings.daemon),
     ...retentionOf(settings),
   });

@@ -133,7 +133,11 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     async () => (await import("./commands/up.ts")).up,
     (declared) =>
       declared
-        .option("--http <host:port>", "serve health checks there (DATAHAMMER_HTTP)")
+        .option(
+          "--http <host:port>",
+          "serve the inspector page, the API and health checks there (DATAHAMMER_HTTP)",
+        )
+        .option("--http-token <token>", "secret that the page and the API ask for (DATAHAMMER_HTTP_TOKEN)")
         .option(
           "--keep <duration>",
           "remove finished runs after so long, such as 30d; default: never (DATAHAMMER_KEEP)",
@@ -334,7 +338,16 @@ function withControlFlags(declared: Commander, verb: ControlName): Commander {
 }
 
 /** Settings that are flags of `up` (and one of `purge`); other commands' flags may share a name with them. */
-const UP_SETTINGS = ["http", "maxRuns", "ackWait", "replicas", "fsync", "keep", "archiveTo"] as const;
+const UP_SETTINGS = [
+  "http",
+  "httpToken",
+  "maxRuns",
+  "ackWait",
+  "replicas",
+  "fsync",
+  "keep",
+  "archiveTo",
+] as const;
 
 function daemonFlags(declared: Commander, flags: Record<string, unknown>): GlobalFlags {
   if (declared.name() !== "up" && declared.name() !== "purge") return {};

@@ -32,6 +32,8 @@ export interface Settings {
   logLevel: LogLevel | undefined;
   /** HOST:PORT of the daemon's pages. */
   http: string | undefined;
+  /** Secret of the daemon's pages. */
+  httpToken: string | undefined;
   /** Milliseconds after which the daemon removes a finished run; undefined: never. */
   keepMs: number | undefined;
   /** Absolute; folder in which the daemon archives what it removes. */
@@ -49,6 +51,7 @@ export interface GlobalFlags extends DaemonFlags {
   json?: boolean;
   logLevel?: string;
   http?: string;
+  httpToken?: string;
   keep?: string;
   archiveTo?: string;
 }
@@ -61,6 +64,7 @@ const fileSchema = z.strictObject({
   store: z.string().optional(),
   logLevel: z.string().optional(),
   http: z.string().optional(),
+  httpToken: z.string().min(1).optional(),
   keep: z.string().optional(),
   archiveTo: z.string().optional(),
   maxRuns: z.union([z.string(), z.int().transform(String)]).optional(),
@@ -98,6 +102,7 @@ export function resolveSettings(
     json: flags.json ?? false,
     logLevel: checkLogLevel(pick(flags.logLevel, "DATAHAMMER_LOG_LEVEL", "logLevel")),
     http: pick(flags.http, "DATAHAMMER_HTTP", "http")?.value,
+    httpToken: pick(flags.httpToken, "DATAHAMMER_HTTP_TOKEN", "httpToken")?.value,
     keepMs: checkKeep(pick(flags.keep, "DATAHAMMER_KEEP", "keep")),
     archiveTo: archiveTo && resolve(cwd, archiveTo),
     daemon: daemonSettings((key, variable) => pick(flags[key], variable, key)),

@@ -2,6 +2,7 @@
 import type { SwarmClient, WatchEvent } from "../client/swarm.ts";
 import { traceTransition } from "../trace/replay.ts";
 import type { RunView } from "../trace/view.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import type { Invocation } from "./invocation.ts";
 import { showProgress } from "./progress/live-view.ts";
 
@@ -48,11 +49,14 @@ export async function watchRun(
         for (const transition of event.transitions) {
           output.data({ type: "transition", ...traceTransition(transition) }, () => "");
         }
-        for (const record of event.voids) output.data({ type: "void", ...record }, () => "");
+        for (const record of event.voids) {
+          const step = record.step === null ? null : stepLabel(record.step);
+          output.data({ type: "void", ...record, step }, () => "");
+        }
         const { live } = event;
         if (live !== undefined) {
-          const { type: kind, ...rest } = live;
-          output.data({ type: "live", kind, ...rest }, () => "");
+          const { type: kind, step, ...rest } = live;
+          output.data({ type: "live", kind, step: stepLabel(step), ...rest }, () => "");
         }
       },
       { signal: over.signal },

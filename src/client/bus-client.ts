@@ -17,6 +17,7 @@ import type {
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { type RunView, viewOf } from "../trace/view.ts";
+import { stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
@@ -142,7 +143,8 @@ export class BusSwarmClient implements SwarmClient {
 
   async control(run: string, control: ControlRequest): Promise<ControlVerdict> {
     await this.#assertRun(run);
-    const body: ControlMessage = { by: this.#ports.by, ...control, v: 1 };
+    const step = control.step === undefined ? {} : { step: stepRefOf(control.step) };
+    const body: ControlMessage = { by: this.#ports.by, ...control, ...step, v: 1 };
     const outcome = await this.#ports.bus.log.append(run, { kind: "control", body });
     if (!outcome.ok) throw notStored(run, control.verb);
     // The log up to the control decides whether it applies, and everybody who folds it agrees (L1).

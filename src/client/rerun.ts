@@ -52,7 +52,9 @@ export async function resubmissionOf(
   }
   const first = from === undefined ? undefined : firstToRedo(fold, from);
   if (!graph) return { ...same, origin };
-  const again = first === undefined ? new Set<string>() : dependentsOf(graph, first);
+  // What was undone has to be done again, and with it what rested on it.
+  const undone = [...graph.steps()].map(({ id }) => id).filter((id) => fold.isUndone(id));
+  const again = dependentsOf(graph, first === undefined ? undone : [first, ...undone]);
   const steps = keptSteps(fold, again);
   return {
     ...same,
@@ -93,9 +95,9 @@ function firstToRedo(fold: RunFold, label: string): string {
   return originalOf(fold, step);
 }
 
-/** The step and everything that comes after it, however far. */
-function dependentsOf(graph: WorkflowGraph, first: string): Set<string> {
-  const found = new Set([first]);
+/** These steps and everything that comes after them, however far. */
+function dependentsOf(graph: WorkflowGraph, first: readonly string[]): Set<string> {
+  const found = new Set(first);
   for (const id of found) for (const next of graph.dependents(id)) found.add(next);
   return found;
 }

@@ -24,18 +24,18 @@ export interface ArchivedFile {
 
 /** @throws InvalidInputError `E_ARCHIVE_FOLDER` when the folder cannot be written */
 export async function archiveRun(bus: Bus, finished: FinishedRun, folder: string): Promise<ArchivedFile> {
-  const { run, status, fold, artifacts } = finished;
-  const startedAt = new Date(fold.startedAt ?? 0).toISOString();
+  const { run, name, status, artifacts, lastSeq } = finished;
+  const startedAt = new Date(finished.startedAt).toISOString();
   const input: ArchiveInput = {
     header: {
       swarm: bus.swarm,
       run,
-      name: fold.graph?.name ?? run,
+      name,
       status,
       startedAt,
-      endedAt: fold.endedAt === undefined ? null : new Date(fold.endedAt).toISOString(),
+      endedAt: new Date(finished.endedAt).toISOString(),
     },
-    records: bus.log.read(run, { to: fold.lastSeq }),
+    records: bus.log.read(run, { to: lastSeq }),
     artifacts,
     store: bus.artifacts,
   };

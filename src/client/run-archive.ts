@@ -34,7 +34,7 @@ const headerSchema = z.object({
   name: z.string(),
   status: z.enum(RUN_STATUSES),
   startedAt: z.string(),
-  endedAt: z.string().nullable(),
+  endedAt: z.string(),
 });
 export type ArchiveHeader = z.infer<typeof headerSchema>;
 

@@ -14,11 +14,12 @@ import type { HelloMessage, HelloReply } from "../bus/messages.ts";
 import { connectNatsBus } from "../bus/nats/bus.ts";
 import { randomId } from "../bus/random-id.ts";
 import { systemClock } from "../bus/system-clock.ts";
+import type { HttpServer, PlainAnswer } from "../http/http-server.ts";
+import { serveSwarm } from "../http/swarm-http.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
-import { type HealthServer, startHealthServer } from "./health-server.ts";
 import { type RetentionOptions, startRetention } from "./retention.ts";
 
 /** How long a starting daemon waits for others that are busy. */
@@ -34,8 +35,10 @@ export interface DaemonOptions {
   product: string;
   /** A broker that somebody else runs; without it the daemon manages its own. */
   nats?: { url: string; token?: string; creds?: string };
-  /** `HOST:PORT` for health checks; default: none. */
+  /** `HOST:PORT` for health checks, the API and the inspector page; default: none. */
   http?: string;
+  /** Asked of whoever uses the API; without it only this machine is answered. */
+  httpToken?: string;
   fsync?: "always" | "interval";
   /** Finished runs older than this are removed. Default: all are kept for ever. */
   retention?: RetentionOptions;
@@ -137,14 +140,25 @@ async function assemble(
     const retention = startRetention(bus, systemClock, log, options.retention);
     undo.push(() => retention.stop());
   }
-  let health: HealthServer | undefined;
+  let http: HttpServer | undefined;
   if (options.http !== undefined) {
-    health = await startHealthServer(options.http, () => ({
-      ready: bus.status() === "connected",
-      reason: `broker ${bus.status()}`,
-      details: { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() },
-    }));
-    undo.push(health.close);
+    http = await serveSwarm({
+      address: options.http,
+      token: options.httpToken,
+      bus,
+      clock: systemClock,
+      log,
+      daemon: { id, version: options.product },
+      plain: {
+        "/healthz": () => jsonAnswer(200, { status: "ok" }),
+        "/readyz": () => {
+          const ready = bus.status() === "connected";
+          const details = { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() };
+          return jsonAnswer(ready ? 200 : 503, { ready, reason: `broker ${bus.status()}`, ...details });
+        },
+      },
+    });
+    undo.push(http.close);
   }
 
   let settle: (reason: DataHammerError | undefined) => void = () => {};
@@ -164,12 +178,12 @@ async function assemble(
   broker?.onExit((event) => {
     if (event.kind === "failed") void stop(event.error);
   });
-  log.info({ swarm, nats: target.url, http: health?.url }, "daemon ready");
+  log.info({ swarm, nats: target.url, http: http?.url }, "daemon ready");
   return {
     id,
     swarm,
     nats: target,
-    http: health?.url,
+    http: http?.url,
     get brokerPid() {
       return broker?.pid;
     },
@@ -182,6 +196,10 @@ async function assemble(
 /** Whether another daemon answers on this swarm. */
 async function isAttended(bus: Bus, id: string): Promise<boolean> {
   return (await bus.live.hello({ v: 1, id, roles: [] }, OTHERS_ANSWER_MS)) !== undefined;
+}
+
+function jsonAnswer(status: number, body: Record<string, unknown>): PlainAnswer {
+  return { status, type: "application/json", text: `${JSON.stringify(body)}\n` };
 }
 
 /** Makes the queues of the roles that an agent process announces. */

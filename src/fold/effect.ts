@@ -23,5 +23,7 @@ export type Effect =
   | { type: "env"; change: EnvChangeMessage }
   /** The run's status changed: tell the index. */
   | { type: "status"; status: RunState }
+  /** The run gave up, and undoes what it did; its end is yet to come. */
+  | { type: "compensating" }
   /** Nothing more happens by itself. */
   | { type: "ended" };

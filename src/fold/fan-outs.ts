@@ -14,6 +14,15 @@ interface FanOut {
   /** By place; null: failed where that is allowed; undefined: still awaited. */
   readonly results: (Record<string, unknown> | null | undefined)[];
   awaited: number;
+  failed: number;
+}
+
+/** How far a fan-out is. */
+export interface FanOutProgress {
+  items: number;
+  done: number;
+  /** Failed where that is allowed. */
+  failed: number;
 }
 
 export class FanOuts {
@@ -30,7 +39,7 @@ export class FanOuts {
   }
 
   begin(id: string, items: number): void {
-    this.#fanOuts.set(id, { results: new Array(items).fill(undefined), awaited: items });
+    this.#fanOuts.set(id, { results: new Array(items).fill(undefined), awaited: items, failed: 0 });
   }
 
   /** From now on the step does its work itself. */
@@ -49,11 +58,20 @@ export class FanOuts {
     if (fanOut === undefined || fanOut.results[place] !== undefined) return false;
     fanOut.results[place] = outputs;
     fanOut.awaited -= 1;
+    if (outputs === null) fanOut.failed += 1;
     return fanOut.awaited === 0;
   }
 
   isSettled({ of, place }: StepOrigin): boolean {
     return this.#fanOuts.get(of)?.results[place] !== undefined;
+  }
+
+  /** Undefined for a step whose work is not done by items. */
+  progressOf(id: string): FanOutProgress | undefined {
+    const fanOut = this.#fanOuts.get(id);
+    if (fanOut === undefined) return undefined;
+    const { results, awaited, failed } = fanOut;
+    return { items: results.length, done: results.length - awaited - failed, failed };
   }
 
   /** What an item gave; undefined while it is awaited. */

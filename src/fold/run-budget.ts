@@ -32,6 +32,7 @@ export class RunBudget {
   readonly onLimit: "pause" | "fail";
   readonly #spending: Spending;
   #limits: BudgetLimits;
+  #lifted = false;
   /** Ms that the run had taken when it was decided that its time is up. */
   #wallMs = 0;
 
@@ -63,6 +64,7 @@ export class RunBudget {
 
   /** The first limit that is reached if these replace the standing ones. */
   excessUnder(limits: BudgetLimits): BudgetExcess | undefined {
+    if (this.#lifted) return undefined;
     for (const resource of BUDGET_RESOURCES) {
       const bound = limits[resource] ?? this.#limits[resource];
       const actual = this.#actual(resource);
@@ -80,6 +82,15 @@ export class RunBudget {
   /** Whether it is already decided that the time is up. */
   get isTimeUp(): boolean {
     return this.#limits.wall !== undefined && this.#wallMs >= this.#limits.wall;
+  }
+
+  /** From now on nothing is limited: what a run did must be undone, whatever it costs. */
+  lift(): void {
+    this.#lifted = true;
+  }
+
+  get isLifted(): boolean {
+    return this.#lifted;
   }
 
   noteTime(elapsedMs: number): void {

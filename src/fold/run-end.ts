@@ -5,4 +5,6 @@ export interface RunEnd {
   status: "done" | "failed" | "cancelled";
   outputs?: Record<string, unknown>;
   error?: RunError;
+  /** What was done has to be undone first. */
+  compensate?: true;
 }

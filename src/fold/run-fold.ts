@@ -25,6 +25,7 @@ import type {
   TaskMessage,
 } from "../bus/messages.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
+import type { DerivedStep } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import type { Environment } from "../workflow/environment.ts";
 import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
@@ -33,6 +34,7 @@ import { parseDuration } from "../workflow/names.ts";
 import { applyAnswer, applyDefault, deliverSignals } from "./answers.ts";
 import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
+import type { FanOutProgress } from "./fan-outs.ts";
 import { FoldFrame } from "./fold-frame.ts";
 import { PlanHistory, type PlanRecord, type PlanRevision } from "./plan-history.ts";
 import { excessText, RunBudget, raiseBudget } from "./run-budget.ts";
@@ -80,6 +82,8 @@ export class RunFold {
   #failure: RunError | undefined;
   #cancelRequested: { by: string; reason: string } | undefined;
   #pause: RunError | undefined;
+  /** How the run will end once what it did is undone. */
+  #givenUp: RunEnd | undefined;
   #outputs: Record<string, unknown> = {};
   #error: RunError | undefined;
   #startedAt: number | undefined;
@@ -225,6 +229,16 @@ export class RunFold {
     return this.#flow?.inputsOf(step) ?? {};
   }
 
+  /** The steps that undo others, in the order in which they are done. */
+  get compensations(): readonly DerivedStep[] {
+    return this.#flow?.compensations.steps ?? [];
+  }
+
+  /** Whether the step was undone after it completed, or that was tried. */
+  isUndone(step: string): boolean {
+    return this.#flow?.compensations.isUndone(step) ?? false;
+  }
+
   /** What a step's result held, declared keys and others; null values for a skipped step. */
   outputsOf(step: string): Record<string, unknown> | undefined {
     return this.#flow?.outputsOf(step);
@@ -233,6 +247,11 @@ export class RunFold {
   /** Whether nothing waits for a step any more: it is done, or failed where that is allowed. */
   isClosed(step: string): boolean {
     return this.#flow?.isClosed(step) ?? false;
+  }
+
+  /** How far the items of a step are; undefined for one that did not fan out. */
+  fanOutOf(step: string): FanOutProgress | undefined {
+    return this.#flow?.fanOutOf(step);
   }
 
   /** What became of the environment update at this log sequence; undefined when it is not folded yet. */
@@ -265,6 +284,14 @@ export class RunFold {
   /** The end that the state calls for, to be proposed as a decision (L3). */
   dueEnd(): RunEnd | undefined {
     if (this.ended || !this.#submission) return undefined;
+    const compensations = this.#flow?.compensations;
+    if (this.#givenUp) return compensations?.isOver ? this.#givenUp : undefined;
+    const end = this.#calledFor();
+    return end && end.status !== "done" && compensations?.isDue ? { ...end, compensate: true } : end;
+  }
+
+  /** The end that the steps, or somebody outside, call for. */
+  #calledFor(): RunEnd | undefined {
     if (this.#cancelRequested) {
       const { by, reason } = this.#cancelRequested;
       const message = reason === "" ? `cancelled by ${by}` : `cancelled by ${by}: ${reason}`;
@@ -311,8 +338,8 @@ export class RunFold {
         this.#frame.void("unreadable", null, record.problem);
         break;
     }
-    if (this.#budget !== undefined) this.#keepBudget(this.#budget);
     if (this.#flow?.waits.used) this.#settleWaits(this.#flow);
+    if (this.#budget !== undefined) this.#keepBudget(this.#budget);
     return this.#frame.effects;
   }
 
@@ -461,6 +488,7 @@ export class RunFold {
     switch (control.verb) {
       case "cancel": {
         if (this.ended) return standing;
+        if (this.#givenUp) return "it is undoing its steps, and ends then";
         const reason = typeof control.value === "string" ? control.value : "";
         this.#cancelRequested ??= { by: control.by, reason };
         return undefined;
@@ -486,6 +514,8 @@ export class RunFold {
 
   /** Gives failed steps of a failed run a new chance; what is done stays done. */
   #retry(flow: StepFlow, control: ControlMessage, cause: string): string | undefined {
+    // Their results are in the environment, and stand for nothing any more.
+    if (this.#givenUp) return "its completed steps were undone; a rerun does them again";
     const problem = raiseBudget(this.#budget, control.value);
     if (problem !== undefined) return problem;
     if (!flow.retry(control.step, cause)) return "no such failed step";
@@ -554,6 +584,7 @@ export class RunFold {
     if (decision.epoch !== this.#epoch) return `the epoch is ${this.#epoch}`;
     if (this.ended) return `the run is ${this.status}`;
     if (decision.type === "end") return this.#end(decision);
+    if (decision.type === "compensate") return this.#compensate(decision);
     if (decision.type === "plan") return this.#adoptPlan(decision);
     if (decision.type === "run-timed-out") {
       const message = `the run did not end within ${decision.afterMs} ms`;
@@ -644,7 +675,23 @@ export class RunFold {
     return undefined;
   }
 
+  /** The run gives up: it ends like this, once what it did is undone. */
+  #compensate(decision: DecisionMessage & { type: "compensate" }): string | undefined {
+    const { status, error } = decision;
+    const flow = this.#flow;
+    if (!flow?.compensations.isDue || !this.#allows(status)) return "nothing calls for undoing what was done";
+    this.#givenUp = { status, ...(error === undefined ? {} : { error }) };
+    this.#budget?.lift();
+    const cause = `gives up, and undoes what it did: ${error?.message ?? status}`;
+    if (this.status === "running") this.#noteRun("running", "compensate", cause);
+    else this.#moveRun({ type: "compensate" }, cause);
+    flow.compensate(cause, status === "cancelled");
+    this.#frame.effects.push({ type: "compensating" });
+    return undefined;
+  }
+
   #allows(status: RunEnd["status"]): boolean {
+    if (this.#givenUp) return this.#givenUp.status === status && this.#flow?.compensations.isOver === true;
     if (status === "cancelled") return this.#cancelRequested !== undefined;
     if (status === "done") return this.#flow?.complete ?? false;
     // Without a workflow it is the planner that found no way; and a complete run fails on its outputs.

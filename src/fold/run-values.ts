@@ -32,9 +32,13 @@ export class RunValues {
     this.#scope = { inputs, env: frame.environment.values, steps: this.#stepOutputs };
   }
 
-  /** @throws ExpressionError */
-  resolve(template: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    return resolveTemplate(template, this.#scope) as Record<string, unknown>;
+  /** @param local what only these expressions see. @throws ExpressionError */
+  resolve(
+    template: Readonly<Record<string, unknown>>,
+    local?: Partial<ExpressionScope>,
+  ): Record<string, unknown> {
+    const scope = local === undefined ? this.#scope : { ...this.#scope, ...local };
+    return resolveTemplate(template, scope) as Record<string, unknown>;
   }
 
   /** @throws ExpressionError */
@@ -80,6 +84,11 @@ export class RunValues {
     const scope = this.#scopeOf(step, (this.#iterations.get(step.id)?.count ?? 0) + 1);
     const inputs = resolveTemplate(step.inputs, scope) as Record<string, unknown>;
     this.#stepInputs.set(step.id, inputs);
+  }
+
+  /** Fixes a step's inputs to these. */
+  giveInputs(step: string, inputs: Record<string, unknown>): void {
+    this.#stepInputs.set(step, inputs);
   }
 
   /** Takes what an iteration gave. @returns whether it was the last. @throws ExpressionError */

@@ -18,7 +18,8 @@ import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
-import { FanOuts, itemStep } from "./fan-outs.ts";
+import { Compensations } from "./compensations.ts";
+import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
@@ -52,6 +53,7 @@ export class StepFlow {
   #graph: WorkflowGraph;
   #execution: GraphExecution;
   readonly #fanOuts = new FanOuts();
+  readonly compensations: Compensations;
 
   constructor(
     graph: WorkflowGraph,
@@ -66,6 +68,7 @@ export class StepFlow {
     this.#frame = frame;
     this.#moves = new StepMoves(graph, host, frame);
     this.#execution = graph.execution();
+    this.compensations = new Compensations(this.#moves, this.values);
   }
 
   get graph(): WorkflowGraph {
@@ -159,12 +162,17 @@ export class StepFlow {
   /** What a step's result held; of a step that fans out, its items' as lists. */
   outputsOf(id: string): Record<string, unknown> | undefined {
     const { origin } = this.steps.step(id);
-    return origin === undefined ? this.values.outputsOf(id) : this.#fanOuts.outputsOf(origin);
+    return origin?.kind === "item" ? this.#fanOuts.outputsOf(origin) : this.values.outputsOf(id);
   }
 
   /** What the step is about; fixed when it became ready. */
   inputsOf(id: string): Record<string, unknown> {
     return this.read(id).context.inputs ?? this.values.inputsOf(id) ?? {};
+  }
+
+  /** How far the items of a step are; undefined for one that has none. */
+  fanOutOf(id: string): FanOutProgress | undefined {
+    return this.#fanOuts.progressOf(id);
   }
 
   /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
@@ -197,7 +205,7 @@ export class StepFlow {
   #handoffOf(step: WorkflowStep, context: StepContext): NonNullable<TaskMessage["handoff"]> {
     if (context.hops.length > 0) {
       const from = context.hops.map((hop) => ({ step: step.id, role: hop.role }));
-      return { from, reason: context.handoffReason ?? "" };
+      return { from, reason: context.handoffReason ?? "", hops: context.hops };
     }
     return { from: step.dependsOn.map((id) => ({ step: id, role: this.read(id).context.role })) };
   }
@@ -238,9 +246,11 @@ export class StepFlow {
     // Items are repeated each by itself; whoever recovered them as a whole has given all that was wanted.
     const repeat = step.forEach === undefined ? step.repeat : undefined;
     if (repeat !== undefined && !this.#isLastIteration(step, repeat, outputs, cause)) return;
+    if (step.compensate !== undefined) this.compensations.note(step, this.inputsOf(id), outputs);
     this.values.dropInputs(step);
     if (isDerived(step)) {
       this.#moves.move(id, { type: "complete" }, cause);
+      if (step.origin.kind === "undo") return this.compensations.goOn(`${id} is done`);
       return this.#release(this.#settleItem(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);
@@ -271,12 +281,21 @@ export class StepFlow {
   }
 
   fail(id: string, error: WireError, cause: string): void {
-    this.#goOn(id, this.#moves.move(id, { type: "fail", error }, cause));
+    this.#goOn(id, this.#moves.move(id, { type: "fail", error: this.#judged(id, error) }, cause));
   }
 
   timeOut(id: string, error: WireError): void {
     this.#moves.withdraw(id, error.message);
-    this.#goOn(id, this.#moves.move(id, { type: "time out", error }, error.message));
+    this.#goOn(id, this.#moves.move(id, { type: "time out", error: this.#judged(id, error) }, error.message));
+  }
+
+  /** Whatever its agent says: an error that the step's policy names is not tried again. */
+  #judged(id: string, error: WireError): WireError {
+    const { nonRetryable } = this.steps.step(id).retry;
+    if (!error.retryable || nonRetryable.length === 0) return error;
+    const { name, code } = error;
+    const isNamed = nonRetryable.includes(name) || (code !== undefined && nonRetryable.includes(code));
+    return isNamed ? { ...error, retryable: false } : error;
   }
 
   /** A waiting step was approved: it may be given out. */
@@ -297,9 +316,11 @@ export class StepFlow {
   }
 
   handOff(id: string, result: ResultMessage, to: NonNullable<ResultMessage["handoff"]>): void {
-    const { role, task, inputs, reason } = to;
+    const { role, task, inputs, reason, notes } = to;
+    const { usage } = result;
     const cause = `handed off by ${result.agent} to ${role}: ${reason}`;
-    this.#goOn(id, this.#moves.move(id, { type: "hand off", role, task, inputs, reason }, cause));
+    const event = { type: "hand off", role, task, inputs, reason, notes, usage } as const;
+    this.#goOn(id, this.#moves.move(id, event, cause));
   }
 
   lose(id: string, cause: string): void {
@@ -431,6 +452,14 @@ export class StepFlow {
     return true;
   }
 
+  /** The run gives up: what is open is taken back, and what completed is undone. */
+  compensate(cause: string, pendingToo: boolean): void {
+    this.recovering.clear();
+    this.weighing.clear();
+    this.cancelOpen(cause, pendingToo);
+    this.compensations.begin();
+  }
+
   /** The run has ended without them: takes back what is out, cancels what is open. */
   cancelOpen(cause: string, pendingToo: boolean): void {
     for (const { id } of this.steps.all()) {
@@ -482,6 +511,10 @@ export class StepFlow {
 
   /** What a failed step means for the run. Returns the steps that may go on nevertheless. */
   #settle(step: WorkflowStep, context: StepContext): string[] {
+    if (step.origin?.kind === "undo") {
+      this.compensations.goOn(`${step.id} failed`);
+      return [];
+    }
     if (isDerived(step)) return this.#failItem(step, context);
     if (step.onFailure === "continue") {
       this.values.giveNulls(step);

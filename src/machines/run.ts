@@ -26,6 +26,8 @@ export type RunEvent =
   | { type: "wait" }
   /** Somebody answered: there is something to do again. */
   | { type: "go on" }
+  /** It will fail or be cancelled, and undoes first what was done. */
+  | { type: "compensate" }
   | { type: "end"; status: "done" | "failed" | "cancelled" }
   /** A person gives the failed steps of a failed run a new chance. */
   | { type: "reopen" };
@@ -50,8 +52,8 @@ export const runMachine = setup({
   states: {
     planning: { on: { planned: "running", ...ending } },
     running: { on: { pause: "paused", wait: "waiting", ...ending } },
-    waiting: { on: { "go on": "running", pause: "paused", ...ending } },
-    paused: { on: { resume: "running", ...ending } },
+    waiting: { on: { "go on": "running", pause: "paused", compensate: "running", ...ending } },
+    paused: { on: { resume: "running", compensate: "running", ...ending } },
     done: { type: "final" },
     failed: { on: { reopen: "running" } },
     cancelled: { type: "final" },

@@ -42,6 +42,18 @@ export interface StepFailure {
   error: StepError;
 }
 
+/** A holder that passed the step on. */
+export interface StepHop {
+  role: string;
+  task: string;
+  agent: string | null;
+  reason: string;
+  /** What the agent gave along: what it learnt. */
+  notes?: unknown;
+  /** What its dispatch spent. */
+  usage?: { tokens?: number | undefined; usd?: number | undefined };
+}
+
 export interface StepContext {
   id: string;
   /** The role and task that do the step now; a handoff or a recovery changes them. */
@@ -56,8 +68,8 @@ export interface StepContext {
   outcome: StepOutcome | null;
   /** From 1; grows only when the step is repeated. */
   iteration: number;
-  /** Roles that held the step before, oldest first, and why the last of them passed it on. */
-  hops: { role: string; task: string }[];
+  /** Who held the step before, oldest first, and why each passed it on. */
+  hops: StepHop[];
   handoffReason: string | null;
   /** Ways that a recovery left behind. */
   tried: { role: string; task: string }[];
@@ -93,7 +105,15 @@ export type StepEvent =
   /** No result within the time-out. */
   | { type: "time out"; error: StepError }
   /** The agent gives the step to another role. */
-  | { type: "hand off"; role: string; task: string; inputs: Record<string, unknown>; reason: string }
+  | {
+      type: "hand off";
+      role: string;
+      task: string;
+      inputs: Record<string, unknown>;
+      reason: string;
+      notes?: unknown;
+      usage?: StepHop["usage"] | undefined;
+    }
   /** The task is gone without a result (L10). */
   | { type: "lose" }
   /** The run was cancelled, or ended while the step was open. */
@@ -121,6 +141,15 @@ const failureOf = (context: StepContext, error: StepError): StepFailure => ({
   attempt: context.attempt,
   agent: context.agent,
   error,
+});
+
+const hopOf = (context: StepContext, event: StepEvent & { type: "hand off" }): StepHop => ({
+  role: context.role,
+  task: context.task,
+  agent: context.agent,
+  reason: event.reason,
+  ...(event.notes === undefined ? {} : { notes: event.notes }),
+  ...(event.usage === undefined ? {} : { usage: event.usage }),
 });
 
 const handoffLimitError = (context: StepContext, to: string): StepError => ({
@@ -173,7 +202,7 @@ const definition = setup({
             role: event.role,
             task: event.task,
             inputs: event.inputs,
-            hops: [...context.hops, { role: context.role, task: context.task }],
+            hops: [...context.hops, hopOf(context, event)],
             handoffReason: event.reason,
           }
         : {},

@@ -12,9 +12,10 @@ import { ID_PATTERN } from "../workflow/names.ts";
 import { RESERVED_ROLES } from "../workflow/reserved-roles.ts";
 import { type AssignedPlan, assignSteps } from "./assignment.ts";
 import { foresightOf } from "./assumptions.ts";
-import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget } from "./budget.ts";
+import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget, type TimeLimit } from "./budget.ts";
 import { list, noPlan, reasonFor } from "./explain.ts";
 import { type GoalMatch, type MatchedGoals, matchGoals } from "./goal-matching.ts";
+import { COST_EPSILON } from "./lm-cut.ts";
 import { documentOf, stepsOf } from "./plan-document.ts";
 import {
   groundProblem,
@@ -58,6 +59,10 @@ export interface Plan {
   cost: number;
   /** Whether it is proven that no plan costs less. */
   optimal: boolean;
+  /** Proven: no plan costs less. The cost itself when the plan is proven best. */
+  bound: number;
+  /** The share of the cost that a better plan could save at most; 0 when the plan is proven best. */
+  gap: number;
   /** Nodes of the search; 0 when reductions alone decided it. */
   explored: number;
   /** Why each step is there, by step id. */
@@ -76,18 +81,26 @@ export interface WorkflowPlannerOptions {
   /** Bounds of one search (L8); beyond them the best plan found so far is the answer. */
   nodeLimit?: number;
   workLimit?: number;
+  /** Also ends the search after this long by the clock `now`, in monotonic ms. Default: no such limit. */
+  timeLimitMs?: number;
+  now?: () => number;
 }
 
 export class WorkflowPlanner {
   readonly #capabilities: () => readonly RoleCard[];
   readonly #nodeLimit: number;
   readonly #workLimit: number;
+  readonly #time: TimeLimit | undefined;
 
   constructor(options: WorkflowPlannerOptions) {
     const { capabilities } = options;
     this.#capabilities = typeof capabilities === "function" ? capabilities : () => capabilities;
     this.#nodeLimit = checkLimit("nodeLimit", options.nodeLimit ?? DEFAULT_NODE_LIMIT);
     this.#workLimit = checkLimit("workLimit", options.workLimit ?? DEFAULT_WORK_LIMIT);
+    const { timeLimitMs, now } = options;
+    if (timeLimitMs !== undefined && now !== undefined) {
+      this.#time = { limitMs: checkLimit("timeLimitMs", timeLimitMs), now };
+    }
   }
 
   /**
@@ -196,20 +209,19 @@ export class WorkflowPlanner {
   }
 
   #choose(problem: PlanningProblem, want: readonly string[]): Choice {
-    const budget = new SearchBudget(this.#nodeLimit, this.#workLimit);
+    const budget = new SearchBudget(this.#nodeLimit, this.#workLimit, this.#time);
     const pruned = prune(problem.graph);
     const found = pruned === undefined ? undefined : cheapestPlan(pruned, budget);
     if (found === undefined) throw noPlan(problem, want);
-    return {
-      origins: shortestOfEqualCost(problem.graph, found.origins),
-      optimal: !budget.cutShort,
-      explored: budget.nodes,
-    };
+    const origins = shortestOfEqualCost(problem.graph, found.origins, budget);
+    const optimal = found.bound >= found.cost - COST_EPSILON;
+    return { origins, optimal, bound: optimal ? found.cost : found.bound, explored: budget.nodes };
   }
 }
 
 interface Choice {
   readonly origins: readonly number[];
+  readonly bound: number;
   readonly optimal: boolean;
   readonly explored: number;
 }
@@ -220,9 +232,13 @@ function outcome(
   want: readonly string[],
   reasons: Record<string, string>,
 ): Omit<Plan, "workflow"> {
+  const cost = chosen.origins.reduce((sum, origin) => sum + (problem.tasks[origin]?.cost ?? 0), 0);
+  const bound = chosen.optimal ? cost : Math.min(cost, chosen.bound);
   return {
-    cost: chosen.origins.reduce((sum, origin) => sum + (problem.tasks[origin]?.cost ?? 0), 0),
+    cost,
     optimal: chosen.optimal,
+    bound,
+    gap: cost <= COST_EPSILON ? 0 : (cost - bound) / cost,
     explored: chosen.explored,
     reasons,
     rejected: [...problem.rejected],

@@ -5,7 +5,7 @@
  * and is cut off when its critical path cannot get shorter than the best known. Bounded by its own, smaller
  * budget: it never makes the difference between a plan and no plan, nor between proven and unproven cost.
  */
-import { SearchBudget } from "./budget.ts";
+import type { SearchBudget } from "./budget.ts";
 import { depthOf, type Hypergraph, incidenceOf, levelsOf, type Operator } from "./hypergraph.ts";
 import { COST_EPSILON, lmCut } from "./lm-cut.ts";
 import { relaxedPlan, withoutSpare } from "./relaxed-plan.ts";
@@ -23,8 +23,12 @@ interface Best {
  * @param origins the operators of a plan; spare ones may be among them
  * @returns a plan that costs no more, with no spare operators, in ascending order
  */
-export function shortestOfEqualCost(graph: Hypergraph, origins: readonly number[]): readonly number[] {
-  const budget = new SearchBudget(TIE_NODE_LIMIT, TIE_WORK_LIMIT);
+export function shortestOfEqualCost(
+  graph: Hypergraph,
+  origins: readonly number[],
+  search: SearchBudget,
+): readonly number[] {
+  const budget = search.aside(TIE_NODE_LIMIT, TIE_WORK_LIMIT);
   const first = tidy(graph, new Set(origins), budget);
   const best: Best = { origins: first.origins, depth: first.depth };
   const pruned = prune(graph);

@@ -215,7 +215,8 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       follow,
       exists: (run) => call("exists", () => inner.log.exists(run)),
       list: () => call("list", () => inner.log.list()),
-      purge: (run, to) => call("purge", () => inner.log.purge(run, to)),
+      scan: (options) => inner.log.scan(options),
+      purge: (run, range) => call("purge", () => inner.log.purge(run, range)),
     },
     tasks: {
       ensureRole: (settings) => call("ensureRole", () => inner.tasks.ensureRole(settings)),

@@ -210,7 +210,7 @@ export class Reference {
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
-    if (decision.type === "plan" || decision.type === "revise") return;
+    if (decision.type === "plan" || decision.type === "revise" || decision.type === "compensate") return;
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
     if (decision.type === "recover") return this.#flow.recover(step, decision);

@@ -1,6 +1,9 @@
 /** A trace as Mermaid: the workflow with every step's state, or the path that one step took. */
+
+import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
 import { formatDuration } from "./duration.ts";
 import type { Trace } from "./replay.ts";
+import { itemsText } from "./view.ts";
 
 const CLASSES = [
   "classDef pending fill:#f6f6f6,stroke:#bbbbbb,color:#777777",
@@ -30,7 +33,11 @@ export function renderFlowchart({ fold }: Trace): string {
     const { state, context } = fold.step(step.id);
     const agent = context.agent === null ? context.role : context.agent;
     const how = context.outcome ?? state;
-    lines.push(`  ${node}["${step.id}<br/>${agent}: ${context.task}<br/>${how}"]:::${CLASS_OF[how] ?? how}`);
+    const items = fold.fanOutOf(step.id);
+    const howMany = items === undefined ? "" : `<br/>${itemsText(items)}`;
+    lines.push(
+      `  ${node}["${step.id}<br/>${agent}: ${context.task}${howMany}<br/>${how}"]:::${CLASS_OF[how] ?? how}`,
+    );
   }
   for (const step of fold.graph?.steps() ?? []) {
     for (const dependency of step.dependsOn)
@@ -41,7 +48,7 @@ export function renderFlowchart({ fold }: Trace): string {
 
 /** The step's machine as it moved, as a `stateDiagram-v2`: its transitions numbered in order. */
 export function renderStateDiagram({ transitions, fold }: Trace, step: string): string {
-  const lines = ["stateDiagram-v2", `  %% step ${step} of run ${fold.run}`, "  [*] --> pending"];
+  const lines = ["stateDiagram-v2", `  %% step ${stepLabel(step)} of run ${fold.run}`, "  [*] --> pending"];
   const from = fold.startedAt ?? transitions[0]?.ts ?? 0;
   for (const [index, transition] of transitions.entries()) {
     const when = formatDuration(transition.ts - from);
@@ -51,7 +58,7 @@ export function renderStateDiagram({ transitions, fold }: Trace, step: string): 
       `  ${transition.from} --> ${transition.to}: ${index + 1}. ${label(transition.event)}${by} (after ${when})`,
     );
   }
-  const { state } = fold.step(step);
+  const { state } = fold.step(stepRefOf(step));
   if (state === "done") lines.push("  done --> [*]");
   lines.push("  classDef now fill:#e3f2fd,stroke:#1e88e5,stroke-width:2px", `  class ${state} now`);
   return `${lines.join("\n")}\n`;

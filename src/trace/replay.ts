@@ -7,6 +7,7 @@
 import type { LogRecord } from "../bus/bus.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { IssueList } from "../workflow/issues.ts";
 import { isoTime } from "./view.ts";
@@ -15,7 +16,7 @@ import { isoTime } from "./view.ts";
 const MAX_MISSPELLING = 3;
 
 export interface TraceOptions {
-  /** Only the transitions of this step. */
+  /** Only the transitions of this step; an item as `resize[3]`. */
   step?: string;
   /** Only what the log held up to this sequence. */
   at?: number;
@@ -26,7 +27,7 @@ export interface TraceTransition {
   seq: number;
   /** ISO 8601 with milliseconds. */
   ts: string;
-  /** `run`, or the step's id. */
+  /** `run`, or the step's name. */
   actor: string;
   from: string;
   to: string;
@@ -54,7 +55,8 @@ export async function replay(
 ): Promise<Trace> {
   const transitions: TransitionRecord[] = [];
   const voids: VoidRecord[] = [];
-  const { step, at = Number.POSITIVE_INFINITY } = options;
+  const { at = Number.POSITIVE_INFINITY } = options;
+  const step = options.step === undefined ? undefined : stepRefOf(options.step);
   const wanted = (actor: string | null): boolean => step === undefined || actor === step;
   const fold = new RunFold(run, {
     observer: {
@@ -89,7 +91,7 @@ export async function traceRun(
 
 export function traceTransition(transition: TransitionRecord): TraceTransition {
   const { seq, ts, actor, from, to, event, attempt, agent, cause } = transition;
-  return { seq, ts: isoTime(ts), actor, from, to, event, attempt, agent, cause };
+  return { seq, ts: isoTime(ts), actor: stepLabel(actor), from, to, event, attempt, agent, cause };
 }
 
 export function runHasNoLog(run: string): NotFoundError {

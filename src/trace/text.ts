@@ -3,14 +3,16 @@
  * records that changed nothing. For one step: its transitions, line by line.
  */
 import pc from "picocolors";
+import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import { formatDuration } from "./duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "./palette.ts";
 import type { Trace } from "./replay.ts";
 import { stepTree } from "./step-tree.ts";
 import { fill, oneLine } from "./text-width.ts";
 import { runningMs, type Span, timelinesOf } from "./timeline.ts";
-import { isoTime, nameOf, spentText } from "./view.ts";
+import { isoTime, itemsText, nameOf, spentText } from "./view.ts";
 
 export interface TextOptions {
   /** Columns of the terminal. Default 100; never less than 60. */
@@ -24,9 +26,11 @@ export interface TextOptions {
 
 const MIN_WIDTH = 60;
 const LABEL_MAX = 32;
-const AGENT_MAX = 20;
+const AGENT_MAX = 32;
 const DURATION_WIDTH = 7;
 const GAP = "  ";
+/** Failures of items beyond these are counted. */
+const FAILURES_SHOWN = 20;
 
 /** The whole text, lines separated by newlines, with one at the end. */
 export function renderText(trace: Trace, options: TextOptions = {}): string {
@@ -35,7 +39,13 @@ export function renderText(trace: Trace, options: TextOptions = {}): string {
   const now = options.now ?? endOf(trace);
   const lines =
     options.step === undefined
-      ? [...headline(trace, now, colors), "", ...chart(trace, width, now, colors), ...failures(trace, colors)]
+      ? [
+          ...headline(trace, now, colors),
+          "",
+          ...chart(trace, width, now, colors),
+          ...handoffs(trace, colors),
+          ...failures(trace, colors),
+        ]
       : transitionLines(trace, colors);
   return `${[...lines, ...voidLines(trace.voids, colors)].join("\n")}\n`;
 }
@@ -80,10 +90,7 @@ function chart(trace: Trace, width: number, now: number, colors: Colors): string
     LABEL_MAX,
     Math.max(...tree.map((line) => line.prefix.length + line.id.length + 2)),
   );
-  const agentWidth = Math.min(
-    AGENT_MAX,
-    Math.max(5, ...tree.map(({ id }) => fold.step(id).context.agent?.length ?? 0)),
-  );
+  const agentWidth = Math.min(AGENT_MAX, Math.max(5, ...tree.map(({ id }) => doerOf(fold, id).length)));
   const barWidth = Math.max(10, width - labelWidth - agentWidth - DURATION_WIDTH - 3 * GAP.length);
   const left = " ".repeat(labelWidth + agentWidth + DURATION_WIDTH + 3 * GAP.length);
   const lines = [colors.dim(`${left}${axis(spanMs, barWidth)}`.trimEnd())];
@@ -95,13 +102,21 @@ function chart(trace: Trace, width: number, now: number, colors: Colors): string
     const ran = spans.length === 0 ? "" : formatDuration(runningMs(spans, now));
     const cells = [
       paintOutcome(label, context.outcome ?? state, colors),
-      colors.dim(fill(context.agent ?? (context.outcome === "skipped" ? "skipped" : ""), agentWidth)),
+      colors.dim(fill(doerOf(fold, id), agentWidth)),
       ran.padStart(DURATION_WIDTH),
       bar(spans, { from, spanMs, now, width: barWidth, failed: state === "failed" }, colors),
     ];
     lines.push(cells.join(GAP).trimEnd());
   }
   return lines;
+}
+
+/** Who does or did the step: an agent, or its items. */
+function doerOf(fold: RunFold, id: string): string {
+  const { context } = fold.step(id);
+  const items = fold.fanOutOf(id);
+  if (items !== undefined) return itemsText(items);
+  return context.agent ?? (context.outcome === "skipped" ? "skipped" : "");
 }
 
 const paintState = (state: string, colors: Colors): string => colors.bold(paintOutcome(state, state, colors));
@@ -155,16 +170,36 @@ function roundStep(atLeastMs: number): number {
   return step;
 }
 
-// ── failures, one step, and records that changed nothing ─────────────────────────────────────────────
+// ── handoffs, failures, one step, and records that changed nothing ─────────────────────────────────────────────
+
+/** Every hop of every step that was handed on: from whom to whom, and why. */
+function handoffs({ fold }: Trace, colors: Colors): string[] {
+  const lines: string[] = [];
+  for (const { id } of fold.steps?.all() ?? []) {
+    const { hops, role } = fold.step(id).context;
+    for (const [index, hop] of hops.entries()) {
+      const to = hops[index + 1]?.role ?? role;
+      const who = hop.agent === null ? "" : colors.dim(` (${hop.agent})`);
+      lines.push(`${colors.yellow("⇢")} ${stepLabel(id)}: ${hop.role}${who} → ${to}: ${oneLine(hop.reason)}`);
+    }
+  }
+  return lines.length === 0 ? [] : ["", ...lines];
+}
 
 function failures({ fold }: Trace, colors: Colors): string[] {
   const lines: string[] = [];
-  for (const step of fold.graph?.steps() ?? []) {
-    for (const { attempt, agent, error } of fold.step(step.id).context.failures) {
+  let more = 0;
+  for (const { id, origin } of fold.steps?.all() ?? []) {
+    for (const { attempt, agent, error } of fold.step(id).context.failures) {
+      if (origin !== undefined && lines.length >= FAILURES_SHOWN) {
+        more += 1;
+        continue;
+      }
       const by = agent === null ? "" : ` by ${agent}`;
-      lines.push(`${colors.red("✖")} ${step.id}, attempt ${attempt}${by}: ${oneLine(error.message)}`);
+      lines.push(`${colors.red("✖")} ${stepLabel(id)}, attempt ${attempt}${by}: ${oneLine(error.message)}`);
     }
   }
+  if (more > 0) lines.push(colors.dim(`… and ${more} more failures of items`));
   if (fold.error !== undefined && fold.status !== "done") {
     lines.push(`${colors.red("✖")} run: ${oneLine(fold.error.message)} (${fold.error.code})`);
   }
@@ -182,13 +217,13 @@ function transitionLine(transition: TransitionRecord, from: number, colors: Colo
   const at = `+${formatDuration(ts - from)}`.padStart(8);
   const arrow = `${transition.from} → ${paintOutcome(to, to, colors)}`;
   const tried = attempt > 1 ? `, attempt ${attempt}` : "";
-  return `${colors.dim(`${String(seq).padStart(6)} ${at}`)}  ${colors.bold(actor)}  ${arrow}${tried}  ${colors.dim(oneLine(cause))}`;
+  return `${colors.dim(`${String(seq).padStart(6)} ${at}`)}  ${colors.bold(stepLabel(actor))}  ${arrow}${tried}  ${colors.dim(oneLine(cause))}`;
 }
 
 function voidLines(voids: readonly VoidRecord[], colors: Colors): string[] {
   if (voids.length === 0) return [];
   const lines = voids.map(({ seq, verdict, step, reason }) => {
-    const where = step === null ? "" : ` ${step}`;
+    const where = step === null ? "" : ` ${stepLabel(step)}`;
     return `${colors.dim(String(seq).padStart(6))} ${colors.yellow(verdict)}${where}  ${colors.dim(oneLine(reason))}`;
   });
   return ["", colors.dim("Records that changed nothing:"), ...lines];

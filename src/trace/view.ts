@@ -4,10 +4,12 @@
  * Owns the shapes only; every fact comes from the fold (L1).
  */
 import type { RunStatus } from "../bus/messages.ts";
+import type { FanOutProgress } from "../fold/fan-outs.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Spent } from "../fold/spending.ts";
-import type { StepOutcome, StepState } from "../machines/step.ts";
+import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/step.ts";
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import { type WaitView, waitViewOf } from "./wait-view.ts";
 
 /** One step as `show --json` prints it. */
@@ -19,10 +21,29 @@ export interface StepView {
   attempts: number;
   /** The agent that has or had it last. */
   agent: string | null;
+  /** What went wrong so far, oldest first; absent when nothing did. */
+  failures?: FailureView[];
+  /** How often a repeated step was begun; absent for one that was done once at most. */
+  iteration?: number;
+  /** Who handed it on, oldest first; absent when nobody did. */
+  handoffs?: StepHop[];
+  /** How far a step that fans out is; each item is a step of its own beside it, named `<id>[<index>]`. */
+  items?: FanOutProgress;
   /** Of all its dispatches together; absent while nothing was reported. */
   spent?: Spent;
   /** What it waits for from outside, while it does. */
   waiting?: WaitView;
+}
+
+/** One failure of a step: of which dispatch and attempt, by whom. */
+export interface FailureView {
+  n: number;
+  attempt: number;
+  agent: string | null;
+  name: string;
+  code?: string;
+  message: string;
+  retryable: boolean;
 }
 
 /** One run as `show --json` prints it: folded from its log up to `seq`. */
@@ -34,6 +55,8 @@ export interface RunView {
   environment: Record<string, unknown>;
   steps: Record<string, StepView>;
   error?: { code: string; message: string; step?: string };
+  /** The steps that undid others, in their order; absent when nothing was undone. */
+  compensations?: ({ step: string; error?: { code: string; message: string } } & StepView)[];
   /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
   pause?: { code: string; message: string };
   /** The run that it repeats or goes on from, and which steps it took over. */
@@ -55,7 +78,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
   const startedAt = fold.startedAt ?? now;
   const endedAt = fold.ended ? fold.endedAt : undefined;
   const steps: Record<string, StepView> = {};
-  for (const step of fold.graph?.steps() ?? []) steps[step.id] = stepViewOf(fold, step.id);
+  for (const { id } of fold.steps?.all() ?? []) steps[stepLabel(id)] = stepViewOf(fold, id);
   return {
     run: fold.run,
     name: nameOf(fold),
@@ -65,9 +88,10 @@ export function viewOf(fold: RunFold, now: number): RunView {
     steps,
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
     ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
+    ...compensationsView(fold),
     ...originView(fold),
     spent: { ...fold.spending.total },
-    ...(fold.budget === undefined ? {} : { budget: { ...fold.budget.limits, onLimit: fold.budget.onLimit } }),
+    ...budgetView(fold),
     startedAt: isoTime(startedAt),
     endedAt: endedAt === undefined ? null : isoTime(endedAt),
     durationMs: Math.max(0, Math.round((endedAt ?? now) - startedAt)),
@@ -79,21 +103,52 @@ function stepViewOf(fold: RunFold, id: string): StepView {
   const { state, context } = fold.step(id);
   const spent = fold.spending.of(id);
   const waiting = fold.waits.size === 0 ? undefined : waitViewOf(fold, id);
+  const items = fold.fanOutOf(id);
   return {
     state,
     outcome: context.outcome,
     attempts: context.n === 0 ? 0 : context.attempt,
     agent: context.agent,
+    ...(context.failures.length === 0 ? {} : { failures: context.failures.map(failureView) }),
+    ...(context.iteration === 1 ? {} : { iteration: context.iteration }),
+    ...(context.hops.length === 0 ? {} : { handoffs: context.hops }),
+    ...(items === undefined ? {} : { items }),
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
     ...(waiting ? { waiting } : {}),
   };
 }
 
-function originView({ submission }: RunFold): Pick<RunView, "origin"> | undefined {
+export function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | undefined {
+  if (fold.compensations.length === 0) return undefined;
+  const compensations = fold.compensations.map(({ id }) => {
+    const { state, context } = fold.step(id);
+    const error = state === "failed" ? context.failures.at(-1)?.error : undefined;
+    const why = error && { code: error.code ?? error.name, message: error.message };
+    return { step: id, ...stepViewOf(fold, id), ...(why ? { error: why } : {}) };
+  });
+  return { compensations };
+}
+
+export function budgetView({ budget }: RunFold): Pick<RunView, "budget"> | undefined {
+  return budget === undefined ? undefined : { budget: { ...budget.limits, onLimit: budget.onLimit } };
+}
+
+export function originView({ submission }: RunFold): Pick<RunView, "origin"> | undefined {
   if (submission?.origin === undefined) return undefined;
   const { run, seq, from, steps } = submission.origin;
   const kept = steps.map(({ step }) => step);
   return { origin: { run, seq, ...(from === undefined ? {} : { from }), kept } };
+}
+
+function failureView({ n, attempt, agent, error }: StepFailure): FailureView {
+  const { name, code, message, retryable } = error;
+  return { n, attempt, agent, name, ...(code === undefined ? {} : { code }), message, retryable };
+}
+
+/** `3 of 4 items`, and how many of them failed. */
+export function itemsText({ items, done, failed }: FanOutProgress): string {
+  const lost = failed > 0 ? `, ${failed} failed` : "";
+  return `${done} of ${items} items${lost}`;
 }
 
 /** The workflow's name; a run of goals that has no workflow yet goes by its id. */
@@ -112,7 +167,7 @@ export function isoTime(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
-function errorView(error: { code: string; message: string; step?: string | undefined }): {
+export function errorView(error: { code: string; message: string; step?: string | undefined }): {
   code: string;
   message: string;
   step?: string;

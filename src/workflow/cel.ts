@@ -1,6 +1,6 @@
 /**
  * Expressions: CEL over `inputs`, `env` and `steps.<id>.outputs` (and `item`, `index` of a fan-out,
- * `iteration`, `outputs` of a repeated step).
+ * `iteration`, `outputs` of a repeated step, `self` of one that is undone).
  *
  * Owns the CEL dialect, its compilation and a bounded cache of compiled expressions (L8). An evaluation
  * takes the scope by reference: its cost depends on what the expression touches, never on how large the
@@ -35,6 +35,7 @@ export interface ExpressionScope {
   readonly index?: bigint;
   readonly iteration?: bigint;
   readonly outputs?: Record<string, unknown>;
+  readonly self?: { readonly inputs: Record<string, unknown>; readonly outputs: Record<string, unknown> };
 }
 
 /** An expression that cannot be compiled, or failed on the data it was given. */
@@ -71,7 +72,7 @@ const cache = new Map<string, CompiledExpression>();
 function defineDialect(): CelEnvironment {
   const cel = new CelEnvironment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false });
   for (const name of ["inputs", "env", "steps"]) cel.registerVariable(name, MAP);
-  cel.registerVariable("outputs", MAP);
+  for (const name of ["outputs", "self"]) cel.registerVariable(name, MAP);
   for (const name of ["item", "index", "iteration"]) cel.registerVariable(name, "dyn");
 
   const arithmetic: Record<string, (a: number, b: number) => number> = {

@@ -38,6 +38,16 @@ export function checkDataflow(input: DataflowInput, issues: IssueList): void {
     if (step.forEach !== undefined) reads.list(step.forEach, [...path, "forEach"], step);
     const locals = localsOf(step);
     reads.templates(step.inputs, [...path, "inputs"], step, locals);
+    if (step.undoInputs !== undefined) {
+      const ofUndo = new Set([...locals, "self"]);
+      reads.templates(
+        step.undoInputs,
+        [...path, "compensate", "inputs"],
+        step,
+        ofUndo,
+        new Set(step.outputs),
+      );
+    }
     if (step.until !== undefined) {
       reads.condition(step.until, [...path, "repeat", "until"], step, locals, new Set(step.outputs));
     }
@@ -65,6 +75,7 @@ const LOCAL_VARIABLES: Readonly<Record<string, string>> = {
   index: "in the inputs of a step with forEach",
   iteration: "in a step with repeat",
   outputs: "in a step with repeat",
+  self: "in the inputs of compensate",
 };
 const NO_KEYS: ReadonlySet<string> = new Set();
 type Locals = ReadonlySet<string>;
@@ -122,14 +133,20 @@ class ReadCheck {
   }
 
   /** @param locals variables that exist in these texts beside those that always do */
-  templates(value: unknown, path: IssuePath, step: SketchedStep | undefined, locals = NO_LOCALS): void {
+  templates(
+    value: unknown,
+    path: IssuePath,
+    step: SketchedStep | undefined,
+    locals = NO_LOCALS,
+    written: ReadonlySet<string> = NO_KEYS,
+  ): void {
     this.#attempt(path, step, () =>
       visitTexts(value, (text, inner) => {
         const textPath = [...path, ...inner];
         this.#attempt(textPath, step, () => {
           for (const part of splitTemplate(text)) {
             const compiled = "source" in part && this.#compile(part.source, textPath, step);
-            if (compiled) this.#note(compiled, textPath, step, locals);
+            if (compiled) this.#note(compiled, textPath, step, locals, written);
           }
         });
       }),
@@ -188,6 +205,8 @@ class ReadCheck {
       this.#demand(`env.${key}`, key, this.#writers.get(key) ?? [], path, step);
     }
     for (const id of reads.steps) {
+      // What undoes a step comes after it.
+      if (id === step?.id && locals.has("self")) continue;
       const position = this.#input.positions.get(id);
       this.#demand(`steps.${id}`, id, position === undefined ? [] : [position], path, step);
     }

@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { budgetSchema } from "./budget.ts";
+import { type Compensation, compensateSchema } from "./compensation.ts";
 import type { StepOrigin } from "./derived-step.ts";
 import { MAX_TIMEOUT_MS } from "./duration-bounds.ts";
 import { durationSchema, envKeySchema, idSchema } from "./names.ts";
@@ -33,15 +34,16 @@ export const DEFAULT_MAX_PARALLEL = 16;
 /** Iterations of a `repeat` that does not say. */
 export const DEFAULT_ITERATIONS = 100;
 
-/** Step properties of the file format that are refused, because this version would not act on them. */
-export const UNEXECUTED_STEP_PROPERTIES: ReadonlySet<string> = new Set(["compensate"]);
-
 export const retrySchema = z.strictObject({
   maxAttempts: z.int().min(1).optional().describe("Attempts in all, the first included. Default 3."),
   initial: durationSchema.optional().describe("Delay before the second attempt. Default 1s."),
   factor: z.number().min(1).optional().describe("Growth of the delay per attempt. Default 2."),
   max: durationSchema.optional().describe("Upper bound of the delay. Default 30s."),
   jitter: z.number().min(0).max(1).optional().describe("Share of the delay that is spread. Default 0.2."),
+  nonRetryable: z
+    .array(z.string().min(1))
+    .optional()
+    .describe("Names or codes of errors that another attempt cannot help. Default none."),
 });
 
 export const repeatSchema = z.strictObject({
@@ -74,6 +76,7 @@ export const stepSchema = z.strictObject({
   timeouts: timeoutsSchema.optional(),
   approval: z.boolean().optional().describe("The step waits for a person's approve before it is given out."),
   deadline: deadlineSchema.optional().describe("Of the wait for a person or a signal."),
+  compensate: compensateSchema.optional(),
   observes: z
     .array(envKeySchema)
     .optional()
@@ -129,6 +132,8 @@ export interface RetryPolicy {
   factor: number;
   maxMs: number;
   jitter: number;
+  /** Names or codes of errors after which there is no other attempt. */
+  nonRetryable: readonly string[];
 }
 
 export const DEFAULT_RETRY: RetryPolicy = {
@@ -137,6 +142,7 @@ export const DEFAULT_RETRY: RetryPolicy = {
   factor: 2,
   maxMs: 30_000,
   jitter: 0.2,
+  nonRetryable: [],
 };
 
 /** How often a step is done, and until when. */
@@ -173,6 +179,8 @@ export interface WorkflowStep {
   readonly approval: boolean;
   /** Of its wait for an answer from outside. */
   readonly deadline: AnswerDeadline | undefined;
+  /** How it is undone. */
+  readonly compensate: Compensation | undefined;
   /** Undefined for a step of the document. */
   readonly origin: StepOrigin | undefined;
   /** Outputs whose arrival lets a planned run weigh the rest of its plan. */

@@ -5,6 +5,7 @@
  * `GraphExecution`s that it makes. Validation reports everything that is wrong at once, and costs steps plus
  * edges (see `ordering.ts` for the questions about order).
  */
+import { compensationOf } from "./compensation.ts";
 import { checkDataflow } from "./dataflow.ts";
 import {
   DEFAULT_ITERATIONS,
@@ -275,6 +276,7 @@ function buildSteps(
       timeouts: stepTimeouts(step.timeouts, defaults?.timeouts),
       approval: step.approval ?? false,
       deadline: step.deadline && answerDeadline(step.deadline),
+      compensate: compensationOf(step.compensate, step.agent),
       origin: undefined,
       observes: step.observes,
       fallback: step.fallback,
@@ -294,6 +296,7 @@ function retryPolicy(retry: RetryDocument | undefined, fallback: RetryPolicy): R
     factor: retry.factor ?? fallback.factor,
     maxMs: duration(retry.max, fallback.maxMs),
     jitter: retry.jitter ?? fallback.jitter,
+    nonRetryable: retry.nonRetryable ?? fallback.nonRetryable,
   };
 }
 

@@ -10,7 +10,6 @@ import {
   repeatSchema,
   retrySchema,
   stepSchema,
-  UNEXECUTED_STEP_PROPERTIES,
   WORKFLOW_LIMITS,
   type WorkflowDocument,
   type WorkflowStepDocument,
@@ -36,6 +35,8 @@ export interface SketchedStep {
   /** The condition of its `repeat`. */
   readonly until: string | undefined;
   readonly inputs: unknown;
+  /** Of the task that undoes it. */
+  readonly undoInputs: unknown;
   /** How many dependencies must be closed; undefined: all. */
   readonly join: number | undefined;
   /** The whole step, when nothing is wrong with its shape. */
@@ -105,6 +106,7 @@ function sketchStep(input: unknown, index: number, issues: IssueList): SketchedS
     forEach: Array.isArray(raw.forEach) ? raw.forEach : expressionIn(raw.forEach),
     until: isRecord(raw.repeat) ? expressionIn(raw.repeat.until) : undefined,
     inputs: isRecord(raw.inputs) ? raw.inputs : undefined,
+    undoInputs: isRecord(raw.compensate) ? raw.compensate.inputs : undefined,
     join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.size),
     document: parsed.data,
   };
@@ -206,10 +208,6 @@ function reportSchemaIssues(
 }
 
 function describeUnknownProperty(key: string, path: IssuePath, issues: IssueList): string {
-  const isStep = path[0] === "steps" && path.length === 2;
-  if (isStep && UNEXECUTED_STEP_PROPERTIES.has(key)) {
-    return `This version of DataHammer does not execute ${key}. Remove it from the step.`;
-  }
   const known = knownProperties(path);
   const nearest = issues.nearest(key, known, 3);
   const hint = nearest === undefined ? `Allowed are ${known.join(", ")}.` : `Did you mean ${nearest}?`;

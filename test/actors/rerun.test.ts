@@ -98,7 +98,7 @@ describe("a rerun", () => {
     );
     await stage.answer("worker", { outputs: { a: { $artifact: { ...$artifact, holds: "value" } } } });
     await client.rerun("r1", { at: (await stage.fold()).lastSeq, run: "r2" });
-    await stage.bus.log.purge("r1", (await stage.fold()).lastSeq);
+    await stage.bus.log.purge("r1", { from: 1, to: (await stage.fold()).lastSeq });
     await stage.bus.artifacts.remove({ $artifact });
     await stage.clock.advance(0);
     expect((await client.environment("r2", "a")).values.a).toBe(large);

@@ -97,6 +97,36 @@ describe("a dispatch that goes well", () => {
     });
   });
 
+  it("gives along what it learnt, and knows who held the step before", async () => {
+    const seen: unknown[] = [];
+    const stage = await setStage({
+      tasks: {
+        work: {
+          run: (_inputs: unknown, ctx) => {
+            seen.push(ctx.hops, ctx.iteration);
+            return ctx.handoff("expert", "solve", {}, "too hard", { tried: ["easy"] });
+          },
+        },
+      },
+    });
+    const hops = [{ role: "novice", task: "try", agent: "n-1", reason: "new to me", usage: { tokens: 3 } }];
+    await stage.push({ iteration: 2, handoff: { from: [], reason: "new to me", hops } });
+    expect(stage.results[0]?.handoff).toMatchObject({ role: "expert", notes: { tried: ["easy"] } });
+    expect(seen).toEqual([hops, 2]);
+  });
+
+  it.each([
+    ["too large to travel", "x".repeat(20_000), /bytes, the bound is 16384/],
+    ["nothing that can be encoded", () => undefined, /cannot be encoded/],
+  ])("fails a handoff whose notes are %s", async (_what, notes, message) => {
+    const stage = await setStage({
+      tasks: { work: { run: (_inputs: unknown, ctx) => ctx.handoff("expert", "solve", {}, "", notes) } },
+    });
+    await stage.push();
+    expect(stage.results[0]).toMatchObject({ status: "failed", error: { code: "E_NOTES" } });
+    expect(stage.results[0]?.error?.message).toMatch(message);
+  });
+
   it("sends at most the newest progress of an interval, and the last before its result", async () => {
     const running = gate();
     const stage = await setStage({
@@ -152,6 +182,13 @@ describe("a dispatch whose work is wrong", () => {
     const foreign = async () => {
       throw new Foreign("never");
     };
+    class Renamed extends NonRetryableError {}
+    const renamed = async () => {
+      const error = new Renamed("never");
+      Object.defineProperty(error, "name", { value: "NoSuchCustomer" });
+      throw error;
+    };
+    expect(await failing(renamed)).toMatchObject({ name: "NoSuchCustomer", retryable: false });
     expect(await failing(own)).toMatchObject({ retryable: false });
     expect(await failing(foreign)).toMatchObject({ retryable: false });
   });

@@ -227,7 +227,7 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         await append("run-1", result("run-1", "load"));
         await append("run-2", submit());
         expect((await other.log.list()).sort()).toEqual(["run-1", "run-2"]);
-        expect(await other.log.purge("run-1", Number.MAX_SAFE_INTEGER)).toBe(2);
+        expect(await other.log.purge("run-1", { from: 1, to: Number.MAX_SAFE_INTEGER })).toBe(2);
         expect(await bus.log.list()).toEqual(["run-2"]);
         expect(await bus.log.exists("run-1")).toBe(false);
         expect(await bus.log.append("run-1", submit(), { expectLast: 0 })).toMatchObject({ ok: true });
@@ -239,7 +239,7 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         const last = await append("run-1", claim("claim-1"));
         const late = await append("run-1", result("run-1", "late"));
         await append("run-2", submit());
-        expect(await other.log.purge("run-1", last)).toBe(42);
+        expect(await other.log.purge("run-1", { from: 1, to: last })).toBe(42);
         expect((await read("run-1")).map(({ seq }) => seq)).toEqual([late]);
         expect(await bus.log.exists("run-1")).toBe(false);
         expect(await bus.log.append("run-1", submit({ life: 2 }), { expectLast: 0 })).toMatchObject({
@@ -248,9 +248,28 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         expect(await bus.log.append("run-1", claim("claim-2"), { expectLast: 0 })).toMatchObject({
           ok: true,
         });
-        expect(await other.log.purge("run-1", late)).toBe(1);
+        expect(await other.log.purge("run-1", { from: last, to: late })).toBe(1);
         expect((await read("run-1")).map(({ kind }) => kind)).toEqual(["submit", "decision"]);
         expect(await read("run-2")).toHaveLength(1);
+      });
+
+      test("a pass over all runs gives what is wanted of each, in the order of the stream", async () => {
+        const seqs: number[] = [];
+        for (let index = 0; index < 30; index++) {
+          seqs.push(await append(`run-${index % 3}`, result(`run-${index % 3}`, `step-${index}`)));
+        }
+        const found: number[] = [];
+        const asked: number[] = [];
+        const wants = (run: string, seq: number) => {
+          asked.push(seq);
+          return run !== "run-1";
+        };
+        for await (const { seq, run } of other.log.scan({ wants, from: seqs[6] ?? 0 })) {
+          expect(run).not.toBe("run-1");
+          found.push(seq);
+        }
+        expect(asked).toEqual(seqs.slice(6));
+        expect(found).toEqual(seqs.filter((_, index) => index >= 6 && index % 3 !== 1));
       });
 
       test("a replay tells the stored size of every record", async () => {
@@ -673,7 +692,7 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
       await append("run-1", submit());
       await append("run-2", submit());
       await append("run-1", control());
-      expect(await other.log.purge("run-1", Number.MAX_SAFE_INTEGER)).toBe(2);
+      expect(await other.log.purge("run-1", { from: 1, to: Number.MAX_SAFE_INTEGER })).toBe(2);
       await bus.runs.serveArrivals();
       const runs = new Arrivals<string>();
       other.runs.pull({ slots: () => 1, onDelivery: ({ run }) => runs.add(run) });

@@ -4,7 +4,7 @@
  * new run of that id that loses its task, its log or its place in the list.
  */
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Bus } from "../../src/bus/bus.ts";
+import type { Bus, SeqRange } from "../../src/bus/bus.ts";
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
 import { systemClock } from "../../src/bus/system-clock.ts";
 import { connectSwarm } from "../../src/client/connect.ts";
@@ -56,7 +56,7 @@ describe("a purge", () => {
     const before = await traces(bus, "r-open");
     const report = await removal().purge({});
     expect(report.runs).toBe(2);
-    // Six records, two tasks and three artifacts of the one; four records and two tasks of the other.
+    // Five records, two tasks and two artifacts of the one; four records and two tasks of the other.
     expect(report.messages).toBe(5 + 2 + 2 + 4 + 2);
     expect(report.bytes).toBeGreaterThan(600_000);
     expect(await traces(bus, "r-done")).toEqual(NOTHING);
@@ -118,7 +118,7 @@ describe("a purge", () => {
     await standingRun(bus, "r", "done");
     let first = 0;
     for await (const { seq } of bus.log.read("r")) first ||= seq;
-    await bus.log.purge("r", first);
+    await bus.log.purge("r", { from: first, to: first });
     const client = await connectSwarm({ bus });
     expect(await removal().purge({})).toMatchObject({ runs: 1 });
     expect(await traces(bus, "r")).toEqual(NOTHING);
@@ -151,8 +151,8 @@ describe("a purge", () => {
       log: new Proxy(bus.log, {
         get: (target, name) =>
           name === "purge"
-            ? async (run: string, to: number) => {
-                const removed = await target.purge(run, to);
+            ? async (run: string, range: SeqRange) => {
+                const removed = await target.purge(run, range);
                 await standingRun(bus, run, "running");
                 return removed;
               }

@@ -80,6 +80,8 @@ function context(step: string): TaskContext {
     step,
     n: 1,
     attempt: 1,
+    iteration: 1,
+    hops: [],
     idempotencyKey: `test-run:${step}`,
     signal: new AbortController().signal,
     env: { get: unused, set: unused, watch: unused } as unknown as TaskContext["env"],

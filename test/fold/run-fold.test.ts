@@ -153,6 +153,33 @@ describe("failures", () => {
     expect(replayed.notBefore("load")).toBe(log.fold.notBefore("load"));
   });
 
+  it.each([
+    ["its name", { name: "NoSuchFile", message: "gone", retryable: true }, ["NoSuchFile"]],
+    ["its code", { name: "Error", code: "ENOENT", message: "gone", retryable: true }, ["ENOENT"]],
+  ])(
+    "an error that the policy names by %s is not tried again, whatever its agent says",
+    (_by, error, names) => {
+      const log = new LogWriter().submit({ ...chain, defaults: { retry: { nonRetryable: names } } });
+      log.result("load", failure(true));
+      expect(log.fold.step("load")).toMatchObject({ state: "ready", context: { attempt: 2 } });
+      log.result("load", { status: "failed", error });
+      expect(log.fold.step("load").state).toBe("failed");
+      const history = log.fold.step("load").context.failures;
+      expect(history.map(({ attempt, error }) => [attempt, error.message])).toEqual([
+        [1, "crashed"],
+        [2, "gone"],
+      ]);
+    },
+  );
+
+  it("a time-out that the policy names is not tried again", () => {
+    const retry = { nonRetryable: ["E_TIMEOUT"] };
+    const log = new LogWriter().submit({ ...chain, defaults: { retry } });
+    log.started("load");
+    log.decide({ type: "timed-out", step: "load", n: 1, code: "E_TIMEOUT", afterMs: 5 });
+    expect(log.fold.step("load").context.outcome).toBe("timed-out");
+  });
+
   it("a step that may fail leaves nulls and lets its dependents run", () => {
     const steps = chain.steps.map((step) => (step.id === "load" ? { ...step, onFailure: "continue" } : step));
     const log = new LogWriter().submit({ ...chain, steps: steps.map(({ when: _, ...step }) => step) });
@@ -222,6 +249,36 @@ describe("handoffs", () => {
     });
     log.result("load", { outputs: { dataset: { nulls: 0 } } });
     expect(log.states().load).toBe("done");
+  });
+
+  it("what every holder learnt and spent travels to the next", () => {
+    const log = new LogWriter().submit(chain);
+    const pass = (role: string, notes?: unknown, usage?: { tokens: number }) =>
+      log.result("load", {
+        status: "handoff",
+        handoff: { role, task: "dig", inputs: {}, reason: `needs ${role}`, notes },
+        ...(usage === undefined ? {} : { usage }),
+      });
+    pass("expert", { looksLike: "parquet" }, { tokens: 40 });
+    pass("wizard");
+    expect(log.fold.taskOf("load").handoff).toEqual({
+      from: [
+        { step: "load", role: "loader" },
+        { step: "load", role: "expert" },
+      ],
+      reason: "needs wizard",
+      hops: [
+        {
+          role: "loader",
+          task: "load",
+          agent: "agent-1",
+          reason: "needs expert",
+          notes: { looksLike: "parquet" },
+          usage: { tokens: 40 },
+        },
+        { role: "expert", task: "dig", agent: "agent-1", reason: "needs wizard" },
+      ],
+    });
   });
 });
 

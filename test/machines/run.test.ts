@@ -14,6 +14,7 @@ const events: Record<string, RunEvent> = {
   "end failed": { type: "end", status: "failed" },
   "end cancelled": { type: "end", status: "cancelled" },
   reopen: { type: "reopen" },
+  compensate: { type: "compensate" },
 };
 
 const pathTo: Partial<Record<RunState, string[]>> = {
@@ -29,7 +30,7 @@ const ends = { "end done": "done", "end failed": "failed", "end cancelled": "can
 const expected: Record<string, Record<string, RunState>> = {
   planning: { planned: "running", ...ends },
   running: { pause: "paused", ...ends },
-  paused: { resume: "running", ...ends },
+  paused: { resume: "running", compensate: "running", ...ends },
   done: {},
   failed: { reopen: "running" },
   cancelled: {},

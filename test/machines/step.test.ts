@@ -146,7 +146,7 @@ describe("handoffs", () => {
       task: "look",
       inputs: { a: 1 },
       handoffReason: "too hard",
-      hops: [{ role: "loader", task: "load" }],
+      hops: [{ role: "loader", task: "load", agent: "loader-1", reason: "too hard" }],
     });
   });
 

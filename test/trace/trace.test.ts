@@ -3,14 +3,17 @@
  * what changed nothing, or draws lines that do not fit.
  */
 import { describe, expect, it } from "vitest";
+import type { LogEntry } from "../../src/bus/bus.ts";
 import { formatDuration } from "../../src/trace/duration.ts";
 import { renderTrace, traceFormat } from "../../src/trace/format.ts";
+import { renderFlowchart } from "../../src/trace/mermaid.ts";
 import { replay, traceRun } from "../../src/trace/replay.ts";
 import { MAX_INDENT, stepTree } from "../../src/trace/step-tree.ts";
+import { renderText } from "../../src/trace/text.ts";
 import { cut, fill, oneLine, textWidth } from "../../src/trace/text-width.ts";
 import { viewOf } from "../../src/trace/view.ts";
 import { InvalidInputError, NotFoundError } from "../../src/workflow/errors.ts";
-import { START, sampleEnd, sampleRecords } from "./sample-run.ts";
+import { recordsOf, START, sampleEnd, sampleRecords } from "./sample-run.ts";
 
 const whole = () => [...sampleRecords(), ...sampleEnd()];
 
@@ -114,9 +117,69 @@ describe("the view of a run", () => {
       outcome: "completed",
       attempts: 2,
       agent: "modeler-2",
+      failures: [
+        {
+          n: 1,
+          attempt: 1,
+          agent: "modeler-1",
+          name: "Error",
+          message: "singular\n matrix \u001b[31mred",
+          retryable: true,
+        },
+      ],
     });
     const ended = viewOf((await replay("sample", whole())).fold, START + 60_000);
     expect(ended).toMatchObject({ status: "done", endedAt: "2026-01-02T03:04:09.016Z", durationMs: 4_010 });
+  });
+});
+
+describe("a fan-out", () => {
+  const items = 10_000;
+  const workflow = {
+    steps: [
+      { id: "each", agent: "worker", task: "work", forEach: "env.list", onFailure: "continue" },
+      { id: "end", agent: "worker", task: "end", dependsOn: ["each"] },
+    ],
+  };
+  const result = (place: number): readonly [number, LogEntry] => {
+    const body = { v: 1 as const, run: "fan", step: `each~${place}`, n: 1, agent: "w" };
+    const error = { name: "Error", message: "no", retryable: false };
+    return [
+      place,
+      place < 100
+        ? { kind: "result", role: "worker", body: { ...body, status: "failed", error } }
+        : { kind: "result", role: "worker", body: { ...body, status: "done", outputs: {} } },
+    ];
+  };
+  const list = [...Array(items).keys()];
+  const records = recordsOf("fan", [
+    [0, { kind: "submit", body: { v: 1, workflow, inputs: {}, environment: { list } } }],
+    ...list.slice(0, 5_000).map(result),
+  ]);
+
+  it("is one line, with how far it is; failures of items are shown up to a bound", async () => {
+    const lines = renderText(await replay("fan", records)).split("\n");
+    expect(lines.length).toBeLessThan(40);
+    expect(lines.filter((line) => line.includes("4900 of 10000 items, 100 failed"))).toHaveLength(1);
+    expect(lines.join("\n")).toContain("each[3], attempt 1 by w: no");
+    expect(lines.join("\n")).toContain("… and 80 more failures of items");
+    expect(renderFlowchart(await replay("fan", records))).toContain("4900 of 10000 items, 100 failed");
+  });
+
+  it("an item is a step of its own, by the name that people use", async () => {
+    const { fold } = await replay("fan", records);
+    const { steps } = viewOf(fold, START);
+    expect(steps.each).toMatchObject({ state: "running", items: { items, done: 4_900, failed: 100 } });
+    expect(steps["each[3]"]).toMatchObject({ state: "failed", failures: [{ message: "no" }] });
+    const trace = await traceRun("fan", records, { step: "each[3]" });
+    expect(trace.map(({ actor, to }) => `${actor} ${to}`)).toEqual([
+      "each[3] ready",
+      "each[3] running",
+      "each[3] failed",
+    ]);
+    expect(await traceRun("fan", records, { step: "each~3" })).toEqual(trace);
+    const detail = renderText(await replay("fan", records, { step: "each[3]" }), { step: "each[3]" });
+    expect(detail).toContain("each[3]  running → failed");
   });
 });
 

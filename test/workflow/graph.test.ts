@@ -40,7 +40,7 @@ describe("defaults", () => {
       joinCount: 0,
       onFailure: "fail",
       priority: 0,
-      retry: { maxAttempts: 3, initialMs: 1_000, factor: 2, maxMs: 30_000, jitter: 0.2 },
+      retry: { maxAttempts: 3, initialMs: 1_000, factor: 2, maxMs: 30_000, jitter: 0.2, nonRetryable: [] },
       timeoutMs: undefined,
       timeouts: undefined,
       approval: false,

@@ -29,12 +29,6 @@ describe("the shape of a document", () => {
     expect(issue?.message).toContain("Allowed are name, description, inputs");
   });
 
-  it.each(["compensate"])("a step property that is not executed yet is refused by name: %s", (property) => {
-    const [issue] = issuesOf([step("a", { [property]: "x" })]);
-    expect(issue).toMatchObject({ code: "E_SCHEMA", step: "a", path: `steps.0.${property}` });
-    expect(issue?.message).toContain(`does not execute ${property}`);
-  });
-
   it.each([
     [{ agent: undefined }, "agent is missing"],
     [{ agent: 7 }, "agent must be text, is 7"],

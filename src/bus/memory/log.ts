@@ -8,6 +8,8 @@ import type {
   LogRecord,
   ReadOptions,
   RunLog,
+  ScanOptions,
+  SeqRange,
 } from "../bus.ts";
 import { assertFits } from "../codec.ts";
 import { RunFollower, type StoredRecord } from "../follower.ts";
@@ -81,8 +83,18 @@ export class MemoryLog implements RunLog {
     return this.#connection.open().store.runIds();
   }
 
-  async purge(run: string, to: number): Promise<number> {
-    return this.#connection.open().store.purge(run, to);
+  async *scan({ from = 1, wants = () => true, onBytes }: ScanOptions = {}): AsyncIterable<LogRecord> {
+    const { store } = this.#connection.open();
+    const stored = store.runIds().flatMap((run) => store.records(run));
+    for (const message of stored.sort((a, b) => a.seq - b.seq)) {
+      if (message.seq < from || !wants(message.run, message.seq)) continue;
+      onBytes?.(message.bytes.length);
+      yield this.#decode(message).record;
+    }
+  }
+
+  async purge(run: string, range: SeqRange): Promise<number> {
+    return this.#connection.open().store.purge(run, range);
   }
 
   async *#stored(

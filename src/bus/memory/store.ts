@@ -2,7 +2,7 @@
  * What one swarm has stored in memory: the log, the queues, artifacts, the run index. Outlives connections,
  * as the real broker's store does.
  */
-import type { Clock } from "../bus.ts";
+import type { Clock, SeqRange } from "../bus.ts";
 import type { RoleSettings } from "../messages.ts";
 import { parseSubject, type Subjects, subjectsOf } from "../subjects.ts";
 import type { Deliver } from "./network.ts";
@@ -131,9 +131,9 @@ export class SwarmStore {
     return [...this.#runs.keys()];
   }
 
-  purge(run: string, to: number): number {
+  purge(run: string, { from, to }: SeqRange): number {
     const records = this.#runs.get(run) ?? [];
-    const kept = records.filter(({ seq }) => seq > to);
+    const kept = records.filter(({ seq }) => seq < from || seq > to);
     for (const record of records) this.#lastOnSubject.delete(record.subject);
     for (const record of kept) this.#lastOnSubject.set(record.subject, record.seq);
     if (kept.length > 0) this.#runs.set(run, kept);

@@ -15,6 +15,8 @@ import type {
   LogRecord,
   ReadOptions,
   RunLog,
+  ScanOptions,
+  SeqRange,
 } from "../bus.ts";
 import { assertFits } from "../codec.ts";
 import { RunFollower, type StoredRecord } from "../follower.ts";
@@ -218,10 +220,21 @@ export class NatsLog implements RunLog {
     });
   }
 
-  purge(run: string, to: number): Promise<number> {
+  async *scan({ from = 1, wants = () => true, onBytes }: ScanOptions = {}): AsyncIterable<LogRecord> {
+    this.#link.assertOpen();
+    const { logStream: stream, allRecords: filter } = this.#link.subjects;
+    for await (const message of replay(this.#link, { stream, filter, from })) {
+      const parsed = parseSubject(message.subject);
+      if (parsed?.is !== "record" || !wants(parsed.run, message.seq)) continue;
+      onBytes?.(message.data.length);
+      yield this.#decode(parsed.run, message);
+    }
+  }
+
+  purge(run: string, range: SeqRange): Promise<number> {
     const { logStream, recordsOf } = this.#link.subjects;
     return this.#link.guard(`Removing run ${run}`, () =>
-      removeMessages(this.#link, logStream, recordsOf(run), to),
+      removeMessages(this.#link, logStream, recordsOf(run), range),
     );
   }
 }

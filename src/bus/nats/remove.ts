@@ -5,15 +5,15 @@
  * stream's end and forgets what it had in hand: tasks of other dispatches would stay stored, block their
  * subject and never be delivered. There messages are deleted one by one, which touches nothing else.
  */
+import type { SeqRange } from "../bus.ts";
 import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
-import { replay } from "./replay.ts";
 
 /** Deletions under way at once. */
 const AT_ONCE = 32;
 
 /**
- * Removes what the filter matches, up to the sequence `to`. The eldest message goes before any other, so that
+ * Removes what the filter matches, all of it or up to the range's end; before the range there is nothing. The eldest message goes before any other, so that
  * an interruption never leaves it without those that followed.
  * @returns how many messages were removed.
  */
@@ -21,17 +21,22 @@ export async function removeMessages(
   link: NatsLink,
   stream: string,
   filter: string,
-  to?: number,
+  range?: SeqRange,
 ): Promise<number> {
   if (purgeIsSafe(link.serverVersion)) {
     // The server keeps the sequence that it is given, and all after it.
-    const bound = to === undefined ? {} : { seq: to + 1 };
+    const bound = range === undefined ? {} : { seq: range.to + 1 };
     const { purged } = await link.api<{ purged: number }>(`STREAM.PURGE.${stream}`, { filter, ...bound });
     return purged;
   }
   let removed = 0;
   const deletions = new Set<Promise<void>>();
-  for await (const { seq } of replay(link, { stream, filter, from: 1, to })) {
+  // Step by step, not by a consumer: an older server looks through the whole stream to make one with a filter.
+  for (let next = range?.from ?? 1; ; ) {
+    const message = await link.storedMessage(stream, { next_by_subj: filter, seq: Math.max(1, next) });
+    if (message === undefined || message.seq > (range?.to ?? Number.POSITIVE_INFINITY)) break;
+    const { seq } = message;
+    next = seq + 1;
     if (removed === 0 && (await deleteMessage(link, stream, seq))) {
       removed = 1;
       continue;

@@ -94,7 +94,7 @@ export class NatsRunIndex implements RunIndex {
       const parsed = parseBody(runSummarySchema, entry.data);
       if (parsed.ok && parsed.value.startedAt !== startedAt) return;
       // Not the bucket's own deletion, which leaves a mark for ever; and nothing that was put since.
-      await removeMessages(this.#link, this.#stream, subject, entry.seq);
+      await removeMessages(this.#link, this.#stream, subject, { from: entry.seq, to: entry.seq });
     });
   }
 

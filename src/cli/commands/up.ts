@@ -23,7 +23,7 @@ export const up: Command<UpFlags> = async (call, flags) => {
       { event: "ready", nats: nats.url, http: http ?? null, pid: process.pid, swarm, agents: served },
       () => {
         const lines = [`swarm ${swarm} is up: broker ${nats.url}, process ${process.pid}`];
-        if (http !== undefined) lines.push(`health checks: ${http}/healthz, ${http}/readyz`);
+        if (http !== undefined) lines.push(`look inside: ${http} (API: ${http}/api/openapi.json)`);
         for (const { role, pid } of served) lines.push(`agent of role ${role}: process ${pid}`);
         lines.push("Ctrl-C ends it; what was acknowledged is kept for the next start.");
         return lines.join("\n");

@@ -12,7 +12,9 @@ import type { TransitionRecord } from "../../fold/transition-record.ts";
 import { formatDuration } from "../../trace/duration.ts";
 import { paintOutcome } from "../../trace/palette.ts";
 import { oneLine } from "../../trace/text-width.ts";
+import { itemsText } from "../../trace/view.ts";
 import { answerCommand, waitText, waitViewOf } from "../../trace/wait-view.ts";
+import { stepLabel } from "../../workflow/derived-step.ts";
 import type { Output } from "../output.ts";
 import { type Shell, usesColor } from "../shell.ts";
 import { renderProgress } from "./render.ts";
@@ -29,6 +31,8 @@ const FRAME_MS = 80;
 const PLAIN_STEP_LIMIT = 200;
 /** Waits of a run that are told with their command. */
 const HINTS = 5;
+/** The items of a fan-out are told one by one up to this many. */
+const ITEMS_TOLD = 20;
 
 /** The view that fits where stderr goes. */
 export function showProgress(shell: Shell, output: Output): ProgressView {
@@ -130,8 +134,21 @@ class PlainView implements ProgressView {
   note({ transitions, fold }: WatchEvent): void {
     for (const transition of transitions) {
       if (transition.kind === "run") this.#tellRun(transition, fold);
-      else this.#tellStep(transition, fold.startedAt ?? transition.ts);
+      else if (this.#isTold(transition, fold)) this.#tellStep(transition, fold.startedAt ?? transition.ts);
     }
+  }
+
+  /** Of a large fan-out only failures are told one by one, and how far it is, ten times. */
+  #isTold({ actor, to }: TransitionRecord, fold: RunFold): boolean {
+    const at = actor.indexOf("~");
+    if (at < 0 || to === "failed") return true;
+    const step = actor.slice(0, at);
+    const progress = fold.fanOutOf(step);
+    if (progress === undefined || progress.items <= ITEMS_TOLD) return true;
+    const settled = progress.done + progress.failed;
+    if (to === "done" && settled < progress.items && settled % Math.ceil(progress.items / 10) === 0)
+      this.#output.notice(`          ${step}  ${this.#output.noticeColors.dim(itemsText(progress))}`);
+    return false;
   }
 
   #tellRun(transition: TransitionRecord, fold: RunFold): void {
@@ -162,7 +179,9 @@ class PlainView implements ProgressView {
     const who = agent === null ? "" : colors.dim(`  ${agent}`);
     const tried = attempt > 1 ? `, attempt ${attempt}` : "";
     const why = to === "failed" || to === "ready" ? colors.dim(`  ${oneLine(cause)}`) : "";
-    this.#output.notice(`${at}  ${actor}  ${paintOutcome(word, word, colors)}${tried}${who}${why}`);
+    this.#output.notice(
+      `${at}  ${stepLabel(actor)}  ${paintOutcome(word, word, colors)}${tried}${who}${why}`,
+    );
   }
 
   close(): void {

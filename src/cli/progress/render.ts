@@ -10,7 +10,9 @@ import { formatDuration } from "../../trace/duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import { cut, fill, oneLine, textWidth } from "../../trace/text-width.ts";
 import { runningMs } from "../../trace/timeline.ts";
+import { itemsText } from "../../trace/view.ts";
 import { answerCommand, waitViewOf } from "../../trace/wait-view.ts";
+import { stepLabel } from "../../workflow/derived-step.ts";
 import type { RunProgress } from "./run-progress.ts";
 
 export interface RenderOptions {
@@ -83,8 +85,7 @@ interface Choice {
 
 /** The whole tree when it fits; else failed, running and the latest closed steps, without their tree. */
 function chooseLines(progress: RunProgress, fold: RunFold, room: number): Choice {
-  const total = fold.graph?.size ?? 0;
-  if (total <= room) return { lines: progress.tree(), hidden: 0 };
+  if ((fold.graph?.size ?? 0) <= room) return { lines: progress.tree(), hidden: 0 };
   const space = Math.max(1, room - 1);
   const chosen = new Set<string>();
   const take = (ids: Iterable<string>, most: number): void => {
@@ -103,7 +104,7 @@ function chooseLines(progress: RunProgress, fold: RunFold, room: number): Choice
   const recent: string[] = [];
   for (const id of latest) if (!chosen.has(id) && recent.length < space - chosen.size) recent.push(id);
   const lines = [...recent.reverse(), ...chosen].map((id) => ({ id, prefix: "" }));
-  return { lines, hidden: total - lines.length };
+  return { lines, hidden: fold.counts.total - lines.length };
 }
 
 function summary(fold: RunFold, hidden: number): string {
@@ -130,7 +131,7 @@ function layoutOf(lines: Choice["lines"], fold: RunFold, width: number): Layout 
   let label = 8;
   let agent = 6;
   for (const { id, prefix } of lines) {
-    label = Math.max(label, textWidth(prefix) + 2 + id.length);
+    label = Math.max(label, textWidth(prefix) + 2 + stepLabel(id).length);
     const { context } = fold.step(id);
     agent = Math.max(agent, (context.agent ?? context.role).length);
   }
@@ -150,7 +151,7 @@ function stepLine(
   const { state, context } = fold.step(id);
   const how = context.outcome ?? state;
   const glyph = state === "running" ? spinner(frame) : (GLYPHS[how] ?? "·");
-  const name = cut(id, Math.max(1, layout.label - textWidth(prefix) - 2));
+  const name = cut(stepLabel(id), Math.max(1, layout.label - textWidth(prefix) - 2));
   const pad = " ".repeat(Math.max(0, layout.label - textWidth(prefix) - 2 - textWidth(name)));
   const shownName =
     state === "running" ? colors.bold(name) : paintOutcome(name, how === "completed" ? "" : how, colors);
@@ -177,6 +178,8 @@ function noteOf(
   const tries = context.attempt > 1 ? `attempt ${context.attempt} of ${context.maxAttempts}` : "";
   if (context.outcome === "skipped") return colors.dim("skipped");
   if (state === "failed" && last) return colors.red(cut(oneLine(last.error.message), width));
+  const items = fold.fanOutOf(id);
+  if (items !== undefined) return colors.dim(cut(itemsText(items), width));
   if (state === "running") {
     const live = progress.live(id);
     const bar = live?.fraction === undefined ? "" : miniBar(live.fraction, colors);

@@ -1,0 +1,515 @@
+/**
+ * What the HTTP API answers and takes, as zod schemas: the OpenAPI document is generated from them, requests
+ * are checked against them, and the inspector's types derive from them.
+ *
+ * Owns shapes only. Objects are open: fields may be added, none changes its meaning. Times are ISO 8601 with
+ * milliseconds, durations are milliseconds.
+ */
+import { z } from "zod";
+import { CONTROL_VERBS, RUN_STATUSES, runSummarySchema } from "../bus/messages.ts";
+import { budgetSchema } from "../workflow/budget.ts";
+import { roleCardSchema } from "../workflow/capability.ts";
+import { envKeySchema, idSchema } from "../workflow/names.ts";
+
+const time = z.string().describe("ISO 8601 with milliseconds.");
+const values = z.record(z.string(), z.unknown());
+const seq = z.int().min(0).describe("A sequence of the swarm's log.");
+const usage = z.object({ tokens: z.number().optional(), usd: z.number().optional() });
+const spent = z.object({ tokens: z.number(), usd: z.number(), dispatches: z.int() });
+const wireError = z.object({
+  name: z.string(),
+  message: z.string(),
+  retryable: z.boolean(),
+  code: z.string().optional(),
+});
+
+/** RFC 9457, with the code, the remedy and the facts of the error. */
+export const problemSchema = z.object({
+  type: z.literal("about:blank"),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string(),
+  remedy: z.string().optional(),
+  data: values.optional(),
+  /** Of an invalid request or workflow: each place that is wrong. */
+  issues: z.array(z.object({ path: z.string(), message: z.string() }).loose()).optional(),
+});
+
+export const swarmSchema = z.object({
+  swarm: z.string(),
+  daemon: z.string(),
+  version: z.string(),
+  now: time,
+  /** The verbs of `controls`. */
+  verbs: z.array(z.string()),
+  /** Of the broker's connection. */
+  broker: z.enum(["connected", "reconnecting", "closed"]),
+});
+
+export const runPageSchema = z.object({
+  runs: z.array(runSummarySchema),
+  /** Runs that match, on all pages. */
+  total: z.int(),
+  /** Runs of the swarm by status, whatever the filter. */
+  counts: z.record(z.enum(RUN_STATUSES), z.int()),
+  /** The cursor of the next page; null: there is none. */
+  next: z.string().nullable(),
+});
+
+/** What a step waits for from outside. */
+export const waitSchema = z.object({
+  for: z.enum(["approval", "human", "signal"]),
+  task: z.string().describe("The question, the signal's name, or the task that wants approval."),
+  inputs: values,
+  since: time,
+  deadline: time.optional(),
+  default: z.enum(["approve", "reject"]).optional().describe("What counts as answered at the deadline."),
+});
+
+export const stepViewSchema = z.object({
+  state: z.string(),
+  outcome: z.string().nullable(),
+  attempts: z.int(),
+  agent: z.string().nullable(),
+  spent: spent.optional(),
+  waiting: waitSchema.optional(),
+});
+
+const runError = z.object({ code: z.string(), message: z.string(), step: z.string().optional() });
+
+const originSchema = z.object({
+  run: z.string(),
+  seq,
+  from: z.string().optional(),
+  kept: z.array(z.string()),
+});
+
+const limitsSchema = z.object({
+  tokens: z.number().optional(),
+  usd: z.number().optional(),
+  wall: z.number().optional().describe("Milliseconds."),
+  dispatches: z.number().optional(),
+  onLimit: z.enum(["pause", "fail"]),
+});
+
+export const runViewSchema = z
+  .object({
+    run: z.string(),
+    name: z.string(),
+    status: z.enum(RUN_STATUSES),
+    outputs: values,
+    environment: values,
+    steps: z.record(z.string(), stepViewSchema),
+    error: runError.optional(),
+    pause: runError.optional(),
+    origin: originSchema.optional(),
+    spent,
+    budget: limitsSchema.optional(),
+    startedAt: time,
+    endedAt: time.nullable(),
+    durationMs: z.number(),
+    seq,
+  })
+  .loose();
+
+export const stepCountsSchema = z
+  .object({
+    total: z.int(),
+    pending: z.int(),
+    ready: z.int(),
+    running: z.int(),
+    done: z.int(),
+    failed: z.int(),
+  })
+  .loose();
+
+/** What a page needs to know of a run before it draws it: no values, no steps. */
+export const runHeadSchema = z.object({
+  run: z.string(),
+  name: z.string(),
+  status: z.enum(RUN_STATUSES),
+  startedAt: time,
+  endedAt: time.nullable(),
+  firstSeq: seq,
+  seq,
+  steps: stepCountsSchema,
+  by: z.string().nullable().describe("Who submitted it."),
+  goals: z.array(z.string()),
+  want: z.array(z.string()),
+  inputs: values,
+  outputs: values,
+  error: runError.optional(),
+  pause: runError.optional().describe("Why it is paused."),
+  origin: originSchema.optional().describe("The run that it repeats or goes on from."),
+  spent,
+  budget: limitsSchema.optional(),
+  /** Steps that wait for somebody outside. */
+  waits: z.array(waitSchema.extend({ step: z.string(), n: z.int() })),
+  holder: z.string().nullable().describe("The daemon that orchestrates it."),
+  epoch: z.int(),
+});
+
+export const graphStepSchema = z.object({
+  id: z.string(),
+  role: z.string(),
+  task: z.string(),
+  description: z.string().optional(),
+  dependsOn: z.array(z.string()),
+  outputs: z.array(z.string()),
+  when: z.string().optional(),
+  join: z.int().optional().describe("Dependencies that are enough, where that is not all."),
+  onFailure: z.string().optional(),
+  forEach: z.unknown().optional().describe("It fans out over this list; its items are steps `<id>~<index>`."),
+  repeat: z.object({ until: z.string(), max: z.int() }).optional(),
+  approval: z.boolean().optional(),
+  of: z.string().optional().describe("The step that this item was made from."),
+});
+
+export const graphSchema = z.object({
+  run: z.string(),
+  name: z.string(),
+  description: z.string().nullable(),
+  seq,
+  maxParallel: z.int(),
+  /** In the document's order. Empty while there is no workflow. */
+  steps: z.array(graphStepSchema),
+});
+
+export const transitionSchema = z.object({
+  seq,
+  ts: time,
+  kind: z.enum(["run", "step"]),
+  actor: z.string().describe("`run`, or the step's id."),
+  from: z.string(),
+  to: z.string(),
+  event: z.string(),
+  n: z.int(),
+  attempt: z.int(),
+  agent: z.string().nullable(),
+  cause: z.string(),
+});
+
+export const voidSchema = z.object({
+  seq,
+  ts: time,
+  verdict: z.string(),
+  step: z.string().nullable(),
+  reason: z.string(),
+});
+
+const writer = z.object({ step: z.string().optional(), agent: z.string().optional() });
+export const envChangeSchema = z.object({ key: z.string(), revision: seq, ts: time, writer });
+
+export const transitionsSchema = z.object({
+  run: z.string(),
+  /** The answer holds all that happened up to here. */
+  seq,
+  transitions: z.array(transitionSchema),
+  /** Records that changed nothing, and why. */
+  voids: z.array(voidSchema),
+});
+
+export const recordsSchema = z.object({
+  run: z.string(),
+  records: z.array(
+    z.object({ seq, ts: time, kind: z.string(), role: z.string().optional(), body: z.unknown() }),
+  ),
+  /** Ask on with `after` set to this; null: the log has no more. */
+  next: seq.nullable(),
+});
+
+export const environmentSchema = z.object({
+  run: z.string(),
+  revision: seq,
+  values,
+  entries: z.array(envChangeSchema),
+});
+
+export const environmentHistorySchema = z.object({
+  run: z.string(),
+  seq,
+  /** Oldest first. */
+  changes: z.array(envChangeSchema.extend({ value: z.unknown() })),
+  next: seq.nullable(),
+});
+
+export const environmentVerdictSchema = z.object({
+  applied: z.boolean(),
+  revision: seq.optional(),
+  reason: z.string().optional(),
+  conflict: z.object({ revision: seq, writer: z.string() }).optional(),
+});
+
+export const planSchema = z.object({
+  run: z.string(),
+  goals: z.array(z.string()),
+  want: z.array(z.string()),
+  /** Null: the run was submitted as a workflow, or is still planned. */
+  plan: z
+    .object({
+      cost: z.number(),
+      optimal: z.boolean(),
+      explored: z.number(),
+      reasons: z.record(z.string(), z.string()),
+    })
+    .nullable(),
+  /** The workflow that came of it, as a document; null while there is none. */
+  workflow: z.unknown(),
+  /** Every plan that the log holds, oldest first, with what it changed against the one before. */
+  revisions: z.array(
+    z.object({
+      seq,
+      ts: time,
+      cause: z.string(),
+      cost: z.number().nullable(),
+      optimal: z.boolean().nullable(),
+      explored: z.number().nullable(),
+      reasons: z.record(z.string(), z.string()),
+      counted: z.boolean().describe("False: a decision that was void, or that left the plan as it was."),
+      added: z.array(z.string()),
+      removed: z.array(z.string()),
+      changed: z.array(z.string()),
+      alternatives: z.array(z.unknown()),
+    }),
+  ),
+});
+
+export const dispatchSchema = z.object({
+  n: z.int(),
+  attempt: z.int(),
+  role: z.string(),
+  task: z.string(),
+  agent: z.string().nullable(),
+  readySeq: seq,
+  readyAt: time,
+  dispatchedAt: time.nullable(),
+  startedAt: time.nullable(),
+  endedAt: time.nullable(),
+  endSeq: seq.nullable(),
+  /** What closed it: the event of the step's machine; null while it is open. */
+  end: z.string().nullable(),
+  inputs: values.nullable(),
+  outputs: values.nullable(),
+  error: wireError.loose().nullable(),
+  handoff: z.object({ role: z.string(), task: z.string(), reason: z.string() }).nullable(),
+  usage: usage.nullable(),
+});
+
+export const stepDetailSchema = z.object({
+  run: z.string(),
+  seq,
+  id: z.string(),
+  role: z.string(),
+  task: z.string(),
+  state: z.string(),
+  outcome: z.string().nullable(),
+  n: z.int(),
+  attempt: z.int(),
+  maxAttempts: z.int(),
+  agent: z.string().nullable(),
+  iteration: z.int(),
+  waiting: waitSchema.nullable(),
+  definition: graphStepSchema,
+  /** Of a step that fanned out: its items. */
+  items: z.array(z.object({ id: z.string(), state: z.string(), outcome: z.string().nullable() })),
+  dependents: z.array(z.string()),
+  timeoutMs: z.number().nullable(),
+  /** A retry waits until then. */
+  notBefore: time.nullable(),
+  outputs: values.nullable(),
+  dispatches: z.array(dispatchSchema),
+  failures: z.array(
+    z.object({ n: z.int(), attempt: z.int(), agent: z.string().nullable(), error: wireError.loose() }),
+  ),
+  hops: z.array(z.object({ role: z.string(), task: z.string() })),
+  handoffReason: z.string().nullable(),
+  tried: z.array(z.object({ role: z.string(), task: z.string() })),
+  transitions: z.array(transitionSchema),
+  voids: z.array(voidSchema),
+  usage: usage.nullable().describe("Summed over its dispatches."),
+});
+
+export const agentSchema = z.object({
+  id: z.string(),
+  roles: z.array(roleCardSchema),
+  pid: z.int(),
+  host: z.string(),
+  version: z.string(),
+  startedAt: time,
+  running: z.int(),
+  done: z.int(),
+  failed: z.int(),
+  concurrency: z.int(),
+});
+export const agentsSchema = z.object({ agents: z.array(agentSchema), at: time });
+
+export const roleSchema = z.object({
+  role: z.string(),
+  encoding: z.enum(["json", "msgpack"]),
+  inFlight: z.int(),
+  ackWaitMs: z.int(),
+  queued: z.int(),
+  held: z.int(),
+});
+export const rolesSchema = z.object({ roles: z.array(roleSchema) });
+export const roleSettingsAnswerSchema = roleSchema.omit({ queued: true, held: true });
+
+const spread = z.object({ p50: z.number(), p95: z.number(), max: z.number() });
+export const taskStatisticsSchema = z.object({
+  /** The newest runs that were looked at. */
+  runs: z.int(),
+  tasks: z.array(
+    z.object({
+      role: z.string(),
+      task: z.string(),
+      completed: z.int(),
+      failed: z.int(),
+      open: z.int(),
+      /** Milliseconds from start to end of a dispatch. */
+      durationMs: spread.nullable(),
+      /** Milliseconds from ready to start. */
+      waitMs: spread.nullable(),
+    }),
+  ),
+});
+
+export const machinesSchema = z.object({
+  /** Plain XState configurations. */
+  step: z.unknown(),
+  run: z.unknown(),
+});
+
+// ── what is sent ─────────────────────────────────────────────────────────────────────────────────────
+
+export const submitRequestSchema = z.strictObject({
+  run: idSchema.optional().describe("Default: made up from the workflow's name."),
+  workflow: z.unknown().optional(),
+  goals: z.union([z.string(), z.array(z.string())]).optional(),
+  want: z.array(envKeySchema).optional(),
+  inputs: values.optional(),
+  environment: values.optional(),
+  timeout: z.string().optional(),
+  budget: budgetSchema.optional(),
+});
+export const rerunRequestSchema = z.strictObject({
+  run: idSchema.optional().describe("The new run's id. Default: made up."),
+  from: z
+    .string()
+    .max(80)
+    .optional()
+    .describe("The first step to do again; the others' results are taken over."),
+  at: z.int().min(0).optional().describe("The last log sequence that counts."),
+  budget: budgetSchema.optional(),
+});
+export const rerunReplySchema = z.object({
+  run: z.string(),
+  origin: z.object({ run: z.string(), seq }),
+  kept: z.array(z.string()),
+});
+export const purgeRequestSchema = z.strictObject({
+  runs: z.array(idSchema).max(1_000).optional().describe("Only these. Default: all that have ended."),
+  status: z.enum(RUN_STATUSES).optional(),
+  olderMs: z.number().min(0).optional(),
+});
+export const purgeReportSchema = z.object({ runs: z.int(), messages: z.int(), bytes: z.number() });
+export const submittedSchema = z.object({ run: z.string() });
+
+export const controlRequestSchema = z.strictObject({
+  verb: z.enum(CONTROL_VERBS),
+  step: z.string().max(80).optional(),
+  name: z.string().max(200).optional(),
+  value: z.unknown().optional(),
+  by: z.string().min(1).max(100).optional(),
+});
+export const controlVerdictSchema = z.object({
+  run: z.string(),
+  applied: z.boolean(),
+  /** Why it does not apply. */
+  reason: z.string().optional(),
+});
+
+export const setEnvironmentSchema = z.strictObject({
+  value: z.unknown(),
+  ifRevision: z.int().min(0).optional(),
+});
+
+export const setRoleSchema = z.strictObject({
+  encoding: z.enum(["json", "msgpack"]).optional(),
+  inFlight: z.int().min(1).max(100_000).optional(),
+  ackWaitMs: z.int().min(1_000).max(3_600_000).optional(),
+});
+
+export const sessionRequestSchema = z.strictObject({ token: z.string().min(1).max(1_000) });
+export const sessionSchema = z.object({ ok: z.boolean() });
+
+// ── live ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Event `records` of a run's stream: what some records of its log moved. Its id is `seq`. */
+export const recordsEventSchema = z.object({
+  seq,
+  status: z.enum(RUN_STATUSES),
+  startedAt: time,
+  endedAt: time.nullable(),
+  steps: stepCountsSchema,
+  transitions: z.array(transitionSchema),
+  voids: z.array(voidSchema),
+  changes: z.array(envChangeSchema),
+  /** True when the workflow changed: read the graph again. */
+  graph: z.boolean(),
+});
+
+/** Event `live`: progress and partial output. Kept nowhere: who comes later does not see them. */
+export const liveEventSchema = z.object({
+  messages: z.array(
+    z.object({
+      type: z.enum(["started", "progress", "chunk", "heartbeat"]),
+      step: z.string(),
+      n: z.int(),
+      agent: z.string(),
+      role: z.string(),
+      fraction: z.number().optional(),
+      message: z.string().optional(),
+      data: z.unknown().optional(),
+      at: z.number().optional().describe("Epoch ms."),
+    }),
+  ),
+  /** Messages that were left out because the client reads too slowly. */
+  dropped: z.int(),
+});
+
+/** Event `swarm` of the swarm's stream: what changed since the last one. */
+export const swarmEventSchema = z.object({
+  at: time,
+  runs: z.array(runSummarySchema).optional().describe("New and changed ones."),
+  removed: z.array(z.string()).optional().describe("Runs that were removed."),
+  agents: z.array(agentSchema).optional(),
+  roles: z.array(roleSchema).optional(),
+});
+
+export type Problem = z.infer<typeof problemSchema>;
+export type SwarmInfo = z.infer<typeof swarmSchema>;
+export type RunPage = z.infer<typeof runPageSchema>;
+export type RunLine = z.infer<typeof runSummarySchema>;
+export type WaitView = z.infer<typeof waitSchema>;
+export type RunHead = z.infer<typeof runHeadSchema>;
+export type StepCountsView = z.infer<typeof stepCountsSchema>;
+export type GraphStep = z.infer<typeof graphStepSchema>;
+export type GraphView = z.infer<typeof graphSchema>;
+export type Transition = z.infer<typeof transitionSchema>;
+export type VoidView = z.infer<typeof voidSchema>;
+export type TransitionsView = z.infer<typeof transitionsSchema>;
+export type EnvChange = z.infer<typeof envChangeSchema>;
+export type EnvironmentAnswer = z.infer<typeof environmentSchema>;
+export type EnvironmentHistory = z.infer<typeof environmentHistorySchema>;
+export type PlanAnswer = z.infer<typeof planSchema>;
+export type DispatchView = z.infer<typeof dispatchSchema>;
+export type StepDetail = z.infer<typeof stepDetailSchema>;
+export type AgentView = z.infer<typeof agentSchema>;
+export type RoleView = z.infer<typeof roleSchema>;
+export type TaskStatisticsView = z.infer<typeof taskStatisticsSchema>;
+export type MachinesView = z.infer<typeof machinesSchema>;
+export type RecordsEvent = z.infer<typeof recordsEventSchema>;
+export type LiveEvent = z.infer<typeof liveEventSchema>;
+export type SwarmEvent = z.infer<typeof swarmEventSchema>;
+export type ControlVerdictView = z.infer<typeof controlVerdictSchema>;

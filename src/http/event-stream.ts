@@ -1,0 +1,100 @@
+/**
+ * One client's stream of server-sent events.
+ *
+ * Owns writing and its bounds: it says when the client has read what was written, sends a comment now and
+ * then so that proxies keep the connection, and cuts a client that does not read (L8). What is sent is the
+ * feeds' matter; they send nothing while the client is behind, so that nothing piles up for it.
+ */
+import type { ServerResponse } from "node:http";
+import type { Clock } from "../bus/bus.ts";
+
+const HEARTBEAT_MS = 15_000;
+/** A client that takes nothing for this long is cut. */
+const SLOW_CLIENT_MS = 30_000;
+
+export interface EventStreamOptions {
+  slowClientMs?: number;
+}
+
+export class EventStream {
+  readonly #response: ServerResponse;
+  readonly #clock: Clock;
+  readonly #slowClientMs: number;
+  readonly #onClose: (() => void)[] = [];
+  #heartbeat: unknown;
+  #patience: unknown;
+  #onDrain: (() => void) | undefined;
+  #closed = false;
+
+  constructor(response: ServerResponse, clock: Clock, options: EventStreamOptions = {}) {
+    this.#response = response;
+    this.#clock = clock;
+    this.#slowClientMs = options.slowClientMs ?? SLOW_CLIENT_MS;
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+    });
+    // How long a browser waits before it comes back.
+    response.write("retry: 1000\n\n");
+    response.on("drain", () => {
+      this.#clock.clearTimeout(this.#patience);
+      this.#patience = undefined;
+      this.#onDrain?.();
+    });
+    response.on("close", () => this.#end());
+    this.#beat();
+  }
+
+  /** Whether more may be sent: the client has read what was. */
+  get ready(): boolean {
+    return !this.#closed && !this.#response.writableNeedDrain;
+  }
+
+  /** Called whenever the client has caught up after it was behind. */
+  onReady(listener: () => void): void {
+    this.#onDrain = listener;
+  }
+
+  onClose(listener: () => void): void {
+    this.#onClose.push(listener);
+  }
+
+  send(event: string, data: unknown, id?: number): void {
+    if (this.#closed) return;
+    const head = id === undefined ? "" : `id: ${id}\n`;
+    this.#write(`${head}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  /** Ends the stream, saying why. */
+  cut(code: string, message: string): void {
+    if (this.#closed) return;
+    const remedy = "Connect again with the header Last-Event-ID: nothing of the log is left out.";
+    this.#response.end(`event: cut\ndata: ${JSON.stringify({ code, message, remedy })}\n\n`);
+    this.#end();
+  }
+
+  #write(text: string): void {
+    if (this.#response.write(text) || this.#patience !== undefined) return;
+    this.#patience = this.#clock.setTimeout(() => {
+      this.cut("E_SLOW_CLIENT", `nothing was read for ${this.#slowClientMs} ms`);
+      // It reads nothing, so that it would not see the end either.
+      this.#response.socket?.destroySoon();
+    }, this.#slowClientMs);
+  }
+
+  #beat(): void {
+    this.#heartbeat = this.#clock.setTimeout(() => {
+      if (this.ready) this.#write(": still here\n\n");
+      this.#beat();
+    }, HEARTBEAT_MS);
+  }
+
+  #end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#clock.clearTimeout(this.#heartbeat);
+    this.#clock.clearTimeout(this.#patience);
+    for (const listener of this.#onClose) listener();
+  }
+}

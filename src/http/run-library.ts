@@ -1,0 +1,133 @@
+/**
+ * The readings that are open: one per run, shared by all who look at it, kept while somebody does.
+ *
+ * Bounded (L8): a reading that nobody uses is kept for half a minute, and closed earlier when there are too
+ * many or they hold too much. Those in use are never closed under their users; how many may be in use is
+ * bounded by the streams that a daemon serves at once.
+ */
+import { type ReadingPorts, RunReading } from "./run-reading.ts";
+
+/** Readings without a user that are kept, at most. */
+const MAX_IDLE = 8;
+/** Records, transitions and changes in idle readings together. */
+const MAX_IDLE_WEIGHT = 400_000;
+const IDLE_MS = 30_000;
+
+interface Entry {
+  reading: Promise<RunReading>;
+  opened: RunReading | undefined;
+  users: number;
+  timer: unknown;
+}
+
+export class RunLibrary {
+  readonly #ports: ReadingPorts;
+  readonly #limits: { maxIdle: number; maxIdleWeight: number; idleMs: number };
+  /** In the order of their last use, the oldest first. */
+  readonly #entries = new Map<string, Entry>();
+  #closed = false;
+
+  constructor(
+    ports: ReadingPorts,
+    limits: { maxIdle?: number; maxIdleWeight?: number; idleMs?: number } = {},
+  ) {
+    this.#ports = ports;
+    const { maxIdle = MAX_IDLE, maxIdleWeight = MAX_IDLE_WEIGHT, idleMs = IDLE_MS } = limits;
+    this.#limits = { maxIdle, maxIdleWeight, idleMs };
+  }
+
+  /** Runs whose log is held folded now. */
+  get open(): number {
+    return this.#entries.size;
+  }
+
+  /** The run as it is now, for one answer. @throws NotFoundError, UnreachableError */
+  async use<Result>(run: string, work: (reading: RunReading) => Promise<Result> | Result): Promise<Result> {
+    const { reading, release } = await this.borrow(run);
+    try {
+      await reading.current();
+      return await work(reading);
+    } finally {
+      release();
+    }
+  }
+
+  /** The run as it was: read for this answer alone. @throws NotFoundError */
+  async useAt<Result>(
+    run: string,
+    at: number | undefined,
+    work: (reading: RunReading) => Promise<Result> | Result,
+  ): Promise<Result> {
+    return at === undefined ? this.use(run, work) : work(await RunReading.frozen(this.#ports, run, at));
+  }
+
+  /** The run, followed until `release`. Its records may lag behind the log's end. */
+  async borrow(run: string): Promise<{ reading: RunReading; release: () => void }> {
+    const entry = this.#entryOf(run);
+    entry.users += 1;
+    this.#ports.clock.clearTimeout(entry.timer);
+    let released = false;
+    const release = (): void => {
+      if (released) return;
+      released = true;
+      entry.users -= 1;
+      if (entry.users === 0) this.#rest(run, entry);
+    };
+    try {
+      return { reading: await entry.reading, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const [run, entry] of [...this.#entries]) this.#drop(run, entry);
+  }
+
+  #entryOf(run: string): Entry {
+    const known = this.#entries.get(run);
+    if (known !== undefined && known.opened?.sound !== false) {
+      this.#entries.delete(run);
+      this.#entries.set(run, known);
+      return known;
+    }
+    const entry: Entry = {
+      reading: RunReading.follow(this.#ports, run),
+      opened: undefined,
+      users: 0,
+      timer: undefined,
+    };
+    this.#entries.set(run, entry);
+    entry.reading.then(
+      (reading) => {
+        entry.opened = reading;
+        if (this.#closed) reading.close();
+      },
+      () => {
+        if (this.#entries.get(run) === entry) this.#entries.delete(run);
+      },
+    );
+    return entry;
+  }
+
+  #rest(run: string, entry: Entry): void {
+    if (this.#entries.get(run) !== entry) return this.#drop(run, entry);
+    entry.timer = this.#ports.clock.setTimeout(() => this.#drop(run, entry), this.#limits.idleMs);
+    let idle = 0;
+    let weight = 0;
+    for (const [other, held] of [...this.#entries].reverse()) {
+      if (held.users > 0) continue;
+      idle += 1;
+      weight += held.opened?.weight ?? 0;
+      if (idle > this.#limits.maxIdle || weight > this.#limits.maxIdleWeight) this.#drop(other, held);
+    }
+  }
+
+  #drop(run: string, entry: Entry): void {
+    this.#ports.clock.clearTimeout(entry.timer);
+    if (this.#entries.get(run) === entry) this.#entries.delete(run);
+    if (entry.users === 0 || this.#closed) entry.opened?.close();
+  }
+}

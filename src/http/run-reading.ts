@@ -1,0 +1,220 @@
+/**
+ * One run as the API sees it: its log folded, with every transition, every change of the environment and
+ * every dispatch kept beside the fold.
+ *
+ * A view (L1): it is thrown away and read again at no loss. It owns following the log, or reading it once to
+ * a place; who may use it and for how long is the library's matter.
+ */
+
+import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
+import type { DecisionMessage } from "../bus/messages.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import type { EnvironmentWriter } from "../workflow/environment.ts";
+import { InvalidInputError, NotFoundError, UnreachableError } from "../workflow/errors.ts";
+import { ID_PATTERN } from "../workflow/names.ts";
+import { DispatchBook } from "./dispatch-book.ts";
+
+/** How long a request waits for the log's leader. */
+const SYNC_MS = 10_000;
+
+export interface EnvironmentChange {
+  readonly key: string;
+  readonly revision: number;
+  readonly ts: number;
+  readonly writer: EnvironmentWriter;
+  readonly value: unknown;
+}
+
+/** A decision that brought or changed the workflow, kept for the history of plans. */
+export interface PlanChange {
+  readonly seq: number;
+  readonly ts: number;
+  readonly body: DecisionMessage & { type: "plan" | "revise" };
+  readonly counted: boolean;
+}
+
+export interface ReadingPorts {
+  bus: Bus;
+  clock: Clock;
+}
+
+/** Told synchronously after each record. */
+export interface ReadingListener {
+  onRecord(): void;
+  /** The log was read with a hole: what was told may be wrong, start over. */
+  onReset(): void;
+}
+
+export class RunReading {
+  readonly run: string;
+  readonly fold: RunFold;
+  readonly transitions: TransitionRecord[] = [];
+  readonly voids: VoidRecord[] = [];
+  readonly changes: EnvironmentChange[] = [];
+  readonly plans: PlanChange[] = [];
+  readonly dispatches = new DispatchBook();
+  /** Sequence and time of every record, in order. */
+  readonly #seqs: number[] = [];
+  readonly #times: number[] = [];
+  /** Sequences of records that changed the workflow. */
+  readonly graphChanges: number[] = [];
+  readonly #clock: Clock;
+  readonly #listeners = new Set<ReadingListener>();
+  #follower: LogFollower | undefined;
+  #stale = false;
+
+  private constructor(run: string, clock: Clock) {
+    this.run = run;
+    this.#clock = clock;
+    this.fold = new RunFold(run, {
+      observer: {
+        onTransition: (transition) => this.transitions.push(transition),
+        onVoid: (record) => this.voids.push(record),
+      },
+    });
+  }
+
+  /** Reads the log and follows it. @throws NotFoundError, UnreachableError */
+  static async follow({ bus, clock }: ReadingPorts, run: string): Promise<RunReading> {
+    assertRunId(run);
+    if (!(await bus.log.exists(run))) throw runNotFound(run);
+    const reading = new RunReading(run, clock);
+    reading.#follower = await bus.log.follow(run, (record) => reading.#take(record), {
+      onDisorder: () => reading.#spoil(),
+    });
+    await reading.#within(reading.#follower.caughtUp);
+    return reading;
+  }
+
+  /** Reads the log up to a sequence, once. @throws NotFoundError, UnreachableError */
+  static async frozen({ bus, clock }: ReadingPorts, run: string, to: number): Promise<RunReading> {
+    assertRunId(run);
+    const reading = new RunReading(run, clock);
+    for await (const record of bus.log.read(run, { to })) reading.#take(record);
+    if (reading.#seqs.length === 0) throw runNotFound(run);
+    return reading;
+  }
+
+  /** Whether it can still be used; false once the log was found to have been read with a hole. */
+  get sound(): boolean {
+    return !this.#stale;
+  }
+  get firstSeq(): number {
+    return this.#seqs[0] ?? 0;
+  }
+  get lastSeq(): number {
+    return this.#seqs.at(-1) ?? 0;
+  }
+  /** What it holds, roughly: its share of the bound on all readings. */
+  get weight(): number {
+    return this.#seqs.length + this.transitions.length + this.changes.length;
+  }
+
+  /** Resolves once all is in that the log's leader has now. @throws UnreachableError */
+  async current(): Promise<void> {
+    if (this.#follower !== undefined) await this.#within(this.#follower.sync());
+  }
+
+  /** The sequence of the last record at or before this time. */
+  seqAt(epochMs: number): number {
+    return this.#seqs[countUpTo(this.#times, (time) => time, epochMs) - 1] ?? 0;
+  }
+
+  listen(listener: ReadingListener): Subscription {
+    this.#listeners.add(listener);
+    return { close: () => this.#listeners.delete(listener) };
+  }
+
+  close(): void {
+    this.#follower?.close();
+    this.#listeners.clear();
+  }
+
+  #take(stored: LogRecord): void {
+    // Live copies of an old broker carry no time; for a picture, the time of arrival will do.
+    const record = stored.ts === 0 ? { ...stored, ts: this.#clock.now() } : stored;
+    const known = this.transitions.length;
+    const voids = this.voids.length;
+    const hadGraph = this.fold.graph;
+    const effects = this.fold.apply(record);
+    this.#seqs.push(record.seq);
+    // Times of several brokers may differ by a little; searching needs them to grow.
+    this.#times.push(Math.max(record.ts, this.#times.at(-1) ?? 0));
+    for (const effect of effects) {
+      if (effect.type !== "env") continue;
+      const { key, value, revision, writer } = effect.change;
+      this.changes.push({ key, revision, ts: record.ts, writer: writer as EnvironmentWriter, value });
+    }
+    this.dispatches.note(record, this.transitions.slice(known), effects, this.fold);
+    if (this.fold.graph !== hadGraph) this.graphChanges.push(record.seq);
+    if (record.kind === "decision") {
+      const { body } = record;
+      if (body.type === "plan" || body.type === "revise") {
+        this.plans.push({ seq: record.seq, ts: record.ts, body, counted: this.voids.length === voids });
+      }
+    }
+    for (const listener of this.#listeners) listener.onRecord();
+  }
+
+  #spoil(): void {
+    this.#stale = true;
+    for (const listener of [...this.#listeners]) listener.onReset();
+  }
+
+  async #within<Value>(promise: Promise<Value>): Promise<Value> {
+    let timer: unknown;
+    const late = new Promise<never>((_, reject) => {
+      timer = this.#clock.setTimeout(() => {
+        reject(
+          new UnreachableError("E_BROKER_AWAY", `the broker did not answer within ${SYNC_MS} ms`, {
+            remedy: "Try again when /readyz says that the daemon is ready.",
+            data: { run: this.run, timeoutMs: SYNC_MS },
+          }),
+        );
+      }, SYNC_MS);
+    });
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      this.#clock.clearTimeout(timer);
+    }
+  }
+}
+
+/** How many items, ordered by sequence, come at or before `bound`. */
+function countUpTo<Item>(items: readonly Item[], seqOf: (item: Item) => number, bound: number): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (seqOf(items[middle] as Item) <= bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The part of a list, ordered by sequence, that comes after `seq`, at most to `to`. */
+export function between<Item>(
+  items: readonly Item[],
+  seqOf: (item: Item) => number,
+  seq: number,
+  to = Number.POSITIVE_INFINITY,
+): Item[] {
+  return items.slice(countUpTo(items, seqOf, seq), countUpTo(items, seqOf, to));
+}
+
+function assertRunId(run: string): void {
+  if (ID_PATTERN.test(run)) return;
+  throw new InvalidInputError("E_RUN_ID", `"${run.slice(0, 80)}" is no run id`, {
+    remedy: "Use letters, digits, _ and -, at most 64.",
+    data: { run },
+  });
+}
+
+function runNotFound(run: string): NotFoundError {
+  return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
+    remedy: "List the runs with GET /api/runs.",
+    data: { run },
+  });
+}
