@@ -6,7 +6,7 @@
 import pc from "picocolors";
 import type { Colors } from "../trace/palette.ts";
 import { fill, textWidth } from "../trace/text-width.ts";
-import { DataHammerError, InvalidWorkflowError } from "../workflow/errors.ts";
+import { DataHammerError, InvalidWorkflowError, NoPlanError } from "../workflow/errors.ts";
 import { type Shell, usesColor } from "./shell.ts";
 
 export class Output {
@@ -74,6 +74,7 @@ export function errorView(error: unknown): {
   message: string;
   remedy?: string;
   issues?: unknown;
+  details?: unknown;
 } {
   if (error instanceof DataHammerError) {
     return {
@@ -81,6 +82,8 @@ export function errorView(error: unknown): {
       message: error.message,
       ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
       ...(error instanceof InvalidWorkflowError ? { issues: error.issues } : {}),
+      // What is missing, what comes nearest, which tasks could be meant: for programs that ask back.
+      ...(error instanceof NoPlanError ? { details: error.data } : {}),
     };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

@@ -196,7 +196,9 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .option("--have <file>", "JSON object: the environment to start from")
         .option("--input <pairs...>", "KEY=VALUE; a value is JSON, or else text")
         .option("--input-file <file>", "JSON or YAML object of inputs")
-        .option("--capabilities <file>", "plan offline with these; default: the agents that are present"),
+        .option("--capabilities <file>", "plan offline with these; default: the agents that are present")
+        .option("--format <format>", "text or mermaid")
+        .option("--time-limit <duration>", "end the search after this long; default 10s"),
   );
   command(
     "runs",

@@ -2,6 +2,7 @@
 
 import { formatDuration } from "../trace/duration.ts";
 import { type Colors, paintOutcome } from "../trace/palette.ts";
+import { revisionLines } from "../trace/plan-view.ts";
 import { oneLine } from "../trace/text-width.ts";
 import { type RunView, spentText } from "../trace/view.ts";
 import { WORKFLOW_ISSUE_CODES } from "../workflow/errors.ts";
@@ -30,6 +31,7 @@ export function runText(view: RunView, colors: Colors): string {
     const where = error.step === undefined ? "" : ` in step ${error.step}`;
     lines.push(`${colors.red(error.code)}${where}: ${oneLine(error.message)}`);
   }
+  if (view.plan !== undefined) lines.push(...revisionLines(view.plan.revisions, colors));
   if (view.pause !== undefined) {
     lines.push(colors.yellow(`paused: ${oneLine(view.pause.message)}`));
     if (view.pause.code === "E_BUDGET")

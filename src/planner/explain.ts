@@ -2,7 +2,7 @@
 import { distance } from "fastest-levenshtein";
 import { NoPlanError } from "../workflow/errors.ts";
 import type { AssignedPlan, Assignment } from "./assignment.ts";
-import { incidenceOf, levelsOf } from "./hypergraph.ts";
+import { smallestMissing } from "./missing-keys.ts";
 import { compareText, type PlanningProblem, type PlanRejection } from "./problem.ts";
 
 /** Why the step is there: which wanted keys and which later steps rest on it. */
@@ -25,20 +25,34 @@ const NEAREST_SHOWN = 3;
 
 /** The error for goals that nothing here can reach. */
 export function noPlan(problem: PlanningProblem, want: readonly string[]): NoPlanError {
-  const missing = missingKeys(problem);
+  const { keys: missing, proven } = smallestMissing(problem);
   const blockedBy = problem.rejectedCapabilities
     .filter(({ capability }) => capability.gives.some((key) => missing.includes(key)))
     .map(({ rejection }) => rejection);
   const nearest = nearestTasks(problem, missing);
-  const nobody = `Nothing gives ${list(missing)}`;
+  const nobody = nobodyGives(problem, missing);
   const purpose = missing.every((key) => want.includes(key)) ? "" : `, which ${list(want)} rests on`;
   const blocked = blockedBy
     .map(({ role, task, reason }) => ` ${role}.${task} would, but ${reason}.`)
     .join("");
   return new NoPlanError("E_NO_PLAN", `No plan reaches ${list(want)}. ${nobody}${purpose}.${blocked}`, {
     remedy: remedyFor(missing, blockedBy, nearest),
-    data: { missing, blockedBy, nearest },
+    data: { missing, smallest: proven, blockedBy, nearest },
   });
+}
+
+/** A key may be given by tasks all of which rest on what is missing. */
+function nobodyGives(problem: PlanningProblem, missing: readonly string[]): string {
+  const inCircles = missing.filter((key) =>
+    problem.tasks.some(
+      ({ capability, requires }) => capability.gives.includes(key) && !requires.includes(key),
+    ),
+  );
+  const nowhere = missing.filter((key) => !inCircles.includes(key));
+  const parts = nowhere.length > 0 ? [`Nothing gives ${list(nowhere)}`] : [];
+  if (inCircles.length > 0)
+    parts.push(`${parts.length > 0 ? "n" : "N"}othing that can run gives ${list(inCircles)}`);
+  return parts.join(", and ");
 }
 
 function remedyFor(
@@ -50,39 +64,6 @@ function remedyFor(
   if (blockedBy.length > 0) return `Change what set those tasks aside. Or: ${give}`;
   if (nearest.length === 0) return `${give} No capability is there at all.`;
   return `${give} Nearest: ${list(nearest.map(({ role, task }) => `${role}.${task}`))}.`;
-}
-
-/**
- * The keys at the bottom of it: unreachable, on the way to a goal, and given by no task, or only by tasks
- * that wait for each other in a circle.
- */
-function missingKeys(problem: PlanningProblem): string[] {
-  const { tasks } = problem;
-  const levels = levelsOf(problem.graph, incidenceOf(problem.graph));
-  const reached = new Set<string>();
-  const givers = new Map<string, number[]>();
-  tasks.forEach((task, index) => {
-    for (const key of task.capability.gives) {
-      givers.set(key, [...(givers.get(key) ?? []), index]);
-      if (levels.operator[index] !== 0 && !task.requires.includes(key)) reached.add(key);
-    }
-  });
-  const open = (key: string): boolean => problem.holds(key) === undefined && !reached.has(key);
-  const pending = problem.goals.filter(open);
-  const seen = new Set(pending);
-  const bottom: string[] = [];
-  for (let key = pending.shift(); key !== undefined; key = pending.shift()) {
-    const from = givers.get(key) ?? [];
-    if (from.length === 0) bottom.push(key);
-    for (const index of from) {
-      for (const need of tasks[index]?.requires ?? []) {
-        if (!open(need) || seen.has(need)) continue;
-        seen.add(need);
-        pending.push(need);
-      }
-    }
-  }
-  return (bottom.length > 0 ? bottom : [...seen]).sort(compareText);
 }
 
 /** Tasks that give a key with a name like a missing one; the nearest first. */

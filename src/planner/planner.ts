@@ -14,6 +14,7 @@ import { type AssignedPlan, assignSteps } from "./assignment.ts";
 import { foresightOf } from "./assumptions.ts";
 import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget, type TimeLimit } from "./budget.ts";
 import { list, noPlan, reasonFor } from "./explain.ts";
+import { explainPlan, type PlanExplanation } from "./explanation.ts";
 import { type GoalMatch, type MatchedGoals, matchGoals } from "./goal-matching.ts";
 import { COST_EPSILON } from "./lm-cut.ts";
 import { documentOf, stepsOf } from "./plan-document.ts";
@@ -40,6 +41,8 @@ export interface PlanOptions {
   capabilities?: readonly RoleCard[];
   /** Name of the workflow. */
   name?: string;
+  /** Also say what the alternatives would cost, for every task: some more searches, each bounded. */
+  explain?: boolean;
 }
 
 export interface UpdateOptions extends PlanOptions {
@@ -73,6 +76,8 @@ export interface Plan {
   want: string[];
   /** How free-text goals became keys. */
   goalMatches?: GoalMatch[];
+  /** When asked for. */
+  explanation?: PlanExplanation;
 }
 
 export interface WorkflowPlannerOptions {
@@ -147,6 +152,9 @@ export class WorkflowPlanner {
       ...outcome(chosen, problem, want, reasons),
       workflow: validated(workflow, environment),
       ...(goalMatches.length > 0 && { goalMatches }),
+      ...(options.explain === true && {
+        explanation: explainPlan(problem, assigned, want, this.#budget(EXPLAIN_WORK_LIMIT)),
+      }),
     };
   }
 
@@ -208,8 +216,12 @@ export class WorkflowPlanner {
     return weighRest(this, request, request.capabilities ?? this.#capabilities());
   }
 
+  #budget(workLimit: number): SearchBudget {
+    return new SearchBudget(this.#nodeLimit, workLimit, this.#time);
+  }
+
   #choose(problem: PlanningProblem, want: readonly string[]): Choice {
-    const budget = new SearchBudget(this.#nodeLimit, this.#workLimit, this.#time);
+    const budget = this.#budget(this.#workLimit);
     const pruned = prune(problem.graph);
     const found = pruned === undefined ? undefined : cheapestPlan(pruned, budget);
     if (found === undefined) throw noPlan(problem, want);
@@ -218,6 +230,9 @@ export class WorkflowPlanner {
     return { origins, optimal, bound: optimal ? found.cost : found.bound, explored: budget.nodes };
   }
 }
+
+/** Of all questions that an explanation asks, together. */
+const EXPLAIN_WORK_LIMIT = 50_000_000;
 
 interface Choice {
   readonly origins: readonly number[];

@@ -45,6 +45,8 @@ export interface PlanningProblem {
   /** Wanted keys that nothing holds yet. */
   readonly goals: readonly string[];
   readonly graph: Hypergraph;
+  /** Names of the graph's facts, by number. */
+  readonly keys: readonly string[];
   /** Where the value of a key is before anything has run. */
   readonly holds: (key: string) => "env" | "inputs" | undefined;
 }
@@ -112,7 +114,7 @@ export function groundProblem(request: ProblemRequest): PlanningProblem {
     rejected: set.map(({ rejection }) => rejection),
     rejectedCapabilities: set,
     goals,
-    graph: graphOf(tasks, goals, (key) => holds(key) !== undefined),
+    ...graphOf(tasks, goals, (key) => holds(key) !== undefined),
     holds,
   };
 }
@@ -128,7 +130,7 @@ function graphOf(
   tasks: readonly PlannedTask[],
   goals: readonly string[],
   holds: (key: string) => boolean,
-): Hypergraph {
+): { graph: Hypergraph; keys: string[] } {
   const numbers = new Map<string, number>();
   const numbersOf = (keys: readonly string[]): number[] =>
     keys.map((key) => {
@@ -149,7 +151,7 @@ function graphOf(
     };
   });
   const goalNumbers = numbersOf(goals);
-  return { factCount: numbers.size, operators, goals: goalNumbers };
+  return { graph: { factCount: numbers.size, operators, goals: goalNumbers }, keys: [...numbers.keys()] };
 }
 
 function inCanonicalOrder(cards: readonly RoleCard[]): { card: RoleCard; capability: Capability }[] {

@@ -30,7 +30,8 @@ export function cheapestPlan(graph: Hypergraph, budget: SearchBudget): BoundedPl
     cost += solved.cost;
     bound += solved.bound;
   }
-  return { origins, cost, bound };
+  // A forced operator is taken once for its goal and once more because it is free then.
+  return { origins: [...new Set(origins)], cost, bound };
 }
 
 function solvePart(graph: Hypergraph, budget: SearchBudget): BoundedPlan | undefined {

@@ -8,6 +8,7 @@ import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts"
 import { stepLabel } from "../workflow/derived-step.ts";
 import { formatDuration } from "./duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "./palette.ts";
+import { revisionLines } from "./plan-view.ts";
 import type { Trace } from "./replay.ts";
 import { stepTree } from "./step-tree.ts";
 import { fill, oneLine } from "./text-width.ts";
@@ -73,6 +74,7 @@ function headline({ fold }: Trace, now: number, colors: Colors): string[] {
   const { total: spent } = fold.spending;
   if (fold.budget !== undefined || spent.tokens + spent.usd > 0)
     lines.push(colors.dim(`spent ${spentText(spent)}`));
+  lines.push(...revisionLines(fold.revisions, colors));
   if (fold.pause !== undefined) lines.push(colors.yellow(`paused: ${oneLine(fold.pause.message)}`));
   return lines;
 }

@@ -10,6 +10,7 @@ import type { Spent } from "../fold/spending.ts";
 import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/step.ts";
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
+import { type PlanView, planViewOf } from "./plan-view.ts";
 import { type WaitView, waitViewOf } from "./wait-view.ts";
 
 /** One step as `show --json` prints it. */
@@ -31,6 +32,8 @@ export interface StepView {
   items?: FanOutProgress;
   /** Of all its dispatches together; absent while nothing was reported. */
   spent?: Spent;
+  /** Other tasks that were tried for it, oldest first; absent when none was. */
+  tried?: { role: string; task: string }[];
   /** What it waits for from outside, while it does. */
   waiting?: WaitView;
 }
@@ -59,6 +62,8 @@ export interface RunView {
   compensations?: ({ step: string; error?: { code: string; message: string } } & StepView)[];
   /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
   pause?: { code: string; message: string };
+  /** Of a planned run, or one whose plan was changed: see `PlanView`. */
+  plan?: PlanView;
   /** The run that it repeats or goes on from, and which steps it took over. */
   origin?: { run: string; seq: number; from?: string; kept: string[] };
   spent: Spent;
@@ -89,6 +94,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
     ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
     ...compensationsView(fold),
+    ...planViewOf(fold, (id) => stepViewOf(fold, id)),
     ...originView(fold),
     spent: { ...fold.spending.total },
     ...budgetView(fold),
@@ -112,6 +118,7 @@ function stepViewOf(fold: RunFold, id: string): StepView {
     ...(context.failures.length === 0 ? {} : { failures: context.failures.map(failureView) }),
     ...(context.iteration === 1 ? {} : { iteration: context.iteration }),
     ...(context.hops.length === 0 ? {} : { handoffs: context.hops }),
+    ...(context.tried.length === 0 ? {} : { tried: context.tried }),
     ...(items === undefined ? {} : { items }),
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
     ...(waiting ? { waiting } : {}),

@@ -1,8 +1,11 @@
-/** `plan`: what a run of these goals would do, without running it. */
+/** `plan`: what a run of these goals would do, and why, without running it. */
 import { stringify } from "yaml";
 import { parseCapabilities } from "../../planner/capabilities-file.ts";
+import { planDiagram } from "../../planner/plan-diagram.ts";
 import { type Plan, WorkflowPlanner } from "../../planner/planner.ts";
 import type { RoleCard } from "../../workflow/capability.ts";
+import { InvalidInputError } from "../../workflow/errors.ts";
+import { parseDuration } from "../../workflow/names.ts";
 import { withClient } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
 import { readGivenFile, readInputs, readObjectFile } from "../given-file.ts";
@@ -16,23 +19,56 @@ export interface PlanFlags {
   capabilities?: string;
   input?: string[];
   inputFile?: string;
+  format?: string;
+  timeLimit?: string;
 }
+
+const DEFAULT_TIME_LIMIT = "10s";
+/** Tasks that were left out, as far as they are listed for people; `--json` has all of them. */
+const LEFT_OUT_SHOWN = 20;
 
 export const plan: Command<PlanFlags> = async (call, flags) => {
   const { shell, output } = call;
+  const asDiagram = isDiagram(flags.format);
+  const timeLimitMs = durationFlag(flags.timeLimit ?? DEFAULT_TIME_LIMIT);
   const environment = flags.have === undefined ? {} : await readObjectFile(flags.have, shell.cwd);
   const inputs = await readInputs(flags.input, flags.inputFile, shell.cwd);
-  const planner = new WorkflowPlanner({ capabilities: await knownCapabilities(call, flags) });
+  const planner = new WorkflowPlanner({
+    capabilities: await knownCapabilities(call, flags),
+    timeLimitMs,
+    now: () => shell.clock.monotonic(),
+  });
   const found = planner.createWorkflow(flags.goal, environment, {
     inputs,
+    explain: true,
     ...(flags.want === undefined ? {} : { want: flags.want }),
   });
+  if (asDiagram) {
+    const mermaid = planDiagram(found);
+    output.data({ mermaid }, () => mermaid);
+    return EXIT.done;
+  }
   explain(call, found);
-  const { workflow, cost, optimal, explored, rejected, reasons, want } = found;
   // The document itself goes to stdout: `datahammer plan … > workflow.yaml` makes a file that runs.
-  output.data({ workflow, cost, optimal, explored, rejected, reasons, want }, () => stringify(workflow));
+  output.data(found, () => stringify(found.workflow));
   return EXIT.done;
 };
+
+function isDiagram(format: string | undefined): boolean {
+  if (format === undefined || format === "text") return false;
+  if (format === "mermaid") return true;
+  throw new InvalidInputError("E_USAGE", `--format "${format}" is no format of a plan`, {
+    remedy: "Use text or mermaid; --json prints everything as JSON.",
+  });
+}
+
+function durationFlag(text: string): number {
+  const limitMs = parseDuration(text);
+  if (limitMs !== undefined && limitMs >= 1) return Math.ceil(limitMs);
+  throw new InvalidInputError("E_USAGE", `--time-limit "${text}" is no duration`, {
+    remedy: "Write it like 500ms, 10s or 2m.",
+  });
+}
 
 async function knownCapabilities(call: Invocation, flags: PlanFlags): Promise<RoleCard[]> {
   const file = flags.capabilities;
@@ -45,19 +81,36 @@ async function knownCapabilities(call: Invocation, flags: PlanFlags): Promise<Ro
   });
 }
 
-function explain(
-  { output }: Invocation,
-  { workflow, cost, optimal, explored, rejected, reasons }: Plan,
-): void {
+function explain({ output }: Invocation, found: Plan): void {
   if (output.json) return;
   const { noticeColors: colors } = output;
-  const proof = optimal ? "no plan costs less" : "cheaper ones may exist";
-  output.notice(
-    colors.bold(`${workflow.steps.length} steps, cost ${cost}: ${proof} (${explored} nodes explored)`),
-  );
-  const rows = workflow.steps.map(({ id, agent, task }) => [id, `${agent}: ${task}`, reasons[id] ?? ""]);
-  output.notice(table(["STEP", "BY", "WHY"], rows, colors).trimEnd());
-  for (const { role, task, reason } of rejected)
-    output.notice(colors.dim(`not used: ${role}: ${task} (${reason})`));
+  const { workflow, cost, explored, reasons, explanation, goalMatches = [] } = found;
+  for (const { goal, key, role, task, confidence, runnerUp } of goalMatches) {
+    const next = runnerUp && `; next ${runnerUp.role}.${runnerUp.task}, ${percent(runnerUp.confidence)}`;
+    const sure = `${role}.${task}, ${percent(confidence)} sure${next ?? ""}`;
+    output.notice(`“${goal}” asks for ${colors.bold(key)} ${colors.dim(`(${sure})`)}`);
+  }
+  const head = `${workflow.steps.length} steps, cost ${cost}: ${proofOf(found)} (${explored} nodes explored)`;
+  output.notice(colors.bold(head));
+  const about = new Map(explanation?.steps.map((step) => [step.step, step]));
+  const rows = workflow.steps.map(({ id, agent, task }) => {
+    const step = about.get(id);
+    const price = step === undefined ? "" : `${step.cost}${step.estimated ? "?" : ""}`;
+    return [id, `${agent}: ${task}`, price, `${reasons[id] ?? ""} ${step?.why ?? ""}`];
+  });
+  output.notice(table(["STEP", "BY", "COST", "WHY"], rows, colors).trimEnd());
+  const leftOut = explanation?.leftOut ?? [];
+  for (const { role, task, why } of leftOut.slice(0, LEFT_OUT_SHOWN)) {
+    output.notice(colors.dim(`left out: ${role}: ${task}. ${why}`));
+  }
+  const more = leftOut.length - LEFT_OUT_SHOWN;
+  if (more > 0) output.notice(colors.dim(`left out: ${more} more; --json has them`));
   output.notice("");
 }
+
+function proofOf({ optimal, bound, gap }: Plan): string {
+  if (optimal) return "no plan costs less";
+  return `none costs less than ${Number(bound.toFixed(3))}, so a cheaper one saves at most ${percent(gap)}`;
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;

@@ -63,6 +63,9 @@ function showText(view: RunView, { colors }: Output): string {
   const waiting = Object.entries(view.steps).flatMap(([id, { waiting: wait }]) =>
     wait ? waitLines(view.run, id, wait, colors) : [],
   );
+  for (const [id, { outcome, agent }] of Object.entries(view.plan?.retired ?? {})) {
+    rows.push([`${GLYPHS[outcome ?? ""] ?? " "} ${id}`, `${outcome ?? ""}, left out`, "", agent ?? ""]);
+  }
   const steps = table(["STEP", "STATE", "ATTEMPTS", "AGENT"], rows, colors, (cell, column, row) =>
     column < 2 ? paintOutcome(cell, row[1] ?? "", colors) : cell,
   );

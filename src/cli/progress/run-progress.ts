@@ -9,6 +9,7 @@ import type { RunFold } from "../../fold/run-fold.ts";
 import type { TransitionRecord } from "../../fold/transition-record.ts";
 import { stepTree, type TreeLine } from "../../trace/step-tree.ts";
 import { Timelines } from "../../trace/timeline.ts";
+import type { WorkflowGraph } from "../../workflow/graph.ts";
 
 /** Closed steps that are kept at hand, the youngest last. */
 const RECENT = 200;
@@ -25,7 +26,7 @@ export class RunProgress {
   readonly recent: string[] = [];
   readonly #live = new Map<string, LiveProgress>();
   #fold: RunFold | undefined;
-  #tree: { size: number; lines: TreeLine[] } | undefined;
+  #tree: { graph: WorkflowGraph; lines: TreeLine[] } | undefined;
 
   note(event: WatchEvent): void {
     this.#fold = event.fold;
@@ -66,7 +67,7 @@ export class RunProgress {
   tree(): readonly TreeLine[] {
     const graph = this.#fold?.graph;
     if (graph === undefined) return [];
-    if (this.#tree?.size !== graph.size) this.#tree = { size: graph.size, lines: stepTree(graph.steps()) };
+    if (this.#tree?.graph !== graph) this.#tree = { graph, lines: stepTree(graph.steps()) };
     return this.#tree.lines;
   }
 }
