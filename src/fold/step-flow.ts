@@ -1,6 +1,6 @@
 /**
  * How the steps of a run follow one another: released when their dependencies allow, completed, failed,
- * tried again, recovered; and fanned out over the items of a list.
+ * tried again, recovered.
  *
  * It owns the frontier and the failure that the run will end with. It does not own whether a record may move
  * a step (the fold judges that before), where steps stand (the moves), nor values (the run's values).
@@ -14,19 +14,21 @@ import type {
   WireError,
 } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
-import { type DerivedStep, isDerived, stepLabel } from "../workflow/derived-step.ts";
+import { isDerived } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
-import { DataHammerError } from "../workflow/errors.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
 import { Compensations } from "./compensations.ts";
-import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
+import type { FanOutProgress } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
+import { ItemFlow } from "./item-flow.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
 import { RunValues } from "./run-values.ts";
+import { expressionError, repeatLimit, runErrorOf } from "./step-error.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
 import { type OpenDispatch, StepMoves } from "./step-moves.ts";
+import { taskMessage } from "./task-message.ts";
 import type { Waits } from "./waits.ts";
 
 /** What a reopened step may change. */
@@ -52,7 +54,7 @@ export class StepFlow {
   readonly #moves: StepMoves;
   #graph: WorkflowGraph;
   #execution: GraphExecution;
-  readonly #fanOuts = new FanOuts();
+  readonly #items: ItemFlow;
   readonly compensations: Compensations;
 
   constructor(
@@ -69,6 +71,11 @@ export class StepFlow {
     this.#moves = new StepMoves(graph, host, frame);
     this.#execution = graph.execution();
     this.compensations = new Compensations(this.#moves, this.values);
+    this.#items = new ItemFlow(this.#moves, this.values, {
+      refuse: (step, thrown) => this.#refuse(step, thrown),
+      settle: (step, context) => this.#settle(step, context),
+      close: (id) => this.#execution.close(id),
+    });
   }
 
   get graph(): WorkflowGraph {
@@ -112,13 +119,7 @@ export class StepFlow {
     if (ready === 0 || ready !== this.waits.open.size) return false;
     if (this.recovering.size > 0 || this.failure) return false;
     // A step that fans out runs for as long as its items are open, and they may all wait.
-    return running === 0 || running === this.#runningFanOuts();
-  }
-
-  #runningFanOuts(): number {
-    let count = 0;
-    for (const id of this.#fanOuts.ids()) if (this.read(id).state === "running") count += 1;
-    return count;
+    return running === 0 || running === this.#items.running;
   }
 
   /** Every step is closed well. */
@@ -138,7 +139,7 @@ export class StepFlow {
 
   /** Whether the step is in its n-th dispatch, be it for an agent or for an answer from outside. */
   isIn(id: string, n: number): boolean {
-    if (!this.steps.has(id) || this.#fanOuts.has(id)) return false;
+    if (!this.steps.has(id) || this.#items.has(id)) return false;
     const { state, context } = this.read(id);
     return (state === "ready" || state === "running") && context.n === n;
   }
@@ -162,7 +163,7 @@ export class StepFlow {
   /** What a step's result held; of a step that fans out, its items' as lists. */
   outputsOf(id: string): Record<string, unknown> | undefined {
     const { origin } = this.steps.step(id);
-    return origin?.kind === "item" ? this.#fanOuts.outputsOf(origin) : this.values.outputsOf(id);
+    return origin?.kind === "item" ? this.#items.outputsOf(origin) : this.values.outputsOf(id);
   }
 
   /** What the step is about; fixed when it became ready. */
@@ -172,42 +173,19 @@ export class StepFlow {
 
   /** How far the items of a step are; undefined for one that has none. */
   fanOutOf(id: string): FanOutProgress | undefined {
-    return this.#fanOuts.progressOf(id);
+    return this.#items.progressOf(id);
   }
 
   /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
   taskOf(id: string, deadline: number | undefined): TaskMessage {
-    const step = this.steps.step(id);
-    const { context } = this.read(id);
-    return {
-      v: 1,
+    return taskMessage({
       run: this.#frame.run,
-      step: id,
-      n: context.n,
-      role: context.role,
-      task: context.task,
+      step: this.steps.step(id),
+      context: this.read(id).context,
       inputs: this.inputsOf(id),
-      attempt: context.attempt,
-      ...(step.repeat === undefined ? {} : { iteration: context.iteration }),
-      idempotencyKey: this.#idempotencyKey(step, context),
-      outputs: [...step.outputs],
-      handoff: this.#handoffOf(step, context),
-      ...(deadline === undefined ? {} : { deadline }),
-    };
-  }
-
-  /** The same over retries and redeliveries; another for every iteration and every holder. */
-  #idempotencyKey({ id, repeat }: WorkflowStep, { iteration, hops }: StepContext): string {
-    const round = repeat === undefined ? "" : `:r${iteration}`;
-    return `${this.#frame.run}:${id}${round}${hops.length === 0 ? "" : `:h${hops.length}`}`;
-  }
-
-  #handoffOf(step: WorkflowStep, context: StepContext): NonNullable<TaskMessage["handoff"]> {
-    if (context.hops.length > 0) {
-      const from = context.hops.map((hop) => ({ step: step.id, role: hop.role }));
-      return { from, reason: context.handoffReason ?? "", hops: context.hops };
-    }
-    return { from: step.dependsOn.map((id) => ({ step: id, role: this.read(id).context.role })) };
+      roleOf: (step) => this.read(step).context.role,
+      deadline,
+    });
   }
 
   // ── moves that the fold has judged ───────────────────────────────────────────────────────────────
@@ -251,7 +229,7 @@ export class StepFlow {
     if (isDerived(step)) {
       this.#moves.move(id, { type: "complete" }, cause);
       if (step.origin.kind === "undo") return this.compensations.goOn(`${id} is done`);
-      return this.#release(this.#settleItem(step, outputs), `${step.origin.of} is done`);
+      return this.#release(this.#items.settle(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);
     if (this.planned && step.observes !== undefined) return this.#inform(id);
@@ -333,8 +311,8 @@ export class StepFlow {
   reopen(id: string, changes: Reopening, cause: string): void {
     const step = this.steps.step(id);
     // Another way to the outputs gives them as a whole.
-    if (step.forEach !== undefined && changes.role !== undefined) this.#fanOuts.abandon(id);
-    if (this.#fansOut(step)) return this.#reopenFanOut(step, cause);
+    if (step.forEach !== undefined && changes.role !== undefined) this.#items.abandon(id);
+    if (this.#items.isFor(step)) return this.#reopenItems(step, cause);
     const { context } = this.read(id);
     // After the last iteration that was allowed, a person's retry allows as many again.
     const isExhausted = context.failures.at(-1)?.error.code === "E_REPEAT_LIMIT";
@@ -352,6 +330,17 @@ export class StepFlow {
     this.recovering.delete(id);
     this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
     this.#moves.offer(id, 0);
+  }
+
+  #reopenItems(step: WorkflowStep, cause: string): void {
+    this.recovering.delete(step.id);
+    try {
+      const { items, released } = this.#items.reopen(step, cause);
+      for (const { id } of items) this.reopen(id, {}, cause);
+      this.#release(released, `${step.id} is done`);
+    } catch (thrown) {
+      this.failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: step.id };
+    }
   }
 
   /** Nothing can make its outputs any more: the step stays failed, and the run goes on with these values. */
@@ -490,7 +479,7 @@ export class StepFlow {
       }
       this.#moves.move(step.id, { type: "dependencies met" }, cause);
       if (step.forEach === undefined) this.#moves.offer(step.id, 0);
-      else waiting.push(...this.#fanOut(step));
+      else waiting.push(...this.#items.begin(step));
     }
   }
 
@@ -515,7 +504,7 @@ export class StepFlow {
       this.compensations.goOn(`${step.id} failed`);
       return [];
     }
-    if (isDerived(step)) return this.#failItem(step, context);
+    if (isDerived(step)) return this.#items.fail(step, context);
     if (step.onFailure === "continue") {
       this.values.giveNulls(step);
       return this.#execution.close(step.id);
@@ -530,95 +519,4 @@ export class StepFlow {
   #backOffMs(step: WorkflowStep, context: StepContext): number {
     return retryDelayMs(step.retry, context.attempt, `${this.#frame.run}:${step.id}:${context.attempt}`);
   }
-
-  // ── fan-outs ─────────────────────────────────────────────────────────────────────────────────────
-
-  /** Whether the step is done by its items; a recovery that found another way does it as a whole. */
-  #fansOut(step: WorkflowStep): boolean {
-    return step.forEach !== undefined && !this.#fanOuts.isAbandoned(step.id);
-  }
-
-  /** Makes the items of a step that just became ready, and opens them. Returns the steps that may go on already. */
-  #fanOut(step: WorkflowStep): string[] {
-    const { length } = this.values.itemsOf(step.id);
-    this.#fanOuts.begin(step.id, length);
-    this.#moves.move(step.id, { type: "fan out" }, `fans out over ${length} items`);
-    if (length === 0) return this.#completeFanOut(step);
-    for (let place = 0; place < length; place += 1) this.#moves.make(itemStep(step, place));
-    const released: string[] = [];
-    for (const item of this.steps.madeFrom(step.id)) {
-      try {
-        this.values.fixInputs(item);
-      } catch (thrown) {
-        released.push(...this.#refuse(item, thrown));
-        if (this.read(step.id).state !== "running") break;
-        continue;
-      }
-      this.#moves.move(item.id, { type: "dependencies met" }, `${step.id} fans out`);
-      this.#moves.offer(item.id, 0);
-    }
-    return released;
-  }
-
-  #settleItem(item: DerivedStep, outputs: Record<string, unknown> | null): string[] {
-    const last = this.#fanOuts.settle(item.origin, outputs);
-    return last ? this.#completeFanOut(this.steps.step(item.origin.of)) : [];
-  }
-
-  #completeFanOut(step: WorkflowStep): string[] {
-    this.values.giveOutputs(step, this.#fanOuts.lists(step), undefined);
-    this.values.dropInputs(step);
-    this.#moves.move(step.id, { type: "complete" }, "every item is done");
-    return this.#execution.close(step.id);
-  }
-
-  /** An item failed for good: its place stays null, or the whole fan-out fails with it. */
-  #failItem(item: DerivedStep, context: StepContext): string[] {
-    if (item.onFailure === "continue") return this.#settleItem(item, null);
-    const parent = this.steps.step(item.origin.of);
-    if (this.read(parent.id).state !== "running") return [];
-    const label = stepLabel(item.id);
-    for (const { id } of this.steps.madeFrom(parent.id)) this.#moves.cancel(id, `${label} failed`);
-    const { code, message } = runErrorOf(context);
-    const error = { name: "ItemFailedError", code, message: `${label}: ${message}`, retryable: false };
-    const after = this.#moves.move(parent.id, { type: "fail", error }, error.message);
-    return this.#settle(parent, after.context);
-  }
-
-  /** Opens a fan-out again: what its items gave is kept, the others get a new chance. */
-  #reopenFanOut(step: WorkflowStep, cause: string): void {
-    this.recovering.delete(step.id);
-    const isNew = !this.#fanOuts.has(step.id);
-    try {
-      if (isNew) this.values.fixItems(step);
-    } catch (thrown) {
-      this.failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: step.id };
-      return;
-    }
-    this.#moves.move(step.id, { type: "reopen" }, cause);
-    if (isNew) return this.#release(this.#fanOut(step), `${step.id} is done`);
-    this.#moves.move(step.id, { type: "fan out" }, cause);
-    for (const item of this.steps.madeFrom(step.id)) {
-      if (!this.#fanOuts.isSettled(item.origin)) this.reopen(item.id, {}, cause);
-    }
-  }
-}
-
-function runErrorOf(context: StepContext): RunError {
-  const last = context.failures.at(-1)?.error;
-  return {
-    code: last?.code ?? last?.name ?? "E_FAILED",
-    message: last?.message ?? "failed",
-    step: context.id,
-  };
-}
-
-function repeatLimit(until: string, max: number): DataHammerError {
-  const message = `${max} iterations were done, the most that repeat allows, and \`${until}\` is not true`;
-  return new DataHammerError("E_REPEAT_LIMIT", message);
-}
-
-function expressionError(thrown: unknown): WireError {
-  if (!(thrown instanceof DataHammerError)) throw thrown;
-  return { name: thrown.name, code: thrown.code, message: thrown.message, retryable: false };
 }
