@@ -13,6 +13,7 @@ const ABSENT = "absent";
 interface Replayed {
   records: number;
   ms: number;
+  cpuMs: number;
 }
 
 export async function resume(
@@ -38,6 +39,11 @@ export async function resume(
     add([
       { measure: `log of ${steps} steps`, unit: "records", runtime: read.records },
       { measure: `log of ${steps} steps: read and folded`, unit: "records/s", runtime: rate(read) },
+      {
+        measure: `log of ${steps} steps: read and folded, CPU`,
+        unit: "µs/record",
+        runtime: (read.cpuMs / read.records) * 1_000,
+      },
       { measure: `log of ${steps} steps: taken on again`, unit: "ms", runtime: replayMs },
       {
         measure: `log of ${steps} steps: from kill -9 to the next claim, ack-wait included`,

@@ -43,15 +43,17 @@ function claimed(run: string): Promise<number> {
   });
 }
 
-async function replay(run: string): Promise<{ records: number; ms: number }> {
+async function replay(run: string): Promise<{ records: number; ms: number; cpuMs: number }> {
   const fold = new RunFold(run);
   const began = performance.now();
+  const cpu = process.cpuUsage();
   let records = 0;
   for await (const record of running().bus.log.read(run)) {
     fold.apply(record);
     records++;
   }
-  return { records, ms: performance.now() - began };
+  const { user, system } = process.cpuUsage(cpu);
+  return { records, ms: performance.now() - began, cpuMs: (user + system) / 1_000 };
 }
 
 async function cancel(run: string): Promise<void> {
