@@ -1,6 +1,7 @@
 /** What a hold is given, and the bounds that it keeps. */
 import type { Logger } from "pino";
 import type { Bus, Clock } from "../bus/bus.ts";
+import type { HoldObserver } from "./hold-observer.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
 /** Bounds of a hold (L8). */
@@ -42,4 +43,5 @@ export interface HoldContext {
   holder: string;
   newId(): string;
   lease: Lease;
+  observer?: HoldObserver;
 }

@@ -12,10 +12,11 @@
  */
 import type { Logger } from "pino";
 import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
-import type { Answer, DispatchRef, Question } from "../bus/messages.ts";
+import type { Answer, DispatchRef, Question, RunStatus } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
 import type { HoldContext, Lease } from "./hold-context.ts";
+import type { HoldObserver } from "./hold-observer.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
@@ -37,6 +38,8 @@ export interface OrchestratorAgentOptions {
   id: string;
   newId(): string;
   maxRuns?: number;
+  /** Told what happens in the runs that are held here. */
+  observer?: HoldObserver;
 }
 
 export class OrchestratorAgent {
@@ -59,6 +62,11 @@ export class OrchestratorAgent {
   /** Ids of the runs that are held here. */
   get runs(): string[] {
     return [...this.#held.keys()];
+  }
+
+  /** Their statuses. */
+  get statuses(): RunStatus[] {
+    return [...this.#held.values()].map(({ hold }) => hold.fold.status);
   }
 
   start(): void {
@@ -94,6 +102,7 @@ export class OrchestratorAgent {
     this.#held.set(run, { hold, delivery });
     void hold.start();
     const outcome = await hold.ended;
+    this.#options.observer?.onHoldEnd(run, outcome);
     const receipt = this.#held.get(run)?.delivery ?? delivery;
     this.#held.delete(run);
     this.#puller?.wake();
@@ -171,7 +180,8 @@ export class OrchestratorAgent {
   }
 
   #holdContext(): HoldContext {
-    const { bus, clock, log, planning, id, newId } = this.#options;
-    return { bus, clock, log, planning, holder: id, newId, lease: this.#lease };
+    const { bus, clock, log, planning, id, newId, observer } = this.#options;
+    const context = { bus, clock, log, planning, holder: id, newId, lease: this.#lease };
+    return observer === undefined ? context : { ...context, observer };
   }
 }

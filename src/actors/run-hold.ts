@@ -24,6 +24,7 @@ import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
+import { type HoldOutcome, liveFoldObserver } from "./hold-observer.ts";
 import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
 import { Offers } from "./offers.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
@@ -31,17 +32,6 @@ import { Parking, type ParkingScene } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import { SpendingGate } from "./spending-gate.ts";
 import { type TimeOutScene, TimeOuts } from "./time-outs.ts";
-
-/** How a hold ended. */
-export type HoldOutcome =
-  /** The run has ended, or there is nothing to hold: its task may be removed. */
-  | "finished"
-  /** The run only waits: its task may be removed, and what wakes it is a control, a submission or its timer. */
-  | "parked"
-  /** Given back while the run goes on: another shall take it. */
-  | "released"
-  /** Another holder claimed the run. */
-  | "fenced";
 
 /** A dispatch that is out. */
 interface Flight {
@@ -86,7 +76,8 @@ export class RunHold {
   constructor(run: string, context: HoldContext) {
     this.run = run;
     this.#context = context;
-    this.#actor = createActor(orchestratorLogic, { id: run, input: { run } });
+    const observer = context.observer && liveFoldObserver(context.observer, this);
+    this.#actor = createActor(orchestratorLogic, { id: run, input: { run, ...(observer && { observer }) } });
     this.#actor.start();
     this.#deadlines = new Deadlines(context.clock, (key) => this.#onDeadline(key));
     this.#writer = new DecisionWriter(context.bus, run, this.#decisionScene());
@@ -110,6 +101,11 @@ export class RunHold {
 
   get fold(): RunFold {
     return this.#actor.getSnapshot().fold;
+  }
+
+  /** Whether it is at work: after its claim, before its end. */
+  get active(): boolean {
+    return this.#active;
   }
 
   /** Up to here the log was read without a gap. Of what was folded beyond, a live copy may be missing. */

@@ -199,6 +199,8 @@ export interface RoleStatus extends RoleSettings {
   queued: number;
   /** Tasks in the hands of agents. */
   held: number;
+  /** Of these, tasks that were delivered before. */
+  redelivered: number;
 }
 
 /** Work queues, one per role. */

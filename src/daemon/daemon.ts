@@ -20,6 +20,7 @@ import { DataHammerError } from "../workflow/errors.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
+import { SwarmMetrics } from "./metrics.ts";
 import { type RetentionOptions, startRetention } from "./retention.ts";
 
 /** How long a starting daemon waits for others that are busy. */
@@ -123,7 +124,19 @@ async function assemble(
   // Where no other daemon answers, those that held the runs are gone or hang: nobody has to wait for the ack-wait.
   if (!(await isAttended(bus, id))) await bus.runs.reclaim();
   const hello = bus.live.onHello((message) => admit(bus, log, message));
-  const orchestrator = new OrchestratorAgent({
+  // Whoever serves no pages spends nothing on counting.
+  const metrics =
+    options.http === undefined
+      ? undefined
+      : new SwarmMetrics({
+          bus,
+          clock: systemClock,
+          swarm,
+          version: options.product,
+          held: () => orchestrator.statuses,
+        });
+  undo.push(async () => metrics?.stop());
+  const orchestrator: OrchestratorAgent = new OrchestratorAgent({
     bus,
     clock: systemClock,
     log,
@@ -131,8 +144,13 @@ async function assemble(
     id,
     newId: randomId,
     ...(options.maxRuns === undefined ? {} : { maxRuns: options.maxRuns }),
+    ...(metrics === undefined ? {} : { observer: metrics }),
   });
   orchestrator.start();
+  let http: HttpServer | undefined;
+  let draining = false;
+  // Still there while runs are handed over, so that a probe hears of it.
+  undo.push(async () => http?.close());
   undo.push(() => orchestrator.stop());
   const arrivals = await bus.runs.serveArrivals();
   undo.push(() => arrivals.stop());
@@ -140,7 +158,6 @@ async function assemble(
     const retention = startRetention(bus, systemClock, log, options.retention);
     undo.push(() => retention.stop());
   }
-  let http: HttpServer | undefined;
   if (options.http !== undefined) {
     http = await serveSwarm({
       address: options.http,
@@ -152,13 +169,17 @@ async function assemble(
       plain: {
         "/healthz": () => jsonAnswer(200, { status: "ok" }),
         "/readyz": () => {
-          const ready = bus.status() === "connected";
+          const ready = bus.status() === "connected" && !draining;
+          const reason = draining ? "draining: runs are handed over" : `broker ${bus.status()}`;
           const details = { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() };
-          return jsonAnswer(ready ? 200 : 503, { ready, reason: `broker ${bus.status()}`, ...details });
+          return jsonAnswer(ready ? 200 : 503, { ready, reason, ...details });
+        },
+        "/metrics": async () => {
+          const text = (await metrics?.text()) ?? "";
+          return { status: 200, type: metrics?.contentType ?? "text/plain", text };
         },
       },
     });
-    undo.push(http.close);
   }
 
   let settle: (reason: DataHammerError | undefined) => void = () => {};
@@ -167,6 +188,7 @@ async function assemble(
   });
   let stopping: Promise<void> | undefined;
   const stop = (reason?: DataHammerError): Promise<void> => {
+    draining = true;
     stopping ??= (async () => {
       statusWatch.close();
       hello.close();

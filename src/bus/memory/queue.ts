@@ -52,6 +52,10 @@ export class WorkQueue {
   get held(): number {
     return this.#held;
   }
+  get redelivered(): number {
+    return [...this.#items.values()].filter(({ state, deliveries }) => state === "held" && deliveries > 1)
+      .length;
+  }
   get queued(): number {
     return this.#items.size - this.#held;
   }

@@ -52,6 +52,7 @@ export class MemoryTasks implements TaskQueue {
       ...settings,
       queued: queue.queued,
       held: queue.held,
+      redelivered: queue.redelivered,
     }));
   }
 

@@ -17,6 +17,7 @@ interface ConsumerInfo {
   delivered: { stream_seq: number };
   num_pending: number;
   num_ack_pending: number;
+  num_redelivered: number;
 }
 
 /** Pull requests that may wait at a role's consumer over all agents. */
@@ -98,7 +99,12 @@ export class NatsRoles {
         { offset: found.length },
       );
       for (const info of page.consumers ?? []) {
-        found.push({ ...settingsOf(info), queued: info.num_pending, held: info.num_ack_pending });
+        found.push({
+          ...settingsOf(info),
+          queued: info.num_pending,
+          held: info.num_ack_pending,
+          redelivered: info.num_redelivered,
+        });
       }
       if (found.length >= page.total || (page.consumers ?? []).length === 0) return found;
     }
