@@ -297,6 +297,25 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .option("--yes", "do not ask"),
     ([runs], flags) => ({ ...flags, runs }),
   );
+  command(
+    "sim",
+    "live a run again in virtual time while things go wrong, and judge it",
+    async () => (await import("./commands/sim.ts")).sim,
+    (declared) =>
+      withArchive(declared)
+        .option("--from-run <run>", "the run whose agents and people are played")
+        .option("--seeds <n>", "how many lives; default 1")
+        .option("--seed <s>", "the first seed; default 1")
+        .option(
+          "--faults <kinds>",
+          "what goes wrong: loss,duplication,delay,crash,…, or all; default nothing",
+        )
+        .option("--kill-daemon", "kill the daemon that holds the run, once in each life")
+        .option("--slow <pairs...>", "ROLE=2x: tasks of this role take longer")
+        .option("--fail <steps...>", "STEP or STEP=2: it fails, always or at its first attempts")
+        .option("--max-parallel <n>", "instead of the workflow's own")
+        .option("--history", "print everything that happened"),
+  );
   for (const [name, summary] of [
     ["rerun", "run a workflow again: all of it, or from a step on, as a new run"],
     ["fork", "go on from how a run stood at a log sequence, as a new run"],

@@ -12,19 +12,15 @@ import { RunFold } from "../fold/run-fold.ts";
 import type { Fact } from "./evidence.ts";
 import type { Language } from "./language.ts";
 import { Reference } from "./reference.ts";
-import type { Say } from "./scenario.ts";
+import type { Say, Wrong } from "./scenario.ts";
 import type { Life } from "./simulate.ts";
-
-export interface Wrong {
-  /** Which rule was broken: stays the same while a failing case is made smaller. */
-  rule: string;
-  what: string;
-}
 
 export interface Verdict {
   wrongs: Wrong[];
   /** Dispatches beyond maxParallel that two holders together had out. */
   overshoot: number;
+  /** What the log of each run means. */
+  references: ReadonlyMap<string, Reference>;
 }
 
 /** Clocks of the simulation run at most this much too fast. */
@@ -41,9 +37,11 @@ export function judge(life: Life): Verdict {
   for (const what of life.left) say("nothing is left in the queues", what);
   let overshoot = 0;
   const { scenario } = life;
+  const references = new Map<string, Reference>();
   for (const [run, { workflow }] of scenario.runs) {
     const records = life.logs.get(run) ?? [];
     const reference = new Reference(workflow, scenario.language);
+    references.set(run, reference);
     for (const record of records) reference.apply(record);
     const facts = life.evidence.facts.filter((fact) => fact.run === run);
     for (const { decision, what } of reference.wrongs) {
@@ -60,7 +58,7 @@ export function judge(life: Life): Verdict {
     sequences(run, records, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
   }
-  return { wrongs, overshoot };
+  return { wrongs, overshoot, references };
 }
 
 function completions(run: string, reference: Reference, say: Say): void {

@@ -18,6 +18,11 @@ export interface PeopleScene {
 
 const RETRIES = 2;
 const TRY_AGAIN_MS = 400;
+/** How soon somebody who has nothing else to do sees that a step waits. */
+const LOOK_EVERY_MS = 100;
+
+/** A control, without who says it. */
+export type Said = Omit<ControlMessage, "v" | "by">;
 
 export class People {
   readonly #scene: PeopleScene;
@@ -40,15 +45,10 @@ export class People {
   }
 
   /** Submits a run; `then` is called once that is stored. */
-  submit(
-    run: string,
-    { workflow, inputs, environment }: ScenarioRun,
-    delayMs: number,
-    then?: () => void,
-  ): void {
+  submit(run: string, submission: ScenarioRun, delayMs: number, then?: () => void): void {
     this.#runs.push(run);
     this.after(delayMs, async () => {
-      const body = { v: 1, workflow, inputs, environment, by: "ada" } as const;
+      const body = { v: 1, by: "ada", ...submission } as const;
       await this.#say(run, { kind: "submit", body }, { expectLast: 0 });
       then?.();
     });
@@ -101,6 +101,30 @@ export class People {
     if (names.length === 0) return;
     const { task: name } = this.chance.pick(names);
     void this.control(run, { verb: "signal", name, value: this.chance.between(0, 500) });
+  }
+
+  /** Answers each wait of a run as `choose` says, told how often the step has been answered before. */
+  answerWhenAsked(
+    run: string,
+    choose: (step: ReferenceStep, times: number) => { afterMs: number; control: Said } | undefined,
+  ): void {
+    const times = new Map<string, number>();
+    const asked = new Set<string>();
+    const look = (): void => {
+      const reference = this.referenceOf(run);
+      if (reference.ended && this.#ending) return;
+      for (const step of reference.steps.values()) {
+        const name = `${step.id}#${step.n}`;
+        if (step.waits === undefined || asked.has(name)) continue;
+        asked.add(name);
+        const before = times.get(step.id) ?? 0;
+        times.set(step.id, before + 1);
+        const answer = choose(step, before);
+        if (answer !== undefined) this.after(answer.afterMs, () => this.control(run, answer.control));
+      }
+      this.#scene.world.after(LOOK_EVERY_MS, look);
+    };
+    look();
   }
 
   get chance(): Chance {
@@ -156,7 +180,7 @@ export class People {
     return { value: { budget: { tokens: 1_000_000, usd: 1_000, wall: "10h", dispatches: 10_000 } } };
   }
 
-  control(run: string, control: Omit<ControlMessage, "v" | "by">): Promise<void> {
+  control(run: string, control: Said): Promise<void> {
     return this.#say(run, { kind: "control", body: { v: 1, by: "ada", ...control } });
   }
 

@@ -16,6 +16,8 @@ export interface ScenarioRun {
   workflow: WorkflowDocument;
   inputs: Record<string, unknown>;
   environment: Record<string, unknown>;
+  timeout?: string;
+  budget?: NonNullable<WorkflowDocument["budget"]>;
 }
 
 /** One agent process. */
@@ -32,7 +34,14 @@ export interface CrewScene {
   kill(party: Party, task: Pick<TaskContext, "run" | "step">): void;
 }
 
-/** Says that a rule was broken: the rule's name stays the same while a failing case is made smaller. */
+/** A rule that was broken. */
+export interface Wrong {
+  /** Which one: stays the same while a failing case is made smaller. */
+  rule: string;
+  what: string;
+}
+
+/** Says that a rule was broken. */
 export type Say = (rule: string, what: string) => void;
 
 export interface Scenario {

@@ -27,6 +27,8 @@ export interface SimulationOptions {
   faults?: FaultChoice;
   /** Kills whoever holds a run, once, at a moment of the seed within so many ms. */
   killHolderWithinMs?: number;
+  /** How long after the last fault every run has to have ended, in ms. Default 20 minutes. */
+  patienceMs?: number;
 }
 
 /** What a simulation leaves behind for its judges. */
@@ -134,7 +136,8 @@ class Simulation {
     this.#heal();
     people.bringToAnEnd();
     const allEnded = (): boolean => this.#unended().length === 0 && people.idle;
-    await world.run(this.#faults.untilMs + LIVENESS_MS, allEnded);
+    const { patienceMs = LIVENESS_MS } = this.#options;
+    await world.run(this.#faults.untilMs + patienceMs, allEnded);
     const unended = this.#unended();
     const cleared = world.now + CLEARING_MS;
     let left: string[] = [];
