@@ -7,6 +7,8 @@
 import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
 import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
+import { type NestingTerms, startChild, stopChild } from "./child-runs.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 
 /** What the dispatcher needs of the hold. */
@@ -15,6 +17,10 @@ export interface DispatchScene {
   isOpen(ref: DispatchRef): boolean;
   /** Resolves after a pause; early when the hold ends. */
   pause(delayMs: number): Promise<void>;
+  /** What a nested run is given by this one. */
+  nestingTerms(): NestingTerms;
+  /** A nested run was submitted: its dispatch has begun. */
+  started(ref: DispatchRef, child: string): void;
 }
 
 export class Dispatcher {
@@ -75,6 +81,7 @@ export class Dispatcher {
   async takeBack(ref: DispatchRef, started: boolean, reason: string): Promise<void> {
     const { bus, log } = this.#context;
     try {
+      if (ref.role === ORCHESTRATOR_ROLE) return await stopChild(bus, ref, reason);
       const stopping = started ? bus.live.cancel(ref, reason, HOLD_LIMITS.cancelWaitMs) : true;
       await bus.tasks.remove(ref);
       if (!(await stopping)) log.warn(ref, "agent did not stop within the bound; its result will be late");
@@ -86,6 +93,7 @@ export class Dispatcher {
 
   async #push(task: TaskMessage): Promise<void> {
     const { bus } = this.#context;
+    if (task.role === ORCHESTRATOR_ROLE) return this.#startChild(task);
     // Without waiting where nothing is large, so that the task shares a write with what announces it.
     if (travelsAsItIs(task.inputs)) {
       await bus.tasks.push(task);
@@ -94,13 +102,22 @@ export class Dispatcher {
     await bus.tasks.push({ ...task, inputs: await checkIn(bus.artifacts, task.run, task.inputs) });
   }
 
+  async #startChild(task: TaskMessage): Promise<void> {
+    const { bus } = this.#context;
+    const child = await startChild(bus, task, this.#scene.nestingTerms());
+    if (this.#scene.isOpen(task)) this.#scene.started(task, child);
+    // Withdrawn while its submission was on its way: nobody else would stop it.
+    else await stopChild(bus, task, "its step needs it no more");
+  }
+
   /** A task that can never be pushed fails through the log like any other: by a result, of its holder. */
   async #reportFailure(ref: DispatchRef, thrown: unknown): Promise<void> {
     const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
-    const message = `inputs cannot be sent: ${cause.message}`;
-    const error = { name: cause.name, code, message, retryable: false };
     const { run, step, n, role } = ref;
+    const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
+    const message = role === ORCHESTRATOR_ROLE ? cause.message : `inputs cannot be sent: ${cause.message}`;
+    // Another attempt at a limit lets the run's own budget decide.
+    const error = { name: cause.name, code, message, retryable: code === "E_BUDGET" };
     const body = { v: 1, run, step, n, agent: this.#context.holder, status: "failed", error } as const;
     await this.#context.bus.log.append(run, { kind: "result", role, body });
   }

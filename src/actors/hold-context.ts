@@ -16,6 +16,8 @@ export const HOLD_LIMITS = {
   /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
   watchdogMs: 15_000,
   watchdogBatch: 64,
+  /** How much less often nested runs are looked at: they tell by themselves. */
+  childLookMs: 60_000,
   /** A run that only waits is put away after this: most of what a person says next comes at once, or late. */
   parkMs: 1_000,
   /** What is due sooner than this is waited for; putting the run away would cost more. */

@@ -73,10 +73,19 @@ export class OrchestratorAgent {
     const { bus } = this.#options;
     this.#questions = bus.live.onAsk((ref, question) => this.#answer(ref, question));
     this.#puller = bus.runs.pull({
-      slots: () => (this.#stopping ? 0 : this.#maxRuns - this.#held.size),
+      slots: () => (this.#stopping ? 0 : this.#freeSlots()),
       onDelivery: (delivery) => void this.#take(delivery),
     });
     this.#keepWorking();
+  }
+
+  /** Runs that wait for nested ones leave their place to them: else a thousand parents would wait for ever. */
+  #freeSlots(): number {
+    const free = this.#maxRuns - this.#held.size;
+    if (free > 0) return free;
+    let waiting = 0;
+    for (const { hold } of this.#held.values()) if (hold.waitsForChildren) waiting += 1;
+    return free + waiting;
   }
 
   /** Gives every held run back and takes no more. What is out stays out: another daemon goes on with it. */

@@ -19,7 +19,9 @@ import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
 import type { OpenDispatch } from "../fold/step-moves.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { answerFrom } from "./answer.ts";
+import { findChild, isAwaited, reportToParent } from "./child-runs.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -84,6 +86,11 @@ export class RunHold {
     this.#dispatcher = new Dispatcher(context, {
       isOpen: (ref) => !this.#over && this.fold.isOpen(ref),
       pause: (delayMs) => this.#pause(delayMs),
+      nestingTerms: () => ({
+        depth: this.fold.submission?.parent?.depth ?? 0,
+        budget: this.fold.budget?.left(this.#now() - (this.fold.startedAt ?? this.#now())),
+      }),
+      started: ({ step, n }, child) => this.#noteStart(step, n, child),
     });
     this.#gate = new SpendingGate(this.#spendingScene());
     this.#keeper = new PlanKeeper(context.planning, {
@@ -97,6 +104,13 @@ export class RunHold {
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
+  }
+
+  /** Whether it has nothing to do until a nested run of it ends. */
+  get waitsForChildren(): boolean {
+    if (this.#flights.size === 0) return false;
+    for (const { ref } of this.#flights.values()) if (ref.role !== ORCHESTRATOR_ROLE) return false;
+    return true;
   }
 
   get fold(): RunFold {
@@ -132,7 +146,11 @@ export class RunHold {
     });
     this.#readTo = await this.#follower.caughtUp;
     const replayMs = Math.round(clock.monotonic() - taken);
-    if (!this.fold.submission || this.fold.ended) return this.#close("finished");
+    if (!this.fold.submission || this.fold.ended) {
+      // Its holder may have died between the end and what the parent waits for (N1).
+      if (await isAwaited(bus, this.fold)) await this.#tellParent();
+      return this.#close("finished");
+    }
     this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
     if (!(await this.#writer.claim(holder))) return;
     // Another holder may have ended it while this claim was on its way.
@@ -489,6 +507,10 @@ export class RunHold {
       if (this.#over) return;
       try {
         flight.seenAt = clock.monotonic();
+        if (flight.ref.role === ORCHESTRATOR_ROLE) {
+          await this.#lookAtChild(flight);
+          continue;
+        }
         if (await bus.tasks.has(flight.ref)) continue;
         await this.#follower?.sync();
         const { step, n } = flight.ref;
@@ -507,15 +529,30 @@ export class RunHold {
     if (!this.#over) this.#deadlines.set("roles", ROLE_LOOK_MS);
   }
 
+  /** The child tells when it ends; this is for what was lost with a holder or its store. */
+  async #lookAtChild(flight: Flight): Promise<void> {
+    flight.seenAt += HOLD_LIMITS.childLookMs;
+    const { ref } = flight;
+    const { bus } = this.#context;
+    const child = await findChild(bus, ref);
+    if (child) return reportToParent(bus, child);
+    if (this.fold.isOpen(ref)) void this.#dispatcher.push(this.fold.taskOf(ref.step));
+  }
+
   #onLive(message: LiveMessage & { role: string }): void {
     if (this.#over) return;
     const flight = this.#flights.get(message.step);
     if (!flight || flight.ref.n !== message.n || flight.ref.role !== message.role) return;
     this.#timeOuts.heard(message.step);
     // Whoever reports progress has begun, whether or not that was heard.
-    if (flight.started) return;
+    this.#noteStart(message.step, message.n, message.agent);
+  }
+
+  #noteStart(step: string, n: number, agent: string): void {
+    const flight = this.#flights.get(step);
+    if (!flight || flight.started || flight.ref.n !== n) return;
     flight.started = true;
-    this.#observed.addStarted(flight.ref, message.agent, this.#now());
+    this.#observed.addStarted(flight.ref, agent, this.#now());
     this.#scheduleObserved();
   }
 
@@ -572,10 +609,25 @@ export class RunHold {
       await this.#pause(HOLD_LIMITS.retryMs);
       if (this.#over) return;
     }
-    if (this.fold.ended) return this.#close("finished");
+    if (this.fold.ended) {
+      await this.#tellParent();
+      return this.#close("finished");
+    }
     this.#ending = false;
     this.#resume();
     this.#scheduleAct();
+  }
+
+  async #tellParent(): Promise<void> {
+    const { bus, log } = this.#context;
+    while (!this.#over) {
+      try {
+        return await reportToParent(bus, this.fold);
+      } catch (error) {
+        log.warn({ run: this.run, err: error }, "the parent could not be told; trying again");
+        await this.#pause(HOLD_LIMITS.retryMs);
+      }
+    }
   }
 
   #close(outcome: HoldOutcome): void {

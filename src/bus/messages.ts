@@ -34,7 +34,12 @@ export const wireErrorSchema = z.object({
 });
 export type WireError = z.infer<typeof wireErrorSchema>;
 
-export const usageSchema = z.object({ tokens: z.number().optional(), usd: z.number().optional() });
+export const usageSchema = z.object({
+  tokens: z.number().optional(),
+  usd: z.number().optional(),
+  /** Dispatches of a nested run. */
+  dispatches: z.number().optional(),
+});
 export type Usage = z.infer<typeof usageSchema>;
 
 // ── the run log ──────────────────────────────────────────────────────────────────────────────────────
@@ -89,6 +94,18 @@ export const submitSchema = z.object({
   timeout: z.string().optional(),
   /** Narrows the workflow's own budget. */
   budget: budgetSchema.optional(),
+  /** The dispatch whose nested run this is: its end is that dispatch's result. */
+  parent: z
+    .object({
+      run: idSchema,
+      step: stepRefSchema,
+      n: dispatchNumber,
+      /** 1: the parent is no nested run itself. */
+      depth: z.int().min(1),
+      /** Environment keys that the result must hold. */
+      outputs: z.array(z.string()).default([]),
+    })
+    .optional(),
   /** The run that this one repeats, or goes on from, and what it takes over. */
   origin: runOriginSchema.optional(),
   by: z.string().optional(),

@@ -12,6 +12,7 @@ import {
   evaluateExpression,
   resolveTemplate,
 } from "../workflow/expressions.ts";
+import { literalWorkflow } from "../workflow/nested-run.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 
 export class RunValues {
@@ -82,8 +83,11 @@ export class RunValues {
   /** Fixes a step's inputs. @throws ExpressionError */
   fixInputs(step: WorkflowStep): void {
     const scope = this.#scopeOf(step, (this.#iterations.get(step.id)?.count ?? 0) + 1);
-    const inputs = resolveTemplate(step.inputs, scope) as Record<string, unknown>;
-    this.#stepInputs.set(step.id, inputs);
+    const workflow = literalWorkflow(step.agent, step.inputs);
+    // What a nested document says is for the nested run to work out.
+    const template = workflow === undefined ? step.inputs : { ...step.inputs, workflow: null };
+    const inputs = resolveTemplate(template, scope) as Record<string, unknown>;
+    this.#stepInputs.set(step.id, workflow === undefined ? inputs : { ...inputs, workflow });
   }
 
   /** Fixes a step's inputs to these. */

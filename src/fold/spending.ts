@@ -43,6 +43,7 @@ export class Spending {
       // What is negative would give a run money back: nobody can.
       sum.tokens += Math.max(0, usage.tokens ?? 0);
       sum.usd += Math.max(0, usage.usd ?? 0);
+      sum.dispatches += Math.max(0, usage.dispatches ?? 0);
     }
   }
 

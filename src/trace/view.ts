@@ -10,6 +10,7 @@ import type { Spent } from "../fold/spending.ts";
 import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/step.ts";
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { type PlanView, planViewOf } from "./plan-view.ts";
 import { type WaitView, waitViewOf } from "./wait-view.ts";
 
@@ -30,6 +31,8 @@ export interface StepView {
   handoffs?: StepHop[];
   /** How far a step that fans out is; each item is a step of its own beside it, named `<id>[<index>]`. */
   items?: FanOutProgress;
+  /** The nested run that does it. */
+  child?: string;
   /** Of all its dispatches together; absent while nothing was reported. */
   spent?: Spent;
   /** Other tasks that were tried for it, oldest first; absent when none was. */
@@ -58,6 +61,8 @@ export interface RunView {
   environment: Record<string, unknown>;
   steps: Record<string, StepView>;
   error?: { code: string; message: string; step?: string };
+  /** The step whose nested run this is. */
+  parent?: { run: string; step: string };
   /** The steps that undid others, in their order; absent when nothing was undone. */
   compensations?: ({ step: string; error?: { code: string; message: string } } & StepView)[];
   /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
@@ -93,6 +98,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     steps,
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
     ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
+    ...parentView(fold),
     ...compensationsView(fold),
     ...planViewOf(fold, (id) => stepViewOf(fold, id)),
     ...originView(fold),
@@ -115,6 +121,7 @@ function stepViewOf(fold: RunFold, id: string): StepView {
     outcome: context.outcome,
     attempts: context.n === 0 ? 0 : context.attempt,
     agent: context.agent,
+    ...(context.role === ORCHESTRATOR_ROLE && context.agent !== null ? { child: context.agent } : {}),
     ...(context.failures.length === 0 ? {} : { failures: context.failures.map(failureView) }),
     ...(context.iteration === 1 ? {} : { iteration: context.iteration }),
     ...(context.hops.length === 0 ? {} : { handoffs: context.hops }),
@@ -123,6 +130,11 @@ function stepViewOf(fold: RunFold, id: string): StepView {
     ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
     ...(waiting ? { waiting } : {}),
   };
+}
+
+function parentView({ submission }: RunFold): Pick<RunView, "parent"> | undefined {
+  const parent = submission?.parent;
+  return parent && { parent: { run: parent.run, step: parent.step } };
 }
 
 export function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | undefined {

@@ -21,6 +21,7 @@ import { InvalidWorkflowError, NotFoundError, type WorkflowIssue } from "./error
 import { type ExecutableGraph, GraphExecution } from "./execution.ts";
 import { IssueList, type LineLookup } from "./issues.ts";
 import { parseDuration } from "./names.ts";
+import { MAX_NESTING } from "./nested-run.ts";
 import { isAnswered } from "./reserved-roles.ts";
 import { readShape, type SketchedStep, type SketchedWorkflow } from "./shape.ts";
 import { stepTimeouts } from "./step-timeouts.ts";
@@ -35,6 +36,8 @@ const DEFAULT_WORKFLOW_NAME = "workflow";
 export interface GraphOptions {
   /** Keys in the environment before the run: reading them is fine although no step writes them. */
   environmentKeys?: Iterable<string>;
+  /** How many documents this one is nested in. */
+  nesting?: number;
   /** Line of a path in the text that the document was read from. */
   lineOf?: LineLookup;
 }
@@ -82,6 +85,7 @@ export class WorkflowGraph {
     const issues = new IssueList(options.lineOf);
     const sketch = readShape(input, issues);
     const parts = sketch && checkGraph(sketch, new Set(options.environmentKeys), issues);
+    for (const step of sketch?.steps ?? []) if (step.nested) checkNested(step, options, issues);
     if (!issues.isEmpty || !sketch?.document || !parts) return { graph: undefined, issues: issues.sorted() };
     const steps = buildSteps(sketch.document, parts.joinCounts, sketch.steps);
     return { graph: new WorkflowGraph(sketch.document, steps, parts), issues: [] };
@@ -193,6 +197,33 @@ function checkGraph(
     joinCounts,
     order: found.flat(),
   };
+}
+
+/** A nested document is checked with the one that it stands in; its environment is its own. */
+function checkNested(
+  { id, index, nested, inputs }: SketchedStep,
+  { lineOf, nesting = 0 }: GraphOptions,
+  issues: IssueList,
+): void {
+  const above = ["steps", index, "inputs", "workflow"];
+  if (nesting >= MAX_NESTING) {
+    const message = `Workflows are nested deeper than the ${MAX_NESTING} runs that may be below one another.`;
+    issues.add("E_LIMIT", above, message, id);
+    return;
+  }
+  const environment = (inputs as { environment?: unknown } | undefined)?.environment ?? {};
+  const isKnown = typeof environment === "object" && environment !== null;
+  const found = WorkflowGraph.validate(nested, {
+    environmentKeys: isKnown ? Object.keys(environment) : [],
+    nesting: nesting + 1,
+    ...(lineOf && { lineOf: (path) => lineOf([...above, ...path]) }),
+  });
+  for (const { code, path, message, step } of found.issues) {
+    // What an expression gives for the environment is not known here.
+    if (code === "E_UNPRODUCED_INPUT" && !isKnown) continue;
+    const where = step === undefined ? "" : `step "${step}": `;
+    issues.add(code, [...above, ...path.split(".")], `In the nested workflow, ${where}${message}`, id);
+  }
 }
 
 function indexIds(steps: readonly SketchedStep[], issues: IssueList): Map<string, number> {

@@ -18,6 +18,7 @@ import {
 import { checkTimeout } from "./duration-bounds.ts";
 import type { IssueList, IssuePath } from "./issues.ts";
 import { envKeySchema, idSchema } from "./names.ts";
+import { checkNestedStep, literalWorkflow } from "./nested-run.ts";
 import { checkTimeouts, timeoutsSchema } from "./step-timeouts.ts";
 import { bareExpression } from "./template.ts";
 import { checkWaiting, deadlineSchema } from "./waiting.ts";
@@ -35,6 +36,8 @@ export interface SketchedStep {
   /** The condition of its `repeat`. */
   readonly until: string | undefined;
   readonly inputs: unknown;
+  /** The document of a nested run that is written out; not among the inputs. */
+  readonly nested: Readonly<Record<string, unknown>> | undefined;
   /** Of the task that undoes it. */
   readonly undoInputs: unknown;
   /** How many dependencies must be closed; undefined: all. */
@@ -105,11 +108,19 @@ function sketchStep(input: unknown, index: number, issues: IssueList): SketchedS
     when: expressionIn(raw.when),
     forEach: Array.isArray(raw.forEach) ? raw.forEach : expressionIn(raw.forEach),
     until: isRecord(raw.repeat) ? expressionIn(raw.repeat.until) : undefined,
-    inputs: isRecord(raw.inputs) ? raw.inputs : undefined,
+    ...inputsOf(raw),
     undoInputs: isRecord(raw.compensate) ? raw.compensate.inputs : undefined,
     join: joinCount === undefined ? undefined : Math.min(joinCount, dependsOn.size),
     document: parsed.data,
   };
+}
+
+function inputsOf({ agent, inputs }: Record<string, unknown>): Pick<SketchedStep, "inputs" | "nested"> {
+  if (!isRecord(inputs)) return { inputs: undefined, nested: undefined };
+  const nested = literalWorkflow(agent, inputs);
+  if (!nested) return { inputs, nested };
+  const { workflow: _, ...own } = inputs;
+  return { inputs: own, nested };
 }
 
 /** The distinct items that are valid, each with where it is first. */
@@ -166,6 +177,7 @@ function checkStepBounds(step: WorkflowStepDocument, index: number, issues: Issu
   checkTimeout(step.timeout, ["steps", index, "timeout"], step.id, issues);
   checkTimeouts(step.timeouts, ["steps", index, "timeouts"], step.id, issues);
   checkWaiting(step, index, issues);
+  checkNestedStep(step, index, issues);
   checkAttempts(step.retry?.maxAttempts, ["steps", index, "retry", "maxAttempts"], step.id, issues);
   const iterations = step.repeat?.max ?? 0;
   if (iterations > WORKFLOW_LIMITS.iterations) {

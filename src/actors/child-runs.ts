@@ -1,0 +1,190 @@
+/**
+ * Nested runs, both ways: a dispatch for the role `orchestrator` becomes a run of its own, and the end of such
+ * a run becomes the result of the dispatch.
+ *
+ * It owns no state. The child's submission names its parent's dispatch, and its id follows from it, so that
+ * whoever does this again finds it done (L2): a submission that is there already, a result that is late.
+ *
+ *  - N1 The child's holder writes the result, before the child's task is removed from its queue; after a kill
+ *    in between, whoever gets that task next does (L5). Nobody asks meanwhile.
+ *  - N2 The first result closes the dispatch (L4), so a result that is written twice counts once.
+ */
+import type { Bus } from "../bus/bus.ts";
+import { checkIn, copyArtifacts, redeem } from "../bus/claim-check.ts";
+import type { DispatchRef, ResultMessage, SubmitMessage, TaskMessage } from "../bus/messages.ts";
+import { RunFold } from "../fold/run-fold.ts";
+import type { BudgetLimits } from "../workflow/budget.ts";
+import { DataHammerError, InvalidInputError, UnreachableError } from "../workflow/errors.ts";
+import { childRunId, MAX_NESTING, NESTED_TASK, nestedInputsSchema } from "../workflow/nested-run.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
+
+/** What a parent passes down. */
+export interface NestingTerms {
+  /** How many runs the parent is below another one. */
+  readonly depth: number;
+  /** What is left of the parent's budget; undefined: it has none. */
+  readonly budget: BudgetLimits | undefined;
+}
+
+/**
+ * Submits the child run of a dispatch, unless it is there. Returns its id.
+ * @throws DataHammerError `E_NESTING_LIMIT`, `E_NESTED_INPUTS`, `E_BUDGET`, `E_RUN_EXISTS`
+ */
+export async function startChild(bus: Bus, task: TaskMessage, terms: NestingTerms): Promise<string> {
+  const child = childRunId(task);
+  const body = await submissionOf(bus, task, terms);
+  const outcome = await bus.log.append(child, { kind: "submit", body }, { expectLast: 0 });
+  if (!outcome.ok && !(await isChildOf(bus, child, task))) {
+    throw new InvalidInputError("E_RUN_EXISTS", `there is another run "${child}" already`);
+  }
+  return child;
+}
+
+async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): Promise<SubmitMessage> {
+  const { run, step, n, outputs } = task;
+  const depth = terms.depth + 1;
+  if (depth > MAX_NESTING) {
+    throw new DataHammerError(
+      "E_NESTING_LIMIT",
+      `run ${run} is nested ${terms.depth} deep, the bound is ${MAX_NESTING}: it can start no run of its own`,
+    );
+  }
+  if (task.task !== NESTED_TASK) {
+    const message = `the role orchestrator has no task "${task.task}", only ${NESTED_TASK}`;
+    throw new InvalidInputError("E_NESTED_INPUTS", message);
+  }
+  const given = nestedInputsSchema.safeParse(task.inputs);
+  if (!given.success) {
+    const [issue] = given.error.issues;
+    const where = issue?.path.join(".");
+    const message = `the inputs of a nested run: ${where ? `${where}: ` : ""}${issue?.message}`;
+    throw new InvalidInputError("E_NESTED_INPUTS", message);
+  }
+  const { workflow, inputs = {}, ...goals } = given.data;
+  return {
+    v: 1,
+    ...goals,
+    ...(workflow === undefined ? {} : { workflow: await redeem(bus.artifacts, workflow) }),
+    inputs,
+    by: `run ${run}`,
+    parent: { run, step, n, depth, outputs },
+    ...(terms.budget === undefined ? {} : { budget: budgetOf(run, terms.budget) }),
+  };
+}
+
+/** The child fails at a limit, and its parent, which then is at the same limit, does what it is told to. */
+function budgetOf(run: string, left: BudgetLimits): NonNullable<SubmitMessage["budget"]> {
+  const spent = Object.entries(left).find(([, amount]) => amount <= 0);
+  if (spent) throw new DataHammerError("E_BUDGET", `run ${run} has no ${spent[0]} left for a run of its own`);
+  const { wall, tokens, usd, dispatches } = left;
+  return {
+    ...(tokens === undefined ? {} : { tokens: Math.ceil(tokens) }),
+    ...(usd === undefined ? {} : { usd }),
+    ...(dispatches === undefined ? {} : { dispatches }),
+    ...(wall === undefined ? {} : { wall: `${Math.ceil(wall)}ms` }),
+    onLimit: "fail",
+  };
+}
+
+async function isChildOf(bus: Bus, child: string, { run, step, n }: DispatchRef): Promise<boolean> {
+  for await (const record of bus.log.read(child)) {
+    if (record.kind !== "submit") continue;
+    const { parent } = record.body;
+    return parent?.run === run && parent.step === step && parent.n === n;
+  }
+  return false;
+}
+
+/** Cancels the child run of a dispatch that is not wanted any more. It ends in its own time. */
+export async function stopChild(bus: Bus, ref: DispatchRef, reason: string): Promise<void> {
+  const child = childRunId(ref);
+  if (!(await bus.log.exists(child))) return;
+  const body = { v: 1 as const, verb: "cancel" as const, by: `run ${ref.run}`, value: reason };
+  await bus.log.append(child, { kind: "control", body });
+}
+
+/** Where the child run of a dispatch stands; undefined: there is none. */
+export async function findChild(bus: Bus, ref: DispatchRef): Promise<RunFold | undefined> {
+  const child = childRunId(ref);
+  if (!(await bus.log.exists(child))) return undefined;
+  const fold = new RunFold(child);
+  for await (const record of bus.log.read(child)) fold.apply(record);
+  return fold;
+}
+
+/** Whether the parent of a nested run that has ended still waits for it. Reads the parent's log. */
+export async function isAwaited(bus: Bus, fold: RunFold): Promise<boolean> {
+  const parent = fold.submission?.parent;
+  if (parent === undefined || !fold.ended || !(await bus.log.exists(parent.run))) return false;
+  const above = new RunFold(parent.run);
+  for await (const record of bus.log.read(parent.run)) above.apply(record);
+  return above.isOpen({ ...parent, role: ORCHESTRATOR_ROLE });
+}
+
+/** N1. Tells the parent how its child run ended; nothing for a run without a parent, or one that goes on. */
+export async function reportToParent(bus: Bus, fold: RunFold): Promise<void> {
+  const parent = fold.submission?.parent;
+  if (parent === undefined || !fold.ended || !(await bus.log.exists(parent.run))) return;
+  const { run, step, n } = parent;
+  const body: ResultMessage = {
+    v: 1,
+    run,
+    step,
+    n,
+    agent: fold.run,
+    ...(await outcomeOf(bus, fold, run, parent.outputs)),
+    usage: { ...fold.spending.total },
+    ...(fold.startedAt === undefined ? {} : { startedAt: fold.startedAt }),
+    ...(fold.endedAt === undefined ? {} : { endedAt: fold.endedAt }),
+  };
+  const id = `${ORCHESTRATOR_ROLE}:${run}:${step}:${n}`;
+  await bus.log.append(run, { kind: "result", role: ORCHESTRATOR_ROLE, body }, { id });
+}
+
+async function outcomeOf(
+  bus: Bus,
+  fold: RunFold,
+  parent: string,
+  declared: readonly string[],
+): Promise<Pick<ResultMessage, "status" | "outputs" | "error">> {
+  if (fold.status !== "done") return { status: "failed", error: failureOf(fold) };
+  try {
+    return { status: "done", outputs: await outputsFor(bus, fold, parent, declared) };
+  } catch (error) {
+    // Trying again later helps where the broker is away, and nowhere else.
+    if (!(error instanceof DataHammerError) || error instanceof UnreachableError) throw error;
+    const { name, code, message } = error;
+    return { status: "failed", error: { name, code, message, retryable: false } };
+  }
+}
+
+/** The workflow's outputs, and beneath them what the parent's step declares and the environment has. */
+async function outputsFor(
+  bus: Bus,
+  fold: RunFold,
+  parent: string,
+  declared: readonly string[],
+): Promise<Record<string, unknown>> {
+  const there = declared.filter((key) => fold.environment.has(key));
+  const outputs = {
+    ...Object.fromEntries(there.map((key) => [key, fold.environment.get(key)])),
+    ...fold.outputs,
+  };
+  // The child may be purged before its parent.
+  const own = (await copyArtifacts(bus.artifacts, parent, outputs)) as Record<string, unknown>;
+  return checkIn(bus.artifacts, parent, own);
+}
+
+/** The child's failure, and where in it: so that a chain of runs names all of its links. */
+function failureOf(fold: RunFold): NonNullable<ResultMessage["error"]> {
+  const { code = "E_FAILED", message = fold.status, step } = fold.error ?? {};
+  const where = step === undefined ? "" : ` in step ${step}`;
+  const last = step === undefined ? undefined : fold.step(step).context.failures.at(-1);
+  return {
+    name: "ChildRunError",
+    code,
+    message: `run ${fold.run} ${fold.status === "cancelled" ? "was cancelled" : "failed"}${where}: ${message}`,
+    // Another run of the same may help where another attempt might have; a person's cancel is meant.
+    retryable: fold.status === "failed" && fold.graph !== undefined && last?.error.retryable !== false,
+  };
+}

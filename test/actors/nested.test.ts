@@ -1,0 +1,212 @@
+/**
+ * Runs inside runs.
+ * Catches: a child that is started twice or never, one that goes on although its parent needs it no more, an
+ * end that does not reach the parent or reaches it twice, a budget or a depth that is not kept.
+ */
+import { describe, expect, it } from "vitest";
+import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
+import { connectSwarm } from "../../src/client/connect.ts";
+import { childRunId } from "../../src/workflow/nested-run.ts";
+import { SwarmStage } from "./swarm-stage.ts";
+
+const step = (id: string, more: Record<string, unknown> = {}) => ({
+  id,
+  agent: "worker",
+  task: "work",
+  outputs: [id],
+  ...more,
+});
+const inner = {
+  steps: [step("x", { inputs: { n: "${inputs.n}" } })],
+  outputs: { answer: "${env.x}" },
+};
+const nested = (workflow: unknown, more: Record<string, unknown> = {}) => ({
+  id: "sub",
+  agent: "orchestrator",
+  task: "run",
+  inputs: { workflow, inputs: { n: "${inputs.n}" } },
+  outputs: ["answer"],
+  ...more,
+});
+const outer = (more: Record<string, unknown> = {}) => ({
+  inputs: { n: 7 },
+  steps: [nested(inner, more), step("after", { dependsOn: ["sub"], inputs: { got: "${env.answer}" } })],
+});
+const CHILD = childRunId({ run: "r1", step: "sub", n: 1 });
+const crash = { status: "failed" as const, error: { name: "Error", message: "boom", retryable: false } };
+
+async function swarm() {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const daemon = await stage.daemon();
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  return { stage, daemon, client };
+}
+
+describe("a nested run", () => {
+  it("is a run of its own, and gives its outputs to its step", async () => {
+    const { stage, client } = await swarm();
+    await stage.submit(outer());
+    await stage.clock.advance(200);
+    expect(stage.taken.get("worker")?.[0]?.task).toMatchObject({ run: CHILD, step: "x", inputs: { n: 7 } });
+    expect((await client.show("r1")).steps.sub).toMatchObject({ state: "running", child: CHILD });
+    expect((await client.show(CHILD)).parent).toEqual({ run: "r1", step: "sub" });
+    await stage.answer("worker", { outputs: { x: 42 }, usage: { tokens: 5, usd: 0.5 } });
+    await stage.clock.advance(200);
+    expect(stage.taken.get("worker")?.[0]?.task).toMatchObject({ run: "r1", inputs: { got: 42 } });
+    await stage.answer("worker", { outputs: { after: 1 } });
+    const view = await client.show("r1");
+    expect(view.status).toBe("done");
+    expect(view.spent).toEqual({ tokens: 5, usd: 0.5, dispatches: 3 });
+  });
+
+  it("that fails fails its step, and the error names the way down", async () => {
+    const { stage } = await swarm();
+    const deep = nested({ steps: [nested(inner), step("y", { dependsOn: ["sub"] })] }, { outputs: [] });
+    await stage.submit({ inputs: { n: 7 }, steps: [{ ...deep, id: "top" }] });
+    await stage.clock.advance(200);
+    await stage.answer("worker", crash);
+    await stage.clock.advance(2_000);
+    const { error, status } = await stage.fold();
+    expect(status).toBe("failed");
+    expect(error?.message).toMatch(
+      /^run r1-top-1-\w+ failed in step sub: run r1-top-1-\S+ failed in step x: boom$/,
+    );
+  });
+
+  it("is run anew by a retry of its step", async () => {
+    const { stage } = await swarm();
+    await stage.submit(outer({ retry: { maxAttempts: 2, initial: "1ms", jitter: 0 } }));
+    await stage.clock.advance(200);
+    await stage.answer("worker", { ...crash, error: { ...crash.error, retryable: true } });
+    await stage.clock.advance(20_000);
+    for (let at = 0; at < 2; at++) {
+      await stage.answer("worker", { ...crash, error: { ...crash.error, retryable: true } });
+      await stage.clock.advance(20_000);
+    }
+    const second = childRunId({ run: "r1", step: "sub", n: 2 });
+    expect(stage.taken.get("worker")?.[0]?.task.run).toBe(second);
+    await stage.answer("worker", { outputs: { x: 1 } });
+    await stage.clock.advance(200);
+    await stage.answer("worker", { outputs: { after: 1 } });
+    expect((await stage.fold()).status).toBe("done");
+  });
+
+  it("is cancelled with its parent", async () => {
+    const { stage, client } = await swarm();
+    await stage.submit(outer());
+    await stage.clock.advance(200);
+    await client.control("r1", { verb: "cancel" });
+    await stage.clock.advance(HOLD_LIMITS.cancelWaitMs * 2);
+    expect((await stage.fold()).status).toBe("cancelled");
+    expect(await stage.fold(CHILD)).toMatchObject({ status: "cancelled", error: { code: "E_CANCELLED" } });
+  });
+
+  it("is cancelled when its step times out", async () => {
+    const { stage } = await swarm();
+    await stage.submit(outer({ timeout: "30s", retry: { maxAttempts: 1 } }));
+    await stage.clock.advance(60_000);
+    expect((await stage.fold()).error?.code).toBe("E_TIMEOUT");
+    expect((await stage.fold(CHILD)).status).toBe("cancelled");
+  });
+
+  it("spends at most what is left of its parent's budget", async () => {
+    const { stage } = await swarm();
+    const document = outer({ retry: { maxAttempts: 2, initial: "1ms" } });
+    const chain = { steps: [step("x"), step("y", { dependsOn: ["x"] })], outputs: {} };
+    document.steps[0] = nested(chain, { outputs: [], retry: { initial: "1ms" } });
+    document.steps[1] = step("after", { dependsOn: ["sub"] });
+    await stage.submit({ ...document, budget: { tokens: 100 } });
+    await stage.clock.advance(200);
+    await stage.answer("worker", { outputs: { x: 1 }, usage: { tokens: 120 } });
+    await stage.clock.advance(20_000);
+    expect(await stage.fold(CHILD)).toMatchObject({ status: "failed", error: { code: "E_BUDGET" } });
+    const fold = await stage.fold();
+    expect(fold.pause?.message).toBe("the budget of 100 tokens is spent: 120 tokens");
+  });
+
+  it("is not started below the deepest level", async () => {
+    const { stage } = await swarm();
+    const parent = { run: "p", step: "s", n: 1, depth: 5, outputs: [] };
+    await stage.bus.log.append(
+      "r1",
+      { kind: "submit", body: { v: 1, workflow: outer(), inputs: {}, parent } },
+      { expectLast: 0 },
+    );
+    await stage.clock.advance(2_000);
+    expect((await stage.fold()).error).toMatchObject({ code: "E_NESTING_LIMIT", step: "sub" });
+  });
+
+  it.each([
+    [{ task: "fly" }, "one task, run"],
+    [{ inputs: { inputs: {} } }, "needs something to run"],
+    [{ inputs: { workflow: inner, n: 1 } }, "inputs.inputs"],
+    [
+      { inputs: { workflow: { steps: [step("x", { dependsOn: ["y"] })] } } },
+      'In the nested workflow, step "x"',
+    ],
+  ])("that cannot be is refused before the run: %j", async (wrong, text) => {
+    const { stage } = await swarm();
+    await stage.submit({ steps: [{ ...nested(inner), ...wrong }] });
+    const { status, error } = await stage.fold();
+    expect(status).toBe("failed");
+    expect(error?.message).toContain(text);
+  });
+});
+
+describe("when daemons die", () => {
+  it("the end of the child reaches the parent once, whoever was killed in between", async () => {
+    const { stage, daemon } = await swarm();
+    await stage.submit(outer());
+    await stage.clock.advance(200);
+    // The holder of both ends the child and dies before it can tell the parent.
+    const append = daemon.bus.log.append.bind(daemon.bus.log);
+    daemon.bus.log.append = async (run, entry, options) => {
+      if (run === "r1" && entry.kind === "result") await daemon.bus.close();
+      return append(run, entry, options);
+    };
+    await stage.answer("worker", { outputs: { x: 42 } });
+    expect((await stage.fold(CHILD)).status).toBe("done");
+    expect((await stage.fold()).step("sub").state).toBe("running");
+    await stage.daemon();
+    await stage.clock.advance(30_000);
+    await stage.answer("worker", { outputs: { after: 1 } });
+    await stage.clock.advance(2_000);
+    const fold = await stage.fold();
+    expect(fold.status).toBe("done");
+    expect(fold.step("sub").context.n).toBe(1);
+    const results: unknown[] = [];
+    for await (const record of stage.bus.log.read("r1"))
+      if (record.kind === "result") results.push(record.role);
+    expect(results).toEqual(["orchestrator", "worker"]);
+  });
+
+  it("a child that was submitted and not noted is taken on, not started again", async () => {
+    const { stage, daemon } = await swarm();
+    await stage.submit(outer());
+    // Before the note of the dispatch is written.
+    await daemon.bus.close();
+    await stage.daemon();
+    await stage.clock.advance(15_000);
+    expect(stage.inHand("worker")).toEqual(["x#1"]);
+    await stage.answer("worker", { outputs: { x: 42 } });
+    await stage.clock.advance(1_000);
+    await stage.answer("worker", { outputs: { after: 1 } });
+    const fold = await stage.fold();
+    expect(fold.status).toBe("done");
+    expect(fold.step("sub").context).toMatchObject({ n: 1, agent: CHILD });
+  });
+});
+
+it("ids of children fit, say whose they are, and differ", () => {
+  const long = "x".repeat(64);
+  const ids = [
+    childRunId({ run: "a-b", step: "c", n: 1 }),
+    childRunId({ run: "a", step: "b-c", n: 1 }),
+    childRunId({ run: long, step: `${long}~12`, n: 100 }),
+    childRunId({ run: long, step: `${long}~13`, n: 100 }),
+  ];
+  expect(new Set(ids).size).toBe(4);
+  for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
+  expect(ids[0]).toMatch(/^a-b-c-1-/);
+});
