@@ -66,13 +66,16 @@ export class Dispatcher {
 
   /** Tries again for as long as the broker is away and the dispatch is wanted. */
   async #persist(ref: DispatchRef, act: () => Promise<void>): Promise<void> {
+    let pauseMs: number = HOLD_LIMITS.retryMs;
     do {
       try {
         return await act();
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
-        this.#context.log.warn({ ...ref, err: error }, "broker out of reach; trying again");
-        await this.#scene.pause(HOLD_LIMITS.retryMs);
+        // As many lines as tasks: who watches the broker tells it once.
+        this.#context.log.debug({ ...ref, err: error }, "the broker does not take the task; trying again");
+        await this.#scene.pause(pauseMs);
+        pauseMs = Math.min(2 * pauseMs, HOLD_LIMITS.retryMaxMs);
       }
     } while (this.#scene.isOpen(ref));
   }

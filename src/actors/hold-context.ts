@@ -10,6 +10,7 @@ export const HOLD_LIMITS = {
   cancelWaitMs: 5_000,
   /** A broker that is away is tried again after this. */
   retryMs: 500,
+  retryMaxMs: 4_000,
   /** After this much silence the log's end is read from the leader; with nothing out, less and less often. */
   silenceMs: 5_000,
   idleSilenceMs: 60_000,

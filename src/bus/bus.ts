@@ -371,6 +371,8 @@ export interface Bus {
   status(): BusStatus;
   /** Called at every change of status, with a reason for people. Returns the way to stop listening. */
   onStatus(listener: (status: BusStatus, reason: string) => void): Subscription;
+  /** Asks why the broker stores nothing at the moment: out of reach, full, or without a leader; undefined: it does. */
+  storageProblem(): Promise<string | undefined>;
   /** Messages that did not parse since the start (L9). */
   unreadableCount(): number;
   /** Flushes what was published and closes. Idempotent. */

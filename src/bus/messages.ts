@@ -404,6 +404,8 @@ export const helloReplySchema = z.object({
   ok: z.boolean(),
   roles: z.array(roleSettingsSchema).default([]),
   error: z.string().optional(),
+  /** What keeps the daemon from working at the moment. */
+  problem: z.string().optional(),
 });
 export type HelloReply = z.infer<typeof helloReplySchema>;
 

@@ -1,7 +1,9 @@
 /** What connecting to a broker tells about it: for `doctor`. */
 import type { BrokerReport, BrokerTarget } from "../daemon/doctor.ts";
-import { clientOn, connectBus } from "./connection.ts";
+import { connectBus } from "./connection.ts";
 import type { Invocation } from "./invocation.ts";
+
+const DAEMON_ANSWERS_MS = 1_000;
 
 /** @throws UnreachableError when the broker does not answer */
 export async function examineBroker(call: Invocation, target: BrokerTarget): Promise<BrokerReport> {
@@ -11,8 +13,11 @@ export async function examineBroker(call: Invocation, target: BrokerTarget): Pro
   if (report.jetstreamProblem !== undefined || report.missingRights.length > 0) return report;
   const bus = await connectBus(call, target, "datahammer-doctor");
   try {
-    const answered = await (await clientOn(bus, call)).hasDaemon();
-    return { ...report, daemons: answered ? 1 : 0 };
+    // An announcement of no roles changes nothing, and any daemon answers it.
+    const reply = await bus.live.hello({ v: 1, id: "datahammer-doctor", roles: [] }, DAEMON_ANSWERS_MS);
+    const problem = (await bus.storageProblem()) ?? reply?.problem;
+    const storage = problem === undefined ? {} : { storageProblem: problem };
+    return { ...report, ...storage, daemons: reply === undefined ? 0 : 1 };
   } finally {
     await bus.close();
   }

@@ -21,6 +21,7 @@ import { assertServable } from "../workflow/reserved-roles.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
 import { SwarmMetrics } from "./metrics.ts";
+import { watchReadiness } from "./readiness.ts";
 import { type RetentionOptions, startRetention } from "./retention.ts";
 
 /** How long a starting daemon waits for others that are busy. */
@@ -125,7 +126,12 @@ async function assemble(
 
   // Where no other daemon answers, those that held the runs are gone or hang: nobody has to wait for the ack-wait.
   if (!(await isAttended(bus, id))) await bus.runs.reclaim();
-  const hello = bus.live.onHello((message) => admit(bus, log, message));
+  const readiness = watchReadiness({ bus, clock: systemClock, log, store: options.store, broker });
+  undo.push(async () => readiness.stop());
+  const hello = bus.live.onHello(async (message) => {
+    const { problem } = readiness;
+    return { ...(await admit(bus, log, message)), ...(problem === undefined ? {} : { problem }) };
+  });
   // Whoever serves no pages spends nothing on counting.
   const metrics =
     options.http === undefined
@@ -171,8 +177,9 @@ async function assemble(
       plain: {
         "/healthz": () => jsonAnswer(200, { status: "ok" }),
         "/readyz": () => {
-          const ready = bus.status() === "connected" && !draining;
-          const reason = draining ? "draining: runs are handed over" : `broker ${bus.status()}`;
+          const { problem } = readiness;
+          const ready = problem === undefined && !draining;
+          const reason = draining ? "draining: runs are handed over" : (problem ?? "broker connected");
           const details = { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() };
           return jsonAnswer(ready ? 200 : 503, { ready, reason, ...details });
         },

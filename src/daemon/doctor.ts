@@ -36,6 +36,8 @@ export interface BrokerReport {
   roundTripMs: number;
   /** Why JetStream cannot be used; undefined: it can. */
   jetstreamProblem?: string;
+  /** Why the broker stores nothing at the moment; undefined: it does, as far as anybody knows. */
+  storageProblem?: string;
   /** What this connection may not do although the runtime needs it, as subjects or words. */
   missingRights: readonly string[];
   /** The broker's clock minus this machine's; undefined where the broker does not tell. */
@@ -221,6 +223,15 @@ function checkReport(report: BrokerReport, bounds: typeof BOUNDS): DoctorFinding
       bad(
         `This connection may not use ${report.missingRights.join(", ")}.`,
         "Grant these to the user or token.",
+      ),
+    );
+  }
+  if (report.storageProblem !== undefined) {
+    add(
+      "storage",
+      bad(
+        `Work waits: ${report.storageProblem}`,
+        "Make room: datahammer purge, a larger disk, or a higher limit of the stream or account. Then it goes on by itself.",
       ),
     );
   }

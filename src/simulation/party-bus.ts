@@ -277,6 +277,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
     },
     status: () => inner.status(),
     onStatus: (listener) => inner.onStatus((status, reason) => party.enter(() => listener(status, reason))),
+    storageProblem: () => call("storageProblem", () => inner.storageProblem()),
     unreadableCount: () => inner.unreadableCount(),
     close: () => inner.close(),
   };

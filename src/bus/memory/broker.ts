@@ -85,6 +85,7 @@ function openBus(store: SwarmStore, options: ConnectOptions): MemoryBus {
       listeners.add(listener);
       return { close: () => listeners.delete(listener) };
     },
+    storageProblem: async () => (connection.reachable ? undefined : `broker ${connection.status}`),
     unreadableCount: () => connection.unreadable,
     async close() {
       if (connection.closed) return;

@@ -81,6 +81,7 @@ function busOn(link: NatsLink, options: NatsBusOptions, runAckWaitMs: number | u
     index: new NatsRunIndex(link),
     status: () => link.status,
     onStatus: (listener) => ({ close: link.onStatus(listener) }),
+    storageProblem: () => link.storage.problem(),
     unreadableCount: () => link.unreadable,
     close: () => link.close(),
   };

@@ -3,7 +3,11 @@ import { DataHammerError, InvalidInputError, UnreachableError } from "../../work
 
 /** Error codes of the JetStream API that the adapter acts upon, as every supported server numbers them. */
 export const API_CODE = {
+  accountLimit: 10002,
   clusterNotAvailable: 10008,
+  insufficientResources: 10023,
+  memoryExceeded: 10028,
+  storageExceeded: 10047,
   noPeers: 10005,
   consumerNotFound: 10014,
   nameInUse: 10058,
@@ -11,7 +15,8 @@ export const API_CODE = {
   streamNotFound: 10059,
   wrongLastSequence: 10071,
   wrongLastSequenceUnknown: 10164,
-  maxMessagesPerSubject: 10077,
+  /** One code for everything that a stream's store refuses; the description tells which. */
+  notStored: 10077,
 } as const;
 
 /** A refusal by the JetStream API: an answer, so the server is there. */
@@ -31,7 +36,20 @@ export class ApiRefusal extends Error {
   is(code: keyof typeof API_CODE): boolean {
     return this.errCode === API_CODE[code];
   }
+
+  /** The subject has its one message already (B3). */
+  get isPresent(): boolean {
+    return this.is("notStored") && /per subject/.test(this.message);
+  }
+
+  /** There is no room: a limit of the stream, the account or the server, or the disk. */
+  get isFull(): boolean {
+    if (this.is("notStored")) return !this.isPresent;
+    return NO_ROOM.some((code) => this.is(code));
+  }
 }
+
+const NO_ROOM = ["accountLimit", "insufficientResources", "memoryExceeded", "storageExceeded"] as const;
 
 /**
  * Whether a failure is that of a cluster without a leader, which passes: said so, not enough servers seen yet, or
@@ -78,9 +96,18 @@ export function closedBus(): UnreachableError {
   });
 }
 
+function brokerFull(what: string, refusal: ApiRefusal): UnreachableError {
+  return new UnreachableError("E_BROKER_FULL", `${what}: the broker has no room: ${refusal.message}`, {
+    remedy:
+      "Make room: datahammer purge, a larger disk, or a higher limit of the stream or account. Then it goes on by itself.",
+    cause: refusal,
+  });
+}
+
 /** Whatever an adapter's call threw, as an error that callers know. */
 export function asBusError(error: unknown, swarm: string, what: string): DataHammerError {
   if (error instanceof DataHammerError) return error;
+  if (error instanceof ApiRefusal && error.isFull) return brokerFull(what, error);
   if (error instanceof ApiRefusal && error.is("streamNotFound")) return noSwarm(swarm, error.message, error);
   // The vendor's own stores name an absent stream in two ways: refused, or not listened to.
   if (

@@ -11,6 +11,7 @@ import { type Subjects, subjectsOf } from "../subjects.ts";
 import { type ConnectionSettings, connectTo, serversOf } from "./connection.ts";
 import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm } from "./failure.ts";
 import { OpenRequests } from "./open-requests.ts";
+import { StorageRoom } from "./storage-room.ts";
 
 export interface LinkOptions extends ConnectionSettings {
   swarm: string;
@@ -36,6 +37,7 @@ export class NatsLink {
   readonly subjects: Subjects;
   readonly clock: Clock;
   readonly nc: NatsConnection;
+  readonly storage: StorageRoom;
   /** For a second connection of the same party. */
   readonly settings: ConnectionSettings;
   readonly #inboxPrefix: string;
@@ -57,6 +59,7 @@ export class NatsLink {
     const { url, token, creds, name, inboxPrefix } = options;
     this.settings = { url, token, creds, name, inboxPrefix };
     this.clock = options.clock;
+    this.storage = new StorageRoom(this);
     this.#open = new OpenRequests(options.clock);
     this.#connectedAt = options.clock.now();
     this.subjects = subjectsOf(options.swarm);

@@ -29,7 +29,12 @@ export async function publishToStream(
   const answer = message.json<
     StreamAnswer & { error?: { code?: number; err_code?: number; description?: string } }
   >();
-  if (answer.error !== undefined) throw new ApiRefusal(subject, answer.error);
+  if (answer.error !== undefined) {
+    const refusal = new ApiRefusal(subject, answer.error);
+    if (refusal.isFull) link.storage.refused(refusal.message);
+    throw refusal;
+  }
+  link.storage.stored();
   return answer;
 }
 
@@ -47,7 +52,7 @@ export async function publishOnce(
       await publishToStream(link, subject, bytes);
       return "queued";
     } catch (error) {
-      if (error instanceof ApiRefusal && error.is("maxMessagesPerSubject")) return "present";
+      if (error instanceof ApiRefusal && error.isPresent) return "present";
       // Not answered: if it was stored all the same, the next try is refused as present.
       const again = error instanceof UnreachableError && attempt < PUBLISH_TRIES && error.code !== "E_CLOSED";
       if (!again || error.code === "E_NO_SWARM") throw error;

@@ -80,6 +80,8 @@ export interface ManagedBroker {
   readonly version: string;
   /** Called at every unexpected end and what follows. Returns the way to stop listening. */
   onExit(listener: (event: BrokerEvent) => void): () => void;
+  /** Ends the server, which is then started again like one that ended unasked (M3). Resolves when it has ended. */
+  restart(): Promise<void>;
   /** Ends the server, removes broker.json, releases the store. Idempotent. */
   stop(): Promise<void>;
 }
@@ -208,6 +210,10 @@ class ManagedServer implements ManagedBroker {
   onExit(listener: (event: BrokerEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  async restart(): Promise<void> {
+    await this.#server.stop();
   }
 
   stop(): Promise<void> {

@@ -1,0 +1,108 @@
+/**
+ * Whether the daemon can work: its broker is reached, and stores what it is given.
+ *
+ * Owns the looking, the line in the log when that changes, and the one cure that a daemon has: a nats-server that ran
+ * into a full disk switches JetStream off until it is started again (seen on 2.9 and 2.15), so a managed one is
+ * started again once there is room. Nothing is decided from it; work that is refused is tried again where it arises.
+ */
+import { statfs } from "node:fs/promises";
+import type { Logger } from "pino";
+import type { Bus, Clock } from "../bus/bus.ts";
+import type { ManagedBroker } from "./broker/managed-broker.ts";
+
+export interface ReadinessOptions {
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+  /** Folder of the managed broker's store. */
+  store: string;
+  /** Undefined: somebody else's. */
+  broker: ManagedBroker | undefined;
+}
+
+export interface Readiness {
+  /** Why it cannot work; undefined: it can. */
+  readonly problem: string | undefined;
+  stop(): void;
+}
+
+/** How often the broker is asked. */
+const LOOK_MS = 3_000;
+/** So many looks in a row without an answer, on a connection that stands, and JetStream is off. */
+const DEAF_LOOKS = 3;
+/** Room on the disk that makes a restart worth while. */
+const ROOM_BYTES = 8 * 1024 * 1024;
+
+export function watchReadiness(options: ReadinessOptions): Readiness {
+  const watch = new ReadinessWatch(options);
+  watch.start();
+  return watch;
+}
+
+class ReadinessWatch implements Readiness {
+  readonly #options: ReadinessOptions;
+  #found: string | undefined;
+  #deaf = 0;
+  #timer: unknown;
+  #stopped = false;
+
+  constructor(options: ReadinessOptions) {
+    this.#options = options;
+  }
+
+  /** A connection that broke is known at once, the rest since the last look. */
+  get problem(): string | undefined {
+    const status = this.#options.bus.status();
+    return status === "connected" ? this.#found : `broker ${status}`;
+  }
+
+  start(): void {
+    void this.#look();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#options.clock.clearTimeout(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const { bus, clock } = this.#options;
+    const found = await bus.storageProblem();
+    if (this.#stopped) return;
+    this.#tell(found);
+    const isDeaf = found?.startsWith("JetStream") === true && bus.status() === "connected";
+    this.#deaf = isDeaf ? this.#deaf + 1 : 0;
+    if (this.#deaf >= DEAF_LOOKS) await this.#cure();
+    if (!this.#stopped) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
+  }
+
+  #tell(found: string | undefined): void {
+    const before = this.#found;
+    this.#found = found;
+    const { log } = this.#options;
+    if (found === undefined && before !== undefined) log.info("the broker stores again; work goes on");
+    if (found !== undefined && before === undefined) {
+      log.warn({ problem: found }, "nothing can be stored; work waits");
+    }
+  }
+
+  async #cure(): Promise<void> {
+    const { broker, log, store } = this.#options;
+    if (broker === undefined) return;
+    this.#deaf = 0;
+    try {
+      const { bavail, bsize } = await statfs(store);
+      if (bavail * bsize < ROOM_BYTES) {
+        log.warn(
+          { store, freeBytes: bavail * bsize, neededBytes: ROOM_BYTES },
+          "the disk of the store is full",
+        );
+        return;
+      }
+      log.warn({ serverPid: broker.pid }, "JetStream is off; starting the broker again");
+      await broker.restart();
+    } catch (error) {
+      log.warn({ err: error }, "the broker could not be started again");
+    }
+  }
+}
