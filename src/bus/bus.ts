@@ -356,6 +356,12 @@ export function chosenRuns(all: Iterable<RunSummary>, { status, limit }: RunQuer
   return limit === undefined ? chosen : chosen.slice(0, limit);
 }
 
+/** Why nothing is stored: the broker is out of reach, has no room, or does not answer although it is reached. */
+export interface StorageProblem {
+  kind: "away" | "full" | "silent";
+  reason: string;
+}
+
 export type BusStatus = "connected" | "reconnecting" | "closed";
 
 /** A connection of one party to one swarm. */
@@ -372,7 +378,7 @@ export interface Bus {
   /** Called at every change of status, with a reason for people. Returns the way to stop listening. */
   onStatus(listener: (status: BusStatus, reason: string) => void): Subscription;
   /** Asks why the broker stores nothing at the moment: out of reach, full, or without a leader; undefined: it does. */
-  storageProblem(): Promise<string | undefined>;
+  storageProblem(): Promise<StorageProblem | undefined>;
   /** Messages that did not parse since the start (L9). */
   unreadableCount(): number;
   /** Flushes what was published and closes. Idempotent. */

@@ -15,7 +15,7 @@ export async function examineBroker(call: Invocation, target: BrokerTarget): Pro
   try {
     // An announcement of no roles changes nothing, and any daemon answers it.
     const reply = await bus.live.hello({ v: 1, id: "datahammer-doctor", roles: [] }, DAEMON_ANSWERS_MS);
-    const problem = (await bus.storageProblem()) ?? reply?.problem;
+    const problem = (await bus.storageProblem())?.reason ?? reply?.problem;
     const storage = problem === undefined ? {} : { storageProblem: problem };
     return { ...report, ...storage, daemons: reply === undefined ? 0 : 1 };
   } finally {

@@ -2,8 +2,8 @@
  * Whether the daemon can work: its broker is reached, and stores what it is given.
  *
  * Owns the looking, the line in the log when that changes, and the one cure that a daemon has: a nats-server that ran
- * into a full disk switches JetStream off until it is started again (seen on 2.9 and 2.15), so a managed one is
- * started again once there is room. Nothing is decided from it; work that is refused is tried again where it arises.
+ * into a full disk may store nothing until it is started again (seen on 2.9 and 2.15), so a managed one is started
+ * again once there is room. Nothing is decided from it; work that is refused is tried again where it arises.
  */
 import { statfs } from "node:fs/promises";
 import type { Logger } from "pino";
@@ -28,7 +28,7 @@ export interface Readiness {
 
 /** How often the broker is asked. */
 const LOOK_MS = 3_000;
-/** So many looks in a row without an answer, on a connection that stands, and JetStream is off. */
+/** So many looks in a row without an answer, on a connection that stands, and the server is started again. */
 const DEAF_LOOKS = 3;
 /** Room on the disk that makes a restart worth while. */
 const ROOM_BYTES = 8 * 1024 * 1024;
@@ -69,9 +69,8 @@ class ReadinessWatch implements Readiness {
     const { bus, clock } = this.#options;
     const found = await bus.storageProblem();
     if (this.#stopped) return;
-    this.#tell(found);
-    const isDeaf = found?.startsWith("JetStream") === true && bus.status() === "connected";
-    this.#deaf = isDeaf ? this.#deaf + 1 : 0;
+    this.#tell(found?.reason);
+    this.#deaf = found?.kind === "silent" ? this.#deaf + 1 : 0;
     if (this.#deaf >= DEAF_LOOKS) await this.#cure();
     if (!this.#stopped) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
   }
@@ -99,7 +98,7 @@ class ReadinessWatch implements Readiness {
         );
         return;
       }
-      log.warn({ serverPid: broker.pid }, "JetStream is off; starting the broker again");
+      log.warn({ serverPid: broker.pid }, "the broker stays silent; starting it again");
       await broker.restart();
     } catch (error) {
       log.warn({ err: error }, "the broker could not be started again");

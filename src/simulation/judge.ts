@@ -61,7 +61,7 @@ export function judge(life: Life): Verdict {
   return { wrongs, overshoot, references };
 }
 
-function completions(run: string, reference: Reference, say: Say): void {
+export function completions(run: string, reference: Reference, say: Say): void {
   for (const { id, doc, completions, outcome, parent } of reference.steps.values()) {
     const closedWell = outcome === "skipped" || (outcome !== null && doc.onFailure === "continue");
     if (completions > 1) say("a step completes at most once", `${run} ${id}: ${completions} times`);
@@ -73,7 +73,7 @@ function completions(run: string, reference: Reference, say: Say): void {
 }
 
 /** The runtime's two ways to fold agree with the reference, and a fold in pieces with one from the start. */
-function folds(
+export function folds(
   run: string,
   records: readonly LogRecord[],
   reference: Reference,

@@ -85,7 +85,8 @@ function openBus(store: SwarmStore, options: ConnectOptions): MemoryBus {
       listeners.add(listener);
       return { close: () => listeners.delete(listener) };
     },
-    storageProblem: async () => (connection.reachable ? undefined : `broker ${connection.status}`),
+    storageProblem: async () =>
+      connection.reachable ? undefined : { kind: "away", reason: `broker ${connection.status}` },
     unreadableCount: () => connection.unreadable,
     async close() {
       if (connection.closed) return;

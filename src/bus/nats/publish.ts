@@ -25,7 +25,10 @@ export async function publishToStream(
   bytes: Uint8Array,
   headers?: MsgHdrs,
 ): Promise<StreamAnswer> {
-  const message = await link.request(subject, bytes, undefined, headers);
+  const message = await link.request(subject, bytes, undefined, headers).catch((error: unknown) => {
+    if (error instanceof UnreachableError && error.code === "E_TIMEOUT") link.storage.unanswered();
+    throw error;
+  });
   const answer = message.json<
     StreamAnswer & { error?: { code?: number; err_code?: number; description?: string } }
   >();

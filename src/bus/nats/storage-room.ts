@@ -2,14 +2,19 @@
  * Whether the broker stores what it is given, as far as this connection can tell: from the answers to what was
  * published last, and by asking JetStream whether it is there.
  */
+import type { StorageProblem } from "../bus.ts";
 import type { NatsLink } from "./link.ts";
 
 /** What is refused is tried again within seconds: a refusal older than this was not repeated. */
 const REFUSAL_FRESH_MS = 15_000;
+/** So many messages in a row without an answer, over so long, and the stream is deaf. */
+const UNANSWERED = 3;
+const UNANSWERED_FOR_MS = 5_000;
 
 export class StorageRoom {
   readonly #link: NatsLink;
   #refusal: { reason: string; at: number } | undefined;
+  #silence: { since: number; last: number; count: number } | undefined;
 
   constructor(link: NatsLink) {
     this.#link = link;
@@ -20,24 +25,41 @@ export class StorageRoom {
     this.#refusal = { reason, at: this.#link.clock.monotonic() };
   }
 
+  /** A message got no answer: a server whose disk was full may stay like that (seen on 2.15). */
+  unanswered(): void {
+    const now = this.#link.clock.monotonic();
+    const silence = this.#silence ?? { since: now, last: now, count: 0 };
+    this.#silence = { ...silence, last: now, count: silence.count + 1 };
+  }
+
   /** A message was stored. */
   stored(): void {
     if (this.#refusal !== undefined) this.#refusal = undefined;
+    if (this.#silence !== undefined) this.#silence = undefined;
   }
 
   /** Why nothing is stored; undefined: it is. Asks the broker. */
-  async problem(): Promise<string | undefined> {
+  async problem(): Promise<StorageProblem | undefined> {
     const { clock, status } = this.#link;
-    if (status !== "connected") return `broker ${status}`;
+    if (status !== "connected") return { kind: "away", reason: `broker ${status}` };
+    const now = clock.monotonic();
     const refusal = this.#refusal;
-    if (refusal !== undefined && clock.monotonic() - refusal.at < REFUSAL_FRESH_MS) {
-      return `the broker has no room: ${refusal.reason}`;
+    if (refusal !== undefined && now - refusal.at < REFUSAL_FRESH_MS) {
+      return { kind: "full", reason: `the broker has no room: ${refusal.reason}` };
+    }
+    const silence = this.#silence;
+    if (silence !== undefined && now - silence.last < REFUSAL_FRESH_MS) {
+      const { count, since, last } = silence;
+      if (count >= UNANSWERED && last - since >= UNANSWERED_FOR_MS) {
+        return { kind: "silent", reason: `the broker answered none of the last ${count} messages` };
+      }
     }
     try {
       await this.#link.api("INFO");
       return undefined;
     } catch (error) {
-      return `JetStream does not answer: ${error instanceof Error ? error.message : error}`;
+      const why = error instanceof Error ? error.message : String(error);
+      return { kind: "silent", reason: `JetStream does not answer: ${why}` };
     }
   }
 }
