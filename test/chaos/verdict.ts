@@ -3,12 +3,18 @@
  * document: with the judges of the simulation, and by the order of real events.
  */
 import type { LogRecord } from "../../src/bus/bus.ts";
-import { completions, folds, type Wrong } from "../../src/simulation/judge.ts";
+import { completions, folds } from "../../src/simulation/judge.ts";
 import { FEW_FORMS } from "../../src/simulation/language.ts";
 import { Reference } from "../../src/simulation/reference.ts";
 import type { Say } from "../../src/simulation/scenario.ts";
 import { judgeScripts } from "../../src/simulation/script-judge.ts";
 import type { WorkflowDocument } from "../../src/workflow/document.ts";
+
+/** A rule that was broken. */
+export interface Wrong {
+  rule: string;
+  what: string;
+}
 
 /** A line of the journal: a task's code began. */
 export interface Start {
