@@ -315,7 +315,8 @@ export class StepFlow {
     if (this.#items.isFor(step)) return this.#reopenItems(step, cause);
     const { context } = this.read(id);
     // After the last iteration that was allowed, a person's retry allows as many again.
-    const isExhausted = context.failures.at(-1)?.error.code === "E_REPEAT_LIMIT";
+    const last = context.failures.at(-1);
+    const isExhausted = last?.error.code === "E_REPEAT_LIMIT" && last.n === context.n;
     const iteration = isExhausted ? context.iteration + 1 : context.iteration;
     const given = isExhausted ? undefined : (changes.inputs ?? context.inputs ?? this.values.inputsOf(id));
     if (given === undefined) {

@@ -14,7 +14,9 @@ const HANDOFFS = 8;
 const MAX_ITEMS = 10_000;
 const ITERATIONS = 100;
 /** Time-outs after which the step is not tried again. */
-const LAST_TIMEOUTS = new Set(["E_NO_AGENT", "E_STEP_TIMEOUT", "E_QUEUE_TIMEOUT"]);
+const LAST_TIMEOUTS = new Set(["E_NO_AGENT", "E_NO_ANSWER", "E_STEP_TIMEOUT", "E_QUEUE_TIMEOUT"]);
+/** Time-outs of work: somebody had taken the task, whether the log says so or not. */
+const OF_WORK = new Set(["E_EXECUTION_TIMEOUT", "E_HEARTBEAT_TIMEOUT"]);
 
 interface Entry {
   value: unknown;
@@ -128,6 +130,7 @@ export class ReferenceFlow {
     step.state = "ready";
     step.outcome = null;
     step.n += 1;
+    step.exhausted = false;
     const { id, n, role, attempt, own, brought, doc } = step;
     const answered = role === "human" || role === "signal";
     step.waits = answered ? role : doc.approval === true && !step.approved ? "approval" : undefined;
@@ -243,6 +246,7 @@ export class ReferenceFlow {
       if (this.#language.holds(until, this.#scope(step))) return false;
       if (step.iteration % max === 0) {
         step.errors.push("E_REPEAT_LIMIT");
+        step.exhausted = true;
         this.#release(this.#failed(step, "failed"));
         return true;
       }
@@ -287,12 +291,17 @@ export class ReferenceFlow {
     this.#open(step, 0);
   }
 
-  timedOut(step: ReferenceStep, code: string): void {
-    const { state } = step;
+  /** @returns whether it can be said of the step at all */
+  timedOut(step: ReferenceStep, code: string): boolean {
+    const waits = step.waits !== undefined;
+    if (waits ? code !== "E_NO_ANSWER" && code !== "E_STEP_TIMEOUT" : code === "E_NO_ANSWER") return false;
+    if (code === "E_QUEUE_TIMEOUT" && step.state !== "ready") return false;
+    const worked = step.state === "running" || OF_WORK.has(code);
     this.#shut(step, code);
     step.errors.push(code);
-    if (state === "ready") this.#release(this.#failed(step, "timed-out"));
-    else this.#failedAttempt(step, !LAST_TIMEOUTS.has(code), "timed-out");
+    if (worked) this.#failedAttempt(step, !LAST_TIMEOUTS.has(code), "timed-out");
+    else this.#release(this.#failed(step, "timed-out"));
+    return true;
   }
 
   // ── fan-outs ─────────────────────────────────────────────────────────────────────────────────────
@@ -381,7 +390,7 @@ export class ReferenceFlow {
   /** Where the iterations were used up, it goes on with the next one. */
   #openAgain(step: ReferenceStep): void {
     step.attempt = 1;
-    const exhausted = step.errors.at(-1) === "E_REPEAT_LIMIT";
+    const { exhausted } = step;
     if (exhausted) step.iteration += 1;
     try {
       if (step.n === 0 || exhausted) step.own = this.#inputsOf(step);
@@ -525,6 +534,6 @@ export class ReferenceFlow {
   }
 }
 
-export function nameOf({ id, n }: ReferenceStep): string {
+function nameOf({ id, n }: ReferenceStep): string {
   return `${id}#${n}`;
 }

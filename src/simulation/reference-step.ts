@@ -59,6 +59,8 @@ export interface ReferenceStep {
   list: readonly unknown[] | undefined;
   /** The items that were made. */
   items: ReferenceStep[];
+  /** Its last dispatch used up the iterations that it may have. */
+  exhausted: boolean;
   /** What the last iteration gave. */
   lastOutputs: Record<string, unknown>;
   /** What it gave in the end. */
@@ -95,6 +97,7 @@ export function makeStep(
     errors: [],
     list: undefined,
     items: [],
+    exhausted: false,
     lastOutputs: {},
     outputs: undefined,
   };

@@ -77,8 +77,8 @@ export class Reference {
     else if (record.kind === "decision") this.#decision(record.body);
     else if (record.kind === "observed" && !this.ended) this.#observed(record.body);
     if (this.status === "none" || this.ended) return;
-    this.#keepBudget();
     this.#keepWaits();
+    this.#keepBudget();
   }
 
   #submit({ inputs, environment = {}, budget }: SubmitMessage): void {
