@@ -4,7 +4,7 @@
  * It owns when to wake up; what a deadline means is the caller's matter (L7: a timer that fires proposes).
  */
 import type { Clock } from "../bus/bus.ts";
-import { Heap } from "./heap.ts";
+import { Heap } from "../workflow/heap.ts";
 
 interface Entry {
   key: string;

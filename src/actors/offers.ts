@@ -1,6 +1,6 @@
 /** Ready steps in the order in which they are given out: priority, longest remaining path, position. */
 import type { RunSteps } from "../fold/run-steps.ts";
-import { Heap } from "./heap.ts";
+import { Heap } from "../workflow/heap.ts";
 
 interface Offer {
   id: string;

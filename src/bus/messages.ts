@@ -108,6 +108,8 @@ export const submitSchema = z.object({
     .optional(),
   /** The run that this one repeats, or goes on from, and what it takes over. */
   origin: runOriginSchema.optional(),
+  /** The caller's trace context (W3C): the run's spans go under it. */
+  traceparent: z.string().optional(),
   by: z.string().optional(),
 });
 export type SubmitMessage = z.infer<typeof submitSchema>;

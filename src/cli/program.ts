@@ -211,9 +211,9 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
   );
   command(
     "show <run>",
-    "print one run as it stands",
+    "print one run as it stands, or stood",
     async () => (await import("./commands/runs.ts")).show,
-    withArchive,
+    (declared) => withArchive(declared).option("--at <moment>", "as it was then, like in trace"),
     withRun,
   );
   command(
@@ -224,15 +224,31 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     withRun,
   );
   command(
-    "trace <run>",
-    "print every state transition, replayed from the log",
+    "trace <run> [others...]",
+    "print every state transition, replayed from the log; `trace diff RUN RUN` compares two",
     async () => (await import("./commands/trace.ts")).trace,
     (declared) =>
       withArchive(declared)
+        .usage("<run>  |  diff <run> <run>")
         .option("--step <id>", "only this step, in detail")
-        .option("--format <format>", "text, json or mermaid")
-        .option("--at <seq>", "only what the log held up to this sequence"),
-    withRun,
+        .option("--format <format>", "text, json, mermaid, perfetto or otlp")
+        .option("--at <moment>", "as it was then: a log sequence, +30s, 14:03 (UTC) or a date and time")
+        .option("--follow", "print each transition as it happens, until the run ends"),
+    ([run, others], flags) => ({ ...flags, run, others }),
+  );
+  command(
+    "why <run> [step]",
+    "tell why a step went as it did, or why the run took so long",
+    async () => (await import("./commands/why.ts")).why,
+    (declared) => withArchive(declared).option("--at <moment>", "as it was then, like in trace"),
+    ([run, step], flags) => ({ ...flags, run, ...(step === undefined ? {} : { step }) }),
+  );
+  command(
+    "diff <run> <other>",
+    "tell where two runs went different ways",
+    async () => (await import("./commands/why.ts")).diff,
+    withArchive,
+    ([one, other], flags) => ({ ...flags, one, other }),
   );
   command(
     "env <run> [words...]",
@@ -241,7 +257,9 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     (declared) =>
       withArchive(declared)
         .usage("<run> [key]  |  <run> set <key> <json>")
-        .option("--if-revision <n>", "write only if the key still has this revision"),
+        .option("--if-revision <n>", "write only if the key still has this revision")
+        .option("--history", "every write of the environment, or of the key: when, by whom, what")
+        .option("--at <moment>", "as it was then, like in trace"),
     ([run, words], flags) => ({ ...flags, run, words }),
   );
   command("agents", "list who is present", async () => (await import("./commands/members.ts")).agents);

@@ -166,8 +166,8 @@ export class BusSwarmClient implements SwarmClient {
     return this.#ports.bus.index.list(filter);
   }
 
-  environment(run: string, key?: string): Promise<EnvironmentView> {
-    return this.#reader.environment(run, key);
+  environment(run: string, key?: string, options?: { at?: number }): Promise<EnvironmentView> {
+    return this.#reader.environment(run, key, options);
   }
 
   purge(filter: FinishedFilter = {}): Promise<PurgeReport> {

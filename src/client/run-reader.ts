@@ -39,8 +39,8 @@ export class RunReader {
   }
 
   /** @throws NotFoundError for a run without a log, or a key that is not set */
-  async environment(run: string, key?: string): Promise<EnvironmentView> {
-    const { environment } = await this.folded(run);
+  async environment(run: string, key?: string, options: { at?: number } = {}): Promise<EnvironmentView> {
+    const { environment } = await this.folded(run, options.at);
     if (key === undefined) return { revision: environment.revision, values: { ...environment.values } };
     const top = key.split(".")[0] as string;
     const entry = environment.entry(top);

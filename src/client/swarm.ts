@@ -119,8 +119,11 @@ export interface SwarmClient {
    * @throws NotFoundError, InvalidInputError `E_RUN_OPEN` for a run that `runs` names
    */
   purge(filter?: FinishedFilter): Promise<PurgeReport>;
-  /** @throws NotFoundError for a run without a log, or a key that is not set */
-  environment(run: string, key?: string): Promise<EnvironmentView>;
+  /**
+   * @param options `at`: as it was at this log sequence
+   * @throws NotFoundError for a run without a log, or a key that is not set
+   */
+  environment(run: string, key?: string, options?: { at?: number }): Promise<EnvironmentView>;
   /** Durable once it resolves; the verdict is the log's. */
   setEnvironment(
     run: string,

@@ -4,8 +4,9 @@
  * Owns the order in which things happen. Nothing happens at the same time: an event runs, everything that
  * follows from it without waiting runs, then the next event. So a seed fixes the whole history.
  */
-import { Heap } from "../actors/heap.ts";
+
 import type { Clock } from "../bus/bus.ts";
+import { Heap } from "../workflow/heap.ts";
 
 /** The world begins at this epoch ms. */
 const EPOCH = 1_700_000_000_000;

@@ -1,7 +1,9 @@
 /** The formats of a trace by name: one entry here is all that another one needs. */
 import { InvalidInputError } from "../workflow/errors.ts";
 import { renderFlowchart, renderStateDiagram } from "./mermaid.ts";
-import { type Trace, traceTransition } from "./replay.ts";
+import { renderOtlp } from "./otlp.ts";
+import { renderPerfetto } from "./perfetto.ts";
+import { endOf, type Trace, traceTransition } from "./replay.ts";
 import { renderText, type TextOptions } from "./text.ts";
 
 type Renderer = (trace: Trace, options: TextOptions) => string;
@@ -11,6 +13,8 @@ const RENDERERS = {
   json: (trace) => `${JSON.stringify(trace.transitions.map(traceTransition))}\n`,
   mermaid: (trace, { step }) =>
     step === undefined ? renderFlowchart(trace) : renderStateDiagram(trace, step),
+  perfetto: (trace, { now }) => renderPerfetto(trace, now ?? endOf(trace)),
+  otlp: (trace, { now }) => renderOtlp(trace, now ?? endOf(trace)),
 } satisfies Record<string, Renderer>;
 
 export type TraceFormat = keyof typeof RENDERERS;
@@ -25,7 +29,7 @@ export function traceFormat(name: string): TraceFormat {
   });
 }
 
-/** Renders a trace; the width, colours and `now` of the options matter to text only. */
+/** Renders a trace; width and colours of the options matter to text only. */
 export function renderTrace(trace: Trace, format: TraceFormat, options: TextOptions = {}): string {
   return RENDERERS[format](trace, options);
 }

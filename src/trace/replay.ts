@@ -5,11 +5,13 @@
  * it cannot disagree with what happened. Records that changed nothing are kept beside it.
  */
 import type { LogRecord } from "../bus/bus.ts";
+import type { EnvChangeMessage } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { IssueList } from "../workflow/issues.ts";
+import { Dispatches, type DispatchSpan } from "./dispatches.ts";
 import { isoTime } from "./view.ts";
 
 /** Letters that may differ for a step id to be suggested. */
@@ -20,6 +22,8 @@ export interface TraceOptions {
   step?: string;
   /** Only what the log held up to this sequence. */
   at?: number;
+  /** Only what was in the log at this time, in epoch ms; or a function of when the run began. */
+  until?: number | ((startedAt: number) => number);
 }
 
 /** One transition as `trace --json` prints it. */
@@ -42,7 +46,16 @@ export interface Trace {
   readonly transitions: readonly TransitionRecord[];
   /** Late and foreign results, void decisions, refused controls, unreadable records. */
   readonly voids: readonly VoidRecord[];
+  /** Every time that a step was given out, in the order in which they became ready. */
+  readonly dispatches: readonly DispatchSpan[];
+  /** Epoch ms: the moment that the trace shows, where it was asked for one by time; else of its last record. */
+  readonly asOf: number;
+  /** Every write of the environment that applied, oldest first. */
+  readonly writes: readonly EnvWrite[];
 }
+
+/** One write of one key: its revision is the log sequence that wrote it, `ts` is epoch ms. */
+export type EnvWrite = Omit<EnvChangeMessage, "run"> & { readonly ts: number };
 
 /**
  * Folds the records and notes what moved.
@@ -56,11 +69,15 @@ export async function replay(
   const transitions: TransitionRecord[] = [];
   const voids: VoidRecord[] = [];
   const { at = Number.POSITIVE_INFINITY } = options;
+  let until = Number.POSITIVE_INFINITY;
   const step = options.step === undefined ? undefined : stepRefOf(options.step);
   const wanted = (actor: string | null): boolean => step === undefined || actor === step;
+  const dispatches = new Dispatches((id) => fold.step(id).context);
+  const writes: EnvWrite[] = [];
   const fold = new RunFold(run, {
     observer: {
       onTransition: (transition) => {
+        dispatches.move(transition);
         if (wanted(transition.actor)) transitions.push(transition);
       },
       onVoid: (record) => {
@@ -68,16 +85,36 @@ export async function replay(
       },
     },
   });
-  let firstSeq: number | undefined;
+  const notBefore = (id: string) => fold.notBefore(id);
+  let first: LogRecord | undefined;
+  let asOf = 0;
   for await (const record of records) {
-    firstSeq ??= record.seq;
-    if (record.seq > at) break;
-    fold.apply(record);
+    if (first === undefined) {
+      first = record;
+      until = timeOf(options.until, record.ts);
+    }
+    if (record.seq > at || record.ts > until) break;
+    asOf = record.ts;
+    for (const effect of fold.apply(record)) {
+      if (effect.type !== "env") continue;
+      const { key, value, revision, writer } = effect.change;
+      writes.push({ key, value, revision, writer, ts: record.ts });
+    }
+    dispatches.note(record, notBefore);
   }
-  if (firstSeq === undefined) throw runHasNoLog(run);
-  assertSequence(run, at, firstSeq);
+  if (first === undefined) throw runHasNoLog(run);
+  assertSequence(run, at, first.seq);
+  assertTime(run, until, first.ts);
   if (step !== undefined) assertStep(fold, step);
-  return { fold, transitions, voids };
+  const own = step === undefined ? dispatches.all : dispatches.all.filter((span) => span.step === step);
+  if (Number.isFinite(until)) asOf = Math.max(asOf, until);
+  return { fold, transitions, voids, dispatches: own, writes, asOf };
+}
+
+/** Epoch ms of the last thing that the trace knows of: until when open spans are drawn if nobody says. */
+export function endOf({ fold, transitions, asOf }: Trace): number {
+  const last = transitions.at(-1)?.ts ?? 0;
+  return fold.ended ? Math.max(last, fold.endedAt ?? 0) : Math.max(last, asOf);
 }
 
 /** The transitions as plain data, oldest first. */
@@ -107,6 +144,21 @@ export function assertSequence(run: string, at: number, firstSeq: number): void 
   throw new InvalidInputError("E_SEQUENCE", `run "${run}" begins at sequence ${firstSeq}, not before ${at}`, {
     remedy: `Give a sequence of ${firstSeq} or more.`,
     data: { run, firstSeq },
+  });
+}
+
+function timeOf(until: TraceOptions["until"], startedAt: number): number {
+  if (typeof until === "function") return until(startedAt);
+  return until ?? Number.POSITIVE_INFINITY;
+}
+
+/** @throws InvalidInputError for a time before the run was submitted */
+function assertTime(run: string, until: number, startedAt: number): void {
+  if (until >= startedAt) return;
+  const [begun, asked] = [isoTime(startedAt), isoTime(until)];
+  throw new InvalidInputError("E_TIME", `run "${run}" began at ${begun}, and not before ${asked}`, {
+    remedy: `Give a time from ${begun} on, or a time since the start, like +30s.`,
+    data: { run, startedAt: begun },
   });
 }
 

@@ -9,7 +9,7 @@ import { stepLabel } from "../workflow/derived-step.ts";
 import { formatDuration } from "./duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "./palette.ts";
 import { revisionLines } from "./plan-view.ts";
-import type { Trace } from "./replay.ts";
+import { endOf, type Trace } from "./replay.ts";
 import { stepTree } from "./step-tree.ts";
 import { fill, oneLine } from "./text-width.ts";
 import { runningMs, type Span, timelinesOf } from "./timeline.ts";
@@ -49,11 +49,6 @@ export function renderText(trace: Trace, options: TextOptions = {}): string {
         ]
       : transitionLines(trace, colors);
   return `${[...lines, ...voidLines(trace.voids, colors)].join("\n")}\n`;
-}
-
-function endOf(trace: Trace): number {
-  const last = trace.transitions.at(-1)?.ts ?? 0;
-  return trace.fold.ended ? Math.max(last, trace.fold.endedAt ?? 0) : last;
 }
 
 function headline({ fold }: Trace, now: number, colors: Colors): string[] {
@@ -213,8 +208,11 @@ function transitionLines({ transitions, fold }: Trace, colors: Colors): string[]
   return transitions.map((transition) => transitionLine(transition, from, colors));
 }
 
-/** One transition as a line: when, what moved where, in which attempt, and why. */
-function transitionLine(transition: TransitionRecord, from: number, colors: Colors): string {
+/**
+ * One transition as a line: when, what moved where, in which attempt, and why.
+ * @param from epoch ms: when the run began
+ */
+export function transitionLine(transition: TransitionRecord, from: number, colors: Colors): string {
   const { ts, actor, to, attempt, cause, seq } = transition;
   const at = `+${formatDuration(ts - from)}`.padStart(8);
   const arrow = `${transition.from} → ${paintOutcome(to, to, colors)}`;

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Deadlines } from "../../src/actors/deadlines.ts";
-import { Heap } from "../../src/actors/heap.ts";
+import { Heap } from "../../src/workflow/heap.ts";
 import { VirtualClock } from "../bus/virtual-clock.ts";
 
 describe("deadlines", () => {

@@ -69,6 +69,34 @@ describe("the command line, on a running swarm", () => {
     expect(result.stderr).toContain("second");
   });
 
+  it("tells why, where two runs parted, and how a run stood at a moment", async () => {
+    await work.run(["run", "hello.yaml", "--run", "r-one"]);
+    await work.run(["run", "hello.yaml", "--run", "r-two", "--input", "text=no"]);
+    const why = jsonOf(await work.run(["why", "r-one", "never", "--json"])) as {
+      text: string;
+      seq: number | null;
+    }[];
+    expect(why.at(-1)?.text).toBe("It was skipped: its condition is false: env.said == 'no'.");
+    const path = jsonOf(await work.run(["why", "r-one", "--json"])) as { steps: { step: string }[] };
+    expect(path.steps.map(({ step }) => step)).toEqual(["first", "second"]);
+    const diff = jsonOf(await work.run(["trace", "diff", "r-one", "r-two", "--json"])) as { steps: object[] };
+    expect(diff).toMatchObject({ runs: ["r-one", "r-two"], inputs: ["text"] });
+    expect(diff.steps).toContainEqual(
+      expect.objectContaining({ step: "first", what: "outputs", parted: true }),
+    );
+    const past = jsonOf(await work.run(["show", "r-one", "--at", "+0s", "--json"])) as { status: string };
+    expect(past.status).toBe("running");
+    const history = jsonOf(await work.run(["env", "r-one", "--history", "--json"])) as object[];
+    expect(history).toMatchObject([{ key: "said", value: "hi", writer: { step: "first" } }]);
+    const followed = await work.run(["trace", "r-one", "--follow", "--json"]);
+    const lines = followed.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines).toEqual(jsonOf(await work.run(["trace", "r-one", "--json"])));
+    expect((await work.run(["trace", "r-one", "--format", "perfetto"])).stdout).toContain('"traceEvents"');
+  });
+
   it("shows, lists, traces and watches a run that has ended", async () => {
     await work.run(["run", "hello.yaml", "--run", "r-shown"]);
     const show = jsonOf(await work.run(["show", "r-shown", "--json"])) as Record<string, unknown>;

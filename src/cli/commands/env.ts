@@ -1,9 +1,14 @@
 /** `env RUN [KEY]` and `env RUN set KEY JSON`: a run's environment, read and written. */
+import type { SwarmClient } from "../../client/swarm.ts";
+import { replay, type Trace } from "../../trace/replay.ts";
+import { isoTime } from "../../trace/view.ts";
 import { DataHammerError, InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { integerFlag, parseJsonArgument } from "../given-file.ts";
 import type { Command, Invocation } from "../invocation.ts";
+import { momentFlag } from "../moment.ts";
+import { table } from "../output.ts";
 import { shownValue, valueLines } from "../run-report.ts";
 
 export interface EnvFlags {
@@ -11,6 +16,8 @@ export interface EnvFlags {
   words: string[];
   archive?: string;
   ifRevision?: string;
+  history?: boolean;
+  at?: string;
 }
 
 export const env: Command<EnvFlags> = async (call, flags) => {
@@ -27,12 +34,42 @@ export const env: Command<EnvFlags> = async (call, flags) => {
   }
   if (words.length > 1) throw usage("`env RUN`, `env RUN KEY` or `env RUN set KEY JSON`");
   if (ifRevision !== undefined) throw usage("--if-revision with `env RUN set KEY JSON` only");
-  return get(call, flags, first);
+  return flags.history ? history(call, flags, first) : get(call, flags, first);
 };
+
+/** Every write of the environment, or of one key. */
+async function history(call: Invocation, flags: EnvFlags, key: string | undefined): Promise<ExitCode> {
+  const { writes } = await withReader(call, flags, (reader) => replayed(call, reader, flags));
+  const own = writes.filter((write) => key === undefined || write.key === key);
+  const shown = own.map(({ ts, ...write }) => ({ ts: isoTime(ts), ...write }));
+  call.output.data(shown, () => {
+    if (own.length === 0) return key === undefined ? "nothing was written\n" : `"${key}" was never written\n`;
+    const rows = own.map(({ revision, ts, key: written, value, writer }) => [
+      String(revision),
+      isoTime(ts),
+      written,
+      [writer.step, writer.agent].filter((part) => part !== undefined).join(" by ") || "the submission",
+      shownValue(value),
+    ]);
+    return table(["REVISION", "WHEN", "KEY", "WRITER", "VALUE"], rows, call.output.colors);
+  });
+  return EXIT.done;
+}
+
+function replayed(
+  { shell }: Invocation,
+  reader: Pick<SwarmClient, "records">,
+  { run, at }: EnvFlags,
+): Promise<Trace> {
+  return replay(run, reader.records(run), at === undefined ? {} : momentFlag(at, shell.clock.now()));
+}
 
 async function get(call: Invocation, flags: EnvFlags, key: string | undefined): Promise<ExitCode> {
   const { output } = call;
-  const view = await withReader(call, flags, (reader) => reader.environment(flags.run, key));
+  const view = await withReader(call, flags, async (reader) => {
+    const at = flags.at === undefined ? {} : { at: (await replayed(call, reader, flags)).fold.lastSeq };
+    return reader.environment(flags.run, key, at);
+  });
   output.data(view, () => {
     if (key !== undefined) {
       const value = view.values[key];

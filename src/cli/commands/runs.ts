@@ -2,13 +2,15 @@
 import { RUN_STATUSES, type RunStatus } from "../../bus/messages.ts";
 import { formatDuration } from "../../trace/duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
-import type { RunView } from "../../trace/view.ts";
+import { endOf, replay } from "../../trace/replay.ts";
+import { type RunView, viewOf } from "../../trace/view.ts";
 import { answerCommand, type WaitView, waitText } from "../../trace/wait-view.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
 import { integerFlag } from "../given-file.ts";
 import type { Command } from "../invocation.ts";
+import { momentFlag } from "../moment.ts";
 import { type Output, table } from "../output.ts";
 import { runText, valueLines } from "../run-report.ts";
 
@@ -47,8 +49,13 @@ export function statusFlag(text: string): RunStatus {
   });
 }
 
-export const show: Command<{ run: string; archive?: string }> = async (call, flags) => {
-  const view = await withReader(call, flags, (reader) => reader.show(flags.run));
+export const show: Command<{ run: string; archive?: string; at?: string }> = async (call, flags) => {
+  const { run, at } = flags;
+  const view = await withReader(call, flags, async (reader) => {
+    if (at === undefined) return reader.show(run);
+    const past = await replay(run, reader.records(run), momentFlag(at, call.shell.clock.now()));
+    return viewOf(past.fold, endOf(past));
+  });
   call.output.data(view, () => showText(view, call.output));
   return EXIT.done;
 };

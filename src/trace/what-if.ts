@@ -1,0 +1,182 @@
+/**
+ * What more room would have saved: the run's own durations, scheduled again under other bounds.
+ *
+ * The schedule is the orchestrator's: what is ready goes by priority, then by the longest path that remains,
+ * under the run's `maxParallel`; a role takes as many at once as it did at its busiest, where steps had to
+ * wait for it. Variants are compared with the same schedule under the bounds as they were, not with the
+ * clock: so what is told is the gain of the change alone.
+ */
+import { Heap } from "../workflow/heap.ts";
+import { fansOut, stepTimes, waitsFor } from "./critical-path.ts";
+import { groupBy } from "./grouping.ts";
+import { endOf, type Trace } from "./replay.ts";
+
+export interface WhatIf {
+  readonly change: string;
+  /** How long the run would have taken, in ms, and how much less that is than under the bounds as they were. */
+  readonly durationMs: number;
+  readonly savedMs: number;
+}
+
+export interface WhatIfReport {
+  /** The schedule under the bounds as they were. */
+  readonly durationMs: number;
+  /** Those that save something, the most first. */
+  readonly variants: readonly WhatIf[];
+}
+
+/** One step as it is scheduled. */
+export interface Job {
+  readonly id: string;
+  readonly role: string;
+  readonly durationMs: number;
+  /** Positions of what it waits for. */
+  readonly after: readonly number[];
+  readonly priority: number;
+  readonly depth: number;
+}
+
+export interface Bounds {
+  readonly maxParallel: number;
+  /** Steps of a role at once; a role that is not in it is never short. */
+  readonly perRole: ReadonlyMap<string, number>;
+}
+
+/** Waiting below this for an agent is the time of a message, not a want of agents. */
+const SHORT_OF_AGENTS_MS = 20;
+/** A saving below this share of the run is not worth a word. */
+const WORTH_TELLING = 0.01;
+
+export function whatIf(trace: Trace, now = endOf(trace)): WhatIfReport {
+  const jobs = jobsOf(trace, now);
+  const bounds: Bounds = {
+    maxParallel: trace.fold.graph?.maxParallel ?? Number.POSITIVE_INFINITY,
+    perRole: busiest(trace, now),
+  };
+  const durationMs = schedule(jobs, bounds);
+  const variants: WhatIf[] = [];
+  for (const [change, changed] of changes(bounds)) {
+    const shorter = schedule(jobs, changed);
+    // A larger change that saves no more than a smaller one is no advice.
+    if (variants.some((smaller) => smaller.durationMs <= shorter)) continue;
+    variants.push({ change, durationMs: shorter, savedMs: durationMs - shorter });
+  }
+  return {
+    durationMs,
+    variants: variants
+      .filter(({ savedMs }) => savedMs >= durationMs * WORTH_TELLING && savedMs >= 1)
+      .sort((a, b) => b.savedMs - a.savedMs),
+  };
+}
+
+function* changes(bounds: Bounds): Iterable<[string, Bounds]> {
+  const { maxParallel, perRole } = bounds;
+  yield [
+    `maxParallel ${maxParallel * 2} instead of ${maxParallel}`,
+    { perRole, maxParallel: maxParallel * 2 },
+  ];
+  yield ["no bound on steps in parallel", { perRole, maxParallel: Number.POSITIVE_INFINITY }];
+  for (const [role, places] of perRole) {
+    const more = new Map(perRole).set(role, places + 1);
+    yield [`${places + 1} at once of role ${role} instead of ${places}`, { maxParallel, perRole: more }];
+  }
+  if (perRole.size > 0) yield ["as many agents as there is work for", { maxParallel, perRole: new Map() }];
+}
+
+/** Roles that steps had to wait for, with how many they ran at once at their busiest. */
+function busiest(trace: Trace, now: number): Map<string, number> {
+  const places = new Map<string, number>();
+  for (const [role, spans] of groupBy(trace.dispatches, (span) => span.role)) {
+    const begun = spans.filter(({ startedAt }) => startedAt !== undefined);
+    const isShort = begun.some((span) => {
+      const given = span.dispatchedAt ?? span.readyAt;
+      return (span.startedAt ?? given) - given > SHORT_OF_AGENTS_MS;
+    });
+    if (!isShort) continue;
+    const changes = begun.flatMap((span) => [
+      { at: span.startedAt ?? 0, by: 1 },
+      { at: Math.max(span.startedAt ?? 0, span.endedAt ?? now), by: -1 },
+    ]);
+    changes.sort((a, b) => a.at - b.at || a.by - b.by);
+    let running = 0;
+    let most = 1;
+    for (const { by } of changes) {
+      running += by;
+      most = Math.max(most, running);
+    }
+    places.set(role, most);
+  }
+  return places;
+}
+
+/** Every step that was ever ready; one that fans out waits for its items and takes no time of its own. */
+function jobsOf(trace: Trace, now: number): Job[] {
+  const { steps } = trace.fold;
+  const times = stepTimes(trace, now);
+  const positions = new Map([...times.keys()].map((id, position) => [id, position]));
+  return [...times.values()].map(({ step, role, runMs, backOffMs }) => ({
+    id: step,
+    role,
+    durationMs: fansOut(trace, step) ? 0 : runMs + backOffMs,
+    after: waitsFor(trace, step).flatMap((id) => positions.get(id) ?? []),
+    priority: steps?.has(step) ? steps.step(step).priority : 0,
+    depth: steps?.has(step) ? steps.remainingDepth(step) : 0,
+  }));
+}
+
+/** List scheduling. @returns when the last job ends, in ms */
+export function schedule(jobs: readonly Job[], { maxParallel, perRole }: Bounds): number {
+  const awaited = jobs.map(({ after }) => after.length);
+  const dependents: number[][] = jobs.map(() => []);
+  for (const [position, { after }] of jobs.entries())
+    for (const before of after) dependents[before]?.push(position);
+  // One queue per role: a role without a free place must not stand in the way of others.
+  const queues = new Map<string, Heap<number>>();
+  const comesFirst = (a: number, b: number) => rank(jobs, a, b) < 0;
+  const running = new Heap<{ position: number; at: number }>((a, b) => a.at < b.at);
+  const busy = new Map<string, number>();
+  let inFlight = 0;
+  let now = 0;
+  const offer = (position: number) => {
+    const role = jobs[position]?.role ?? "";
+    const queue = queues.get(role) ?? new Heap<number>(comesFirst);
+    queues.set(role, queue);
+    queue.push(position);
+  };
+  const next = (): number | undefined => {
+    let best: { position: number; queue: Heap<number> } | undefined;
+    for (const [role, queue] of queues) {
+      const position = queue.peek();
+      if (position === undefined || (busy.get(role) ?? 0) >= (perRole.get(role) ?? Number.POSITIVE_INFINITY))
+        continue;
+      if (best === undefined || rank(jobs, position, best.position) < 0) best = { position, queue };
+    }
+    return best?.queue.pop();
+  };
+  for (const [position, count] of awaited.entries()) if (count === 0) offer(position);
+  while (true) {
+    while (inFlight < maxParallel) {
+      const position = next();
+      if (position === undefined) break;
+      const { role, durationMs } = jobs[position] as Job;
+      inFlight += 1;
+      busy.set(role, (busy.get(role) ?? 0) + 1);
+      running.push({ position, at: now + durationMs });
+    }
+    const ended = running.pop();
+    if (ended === undefined) return now;
+    now = ended.at;
+    inFlight -= 1;
+    const { role } = jobs[ended.position] as Job;
+    busy.set(role, (busy.get(role) ?? 1) - 1);
+    for (const dependent of dependents[ended.position] ?? []) {
+      awaited[dependent] = (awaited[dependent] ?? 1) - 1;
+      if (awaited[dependent] === 0) offer(dependent);
+    }
+  }
+}
+
+function rank(jobs: readonly Job[], a: number, b: number): number {
+  const [one, other] = [jobs[a] as Job, jobs[b] as Job];
+  return other.priority - one.priority || other.depth - one.depth || a - b;
+}
