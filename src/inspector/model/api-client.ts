@@ -1,0 +1,98 @@
+/** Asking the daemon: JSON in and out, problems as errors, streams that go on where they broke off. */
+import { signal } from "@preact/signals";
+import type { Problem } from "../../http/api.ts";
+
+export class ApiError extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+/** The daemon asks for its token: the page shows the form for it. */
+export const tokenWanted = signal(false);
+
+export async function ask<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
+  return read(await fetch(path, signal === undefined ? {} : { signal }));
+}
+
+export async function tell<Answer>(method: "POST" | "PUT", path: string, body: unknown): Promise<Answer> {
+  const headers = { "content-type": "application/json" };
+  return read(await fetch(path, { method, headers, body: JSON.stringify(body) }));
+}
+
+async function read<Answer>(response: Response): Promise<Answer> {
+  if (response.ok) return (await response.json()) as Answer;
+  const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
+  if (response.status === 401) tokenWanted.value = true;
+  throw new ApiError(
+    problem ?? {
+      type: "about:blank",
+      title: "No answer",
+      status: response.status,
+      detail: `the daemon answered ${response.status}`,
+      code: "E_HTTP",
+    },
+  );
+}
+
+export function pathOf(...parts: string[]): string {
+  return `/api/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+export interface Stream {
+  close(): void;
+}
+
+/**
+ * Server-sent events. The browser comes back by itself, with the last id; a hidden page lets go of its
+ * connection, since a browser has only a few for one daemon, and takes it up again when it is looked at.
+ * @param address asked for at every new connection, so that it can say where to go on
+ */
+export function openStream(
+  address: () => string,
+  listeners: Record<string, (data: unknown) => void>,
+  onConnected: (connected: boolean) => void,
+): Stream {
+  let source: EventSource | undefined;
+  let letGo: ReturnType<typeof setTimeout> | undefined;
+  const open = (): void => {
+    source = new EventSource(address());
+    source.onopen = () => onConnected(true);
+    source.onerror = () => {
+      onConnected(false);
+      // Refused for good, as by a daemon that was started again with a token: try as a new connection.
+      if (source?.readyState !== EventSource.CLOSED) return;
+      source = undefined;
+      letGo = setTimeout(open, RETRY_MS);
+    };
+    for (const [event, listener] of Object.entries(listeners)) {
+      source.addEventListener(event, (message) =>
+        listener(JSON.parse((message as MessageEvent<string>).data)),
+      );
+    }
+  };
+  const onVisibility = (): void => {
+    clearTimeout(letGo);
+    if (document.hidden) {
+      letGo = setTimeout(() => {
+        source?.close();
+        source = undefined;
+      }, HIDDEN_MS);
+    } else if (source === undefined) open();
+  };
+  document.addEventListener("visibilitychange", onVisibility);
+  open();
+  return {
+    close: () => {
+      document.removeEventListener("visibilitychange", onVisibility);
+      clearTimeout(letGo);
+      source?.close();
+    },
+  };
+}
+
+const RETRY_MS = 3_000;
+const HIDDEN_MS = 5_000;

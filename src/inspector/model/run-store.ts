@@ -1,0 +1,199 @@
+/**
+ * One run on the page: loaded once, kept up by the live stream, looked at from one place of its log.
+ *
+ * Owns the history and the cursor. Whatever arrives is gathered and shown once per frame: `frame` grows by
+ * one each time, and who draws depends on it alone.
+ */
+import { type Signal, signal } from "@preact/signals";
+import type {
+  GraphStep,
+  GraphView,
+  LiveEvent,
+  RecordsEvent,
+  RunHead,
+  Transition,
+  TransitionsView,
+} from "../../http/api.ts";
+import { ApiError, ask, openStream, pathOf, type Stream } from "./api-client.ts";
+import { RunHistory } from "./run-history.ts";
+
+/** Partial output of one step that is kept. */
+const MAX_CHUNKS = 500;
+/** What only the daemon can say (what waits, what was spent) is asked again this long after a change. */
+const HEAD_DELAY_MS = 400;
+
+export interface StepLive {
+  fraction: number | undefined;
+  message: string | undefined;
+  chunks: unknown[];
+  n: number;
+}
+
+export class RunStore {
+  readonly run: string;
+  readonly head: Signal<RunHead | undefined> = signal(undefined);
+  readonly graph: Signal<GraphView | undefined> = signal(undefined);
+  readonly problem: Signal<ApiError | undefined> = signal(undefined);
+  readonly connected = signal(false);
+  /** A sequence of the log; undefined: live. */
+  readonly cursor: Signal<number | undefined> = signal(undefined);
+  readonly frame = signal(0);
+  history = new RunHistory();
+  readonly live = new Map<string, StepLive>();
+  /** Transitions of the last frame, for what moves along the edges. */
+  recent: readonly Transition[] = [];
+  readonly #abort = new AbortController();
+  #steps = new Map<string, GraphStep>();
+  #stream: Stream | undefined;
+  #frameAsked = false;
+  #headTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(run: string) {
+    this.run = run;
+  }
+
+  async load(): Promise<void> {
+    try {
+      const { signal: aborted } = this.#abort;
+      const [head, graph, past] = await Promise.all([
+        ask<RunHead>(pathOf("runs", this.run, "head"), aborted),
+        ask<GraphView>(pathOf("runs", this.run, "graph"), aborted),
+        ask<TransitionsView>(pathOf("runs", this.run, "transitions"), aborted),
+      ]);
+      this.history = new RunHistory();
+      this.#takeGraph(graph);
+      this.history.add(past.transitions, past.voids, []);
+      this.head.value = head;
+      this.history.seek(this.cursor.peek());
+      this.frame.value += 1;
+      this.#follow(past.seq);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      this.problem.value = asApiError(error);
+    }
+  }
+
+  close(): void {
+    this.#abort.abort();
+    this.#stream?.close();
+    clearTimeout(this.#headTimer);
+  }
+
+  /** The step of the document, or of the item's origin. */
+  step(id: string): GraphStep | undefined {
+    return this.#steps.get(id) ?? this.#steps.get(id.split("~")[0] ?? "");
+  }
+
+  seek(seq: number | undefined): void {
+    this.cursor.value = seq !== undefined && seq >= this.history.lastSeq ? undefined : seq;
+    this.recent = this.history.seek(this.cursor.peek());
+    this.frame.value += 1;
+  }
+
+  /** The sequence that is looked at. */
+  get seq(): number {
+    return this.cursor.value ?? this.history.lastSeq;
+  }
+
+  #takeGraph(graph: GraphView): void {
+    this.#steps = new Map(graph.steps.map((step) => [step.id, step]));
+    this.history.addSteps(this.#steps.keys());
+    this.graph.value = graph;
+  }
+
+  #follow(after: number): void {
+    let last = after;
+    this.#stream?.close();
+    this.#stream = openStream(
+      () => `${pathOf("runs", this.run, "events")}?after=${last}`,
+      {
+        records: (data) => {
+          const event = data as RecordsEvent;
+          last = event.seq;
+          this.#takeRecords(event);
+        },
+        live: (data) => this.#takeLive(data as LiveEvent),
+        cut: (data) => {
+          if ((data as { code: string }).code === "E_LOG_REREAD") void this.load();
+        },
+      },
+      (connected) => {
+        this.connected.value = connected;
+      },
+    );
+  }
+
+  #takeRecords(event: RecordsEvent): void {
+    this.history.add(event.transitions, event.voids, event.changes);
+    const head = this.head.peek();
+    if (head !== undefined) {
+      const { status, endedAt, steps, seq } = event;
+      this.head.value = { ...head, status, endedAt, steps, seq };
+    }
+    if (event.graph) void this.#reloadGraph();
+    this.#reloadHeadSoon();
+    this.#soon();
+  }
+
+  async #reloadGraph(): Promise<void> {
+    try {
+      this.#takeGraph(await ask<GraphView>(pathOf("runs", this.run, "graph"), this.#abort.signal));
+      this.#soon();
+    } catch (error) {
+      if (!this.#abort.signal.aborted) this.problem.value = asApiError(error);
+    }
+  }
+
+  #reloadHeadSoon(): void {
+    this.#headTimer ??= setTimeout(async () => {
+      this.#headTimer = undefined;
+      try {
+        this.head.value = await ask<RunHead>(pathOf("runs", this.run, "head"), this.#abort.signal);
+      } catch {
+        // The stream shows that the daemon is away, and brings the next change when it is back.
+        this.connected.value = false;
+      }
+    }, HEAD_DELAY_MS);
+  }
+
+  #takeLive({ messages }: LiveEvent): void {
+    for (const { step, n, type, fraction, message, data } of messages) {
+      let live = this.live.get(step);
+      if (live === undefined || live.n !== n) {
+        live = { fraction: undefined, message: undefined, chunks: [], n };
+        this.live.set(step, live);
+      }
+      if (type === "chunk") {
+        live.chunks.push(data);
+        if (live.chunks.length > MAX_CHUNKS) live.chunks.shift();
+      } else {
+        live.fraction = fraction ?? live.fraction;
+        live.message = message ?? live.message;
+      }
+    }
+    this.#soon();
+  }
+
+  /** Shows what has come, once, at the next frame. */
+  #soon(): void {
+    if (this.#frameAsked) return;
+    this.#frameAsked = true;
+    requestAnimationFrame(() => {
+      this.#frameAsked = false;
+      if (this.cursor.peek() === undefined) this.recent = this.history.seek(undefined);
+      this.frame.value += 1;
+    });
+  }
+}
+
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  return new ApiError({
+    type: "about:blank",
+    title: "No answer",
+    status: 0,
+    detail: "the daemon does not answer",
+    code: "E_NO_ANSWER",
+    remedy: "Check that `datahammer up` runs; the page goes on by itself when it does.",
+  });
+}
