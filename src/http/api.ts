@@ -67,7 +67,7 @@ export const waitSchema = z.object({
   default: z.enum(["approve", "reject"]).optional().describe("What counts as answered at the deadline."),
 });
 
-export const stepViewSchema = z.object({
+const stepViewSchema = z.object({
   state: z.string(),
   outcome: z.string().nullable(),
   attempts: z.int(),
@@ -488,7 +488,6 @@ export const swarmEventSchema = z.object({
 });
 
 export type Problem = z.infer<typeof problemSchema>;
-export type SwarmInfo = z.infer<typeof swarmSchema>;
 export type RunPage = z.infer<typeof runPageSchema>;
 export type RunLine = z.infer<typeof runSummarySchema>;
 export type WaitView = z.infer<typeof waitSchema>;

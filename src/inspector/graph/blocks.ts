@@ -11,8 +11,8 @@ const MIN_FIELD = 16;
 const CELL = 11;
 const FIELD_HEAD = 30;
 const FIELD_PAD = 8;
-export const STEP_WIDTH = 176;
-export const STEP_HEIGHT = 46;
+const STEP_WIDTH = 176;
+const STEP_HEIGHT = 46;
 
 export interface Block {
   /** Index of the step; for a field, of its first. */
