@@ -16,6 +16,7 @@ import { compare } from "./comparison.ts";
 import { startFloor } from "./floor.ts";
 import { growth } from "./growth.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
+import { type PlannerLine, plannerLines, plannerTable } from "./planner.ts";
 import { chainLines, fanLines, growthLines, jsonLine, type Line, memoryLines, table } from "./report.ts";
 import { resume } from "./resume.ts";
 import { startRuntime } from "./runtime.ts";
@@ -63,7 +64,19 @@ async function main(options: BenchOptions): Promise<void> {
     await resume(options.resume, add, onStart, isOver);
     await undoAll();
   }
-  if (!interrupted) process.stderr.write(`${table(lines)}\n`);
+  if (lines.length > 0 && !interrupted) process.stderr.write(`${table(lines)}\n`);
+  if (only.includes("planner") && !interrupted) await planner(options);
+}
+
+async function planner({ smoke }: BenchOptions): Promise<void> {
+  const lines: PlannerLine[] = [];
+  for (const line of plannerLines(smoke, () => interrupted)) {
+    lines.push(line);
+    process.stdout.write(`${JSON.stringify(line)}\n`);
+    // Planning does not wait for anything: a signal is heard here.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  if (!interrupted) process.stderr.write(`${plannerTable(lines)}\n`);
 }
 
 async function overBroker(options: BenchOptions, add: (lines: readonly Line[]) => void): Promise<void> {

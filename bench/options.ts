@@ -5,7 +5,7 @@ import { InvalidInputError } from "../src/workflow/errors.ts";
 /** What runs when nothing is chosen. */
 const USUAL_PARTS = ["chain", "fan", "scaling"] as const;
 /** These take minutes, so they have to be named. */
-const LONG_PARTS = ["growth", "resume"] as const;
+const LONG_PARTS = ["growth", "resume", "planner"] as const;
 const PARTS = [...USUAL_PARTS, ...LONG_PARTS] as const;
 export type Part = (typeof PARTS)[number];
 
@@ -28,6 +28,8 @@ export interface BenchOptions {
   only: readonly Part[];
   /** Folder for CPU profiles of the measured processes; none are taken without it. */
   profile: string | undefined;
+  /** Tiny sizes, to see that it works. */
+  smoke: boolean;
 }
 
 const DEFAULTS = {
@@ -59,6 +61,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     resume: sizes.resume.split(",").map((steps) => count("resume", steps)),
     only: chosen.length === 0 ? USUAL_PARTS : chosen.map(part),
     profile: values.profile,
+    smoke: values.smoke ?? false,
   };
 }
 

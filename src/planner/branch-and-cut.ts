@@ -25,9 +25,14 @@ const NODE_ROUNDS = 3;
 /** Goals for which a landmark is made in one round. */
 const GOALS_A_ROUND = 12;
 
+/** Costs that differ by no more may be one cost, after all the sums. */
+const TIE_EPSILON = 1e-6;
+
 export interface BoundedPlan extends Candidate {
   /** No plan costs less; the cost itself when that is proven. */
   readonly bound: number;
+  /** Origins of operators that are in no plan of this cost. */
+  readonly ruledOut: readonly number[];
 }
 
 export class BranchAndCut {
@@ -66,7 +71,23 @@ export class BranchAndCut {
   solve(lower: number): BoundedPlan {
     this.#node(0, lower);
     const bound = Math.min(this.#best.cost, Math.max(lower, this.#unseen));
-    return { ...this.#best, bound };
+    return { ...this.#best, bound, ruledOut: this.#ruledOut() };
+  }
+
+  /** With every landmark that is known now, what would raise the bound over the best plan's cost. */
+  #ruledOut(): number[] {
+    if (this.#budget.cutShort) return [];
+    const active = this.#propagate();
+    if (active === undefined || active.length === 0) return [];
+    const paid = this.#paid();
+    const lower = paid + this.#hitting.bound(active, this.#status, this.#best.cost - paid, ROOT_STEPS);
+    const { reduced } = this.#hitting;
+    return this.#graph.operators.flatMap(({ origin }, operator) => {
+      if (this.#status[operator] !== FREE) return [];
+      return this.#coarse(lower + (reduced[operator] as number)) > this.#best.cost + TIE_EPSILON
+        ? [origin]
+        : [];
+    });
   }
 
   #node(depth: number, inherited: number): void {

@@ -225,7 +225,7 @@ export class WorkflowPlanner {
     const pruned = prune(problem.graph);
     const found = pruned === undefined ? undefined : cheapestPlan(pruned, budget);
     if (found === undefined) throw noPlan(problem, want);
-    const origins = shortestOfEqualCost(problem.graph, found.origins, budget);
+    const origins = shortestOfEqualCost(problem.graph, found, budget);
     const optimal = found.bound >= found.cost - COST_EPSILON;
     return { origins, optimal, bound: optimal ? found.cost : found.bound, explored: budget.nodes };
   }

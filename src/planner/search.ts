@@ -21,6 +21,7 @@ export function cheapestPlan(graph: Hypergraph, budget: SearchBudget): BoundedPl
   budget.spendWork(graph.operators.length);
   if (reduction === undefined) return undefined;
   const origins = [...reduction.taken];
+  const ruledOut: number[] = [];
   let { cost } = reduction;
   let bound = reduction.cost;
   for (const part of reduction.parts) {
@@ -29,9 +30,10 @@ export function cheapestPlan(graph: Hypergraph, budget: SearchBudget): BoundedPl
     origins.push(...solved.origins);
     cost += solved.cost;
     bound += solved.bound;
+    ruledOut.push(...solved.ruledOut);
   }
   // A forced operator is taken once for its goal and once more because it is free then.
-  return { origins: [...new Set(origins)], cost, bound };
+  return { origins: [...new Set(origins)], cost, bound, ruledOut };
 }
 
 function solvePart(graph: Hypergraph, budget: SearchBudget): BoundedPlan | undefined {
@@ -41,7 +43,10 @@ function solvePart(graph: Hypergraph, budget: SearchBudget): BoundedPlan | undef
   const known = lmCut(graph, incidence, budget);
   if (known.bound >= first.cost - COST_EPSILON) {
     budget.spendNode();
-    return { ...first, bound: first.cost };
+    const ruledOut = graph.operators.flatMap(({ origin }, index) =>
+      (known.rest[index] as number) > first.cost - known.bound + COST_EPSILON ? [origin] : [],
+    );
+    return { ...first, bound: first.cost, ruledOut };
   }
   return new BranchAndCut(graph, first, known, budget).solve(known.bound);
 }

@@ -5,14 +5,15 @@
  * and is cut off when its critical path cannot get shorter than the best known. Bounded by its own, smaller
  * budget: it never makes the difference between a plan and no plan, nor between proven and unproven cost.
  */
+import type { BoundedPlan } from "./branch-and-cut.ts";
 import type { SearchBudget } from "./budget.ts";
 import { depthOf, type Hypergraph, incidenceOf, levelsOf, type Operator } from "./hypergraph.ts";
 import { COST_EPSILON, lmCut } from "./lm-cut.ts";
 import { relaxedPlan, withoutSpare } from "./relaxed-plan.ts";
 import { keep, prune } from "./relevance.ts";
 
-const TIE_NODE_LIMIT = 500;
-const TIE_WORK_LIMIT = 2_000_000;
+const TIE_NODE_LIMIT = 300;
+const TIE_WORK_LIMIT = 1_000_000;
 
 interface Best {
   origins: readonly number[];
@@ -20,18 +21,19 @@ interface Best {
 }
 
 /**
- * @param origins the operators of a plan; spare ones may be among them
+ * @param graph whose operators are numbered by their origins; spare ones may be among those of the plan
  * @returns a plan that costs no more, with no spare operators, in ascending order
  */
 export function shortestOfEqualCost(
   graph: Hypergraph,
-  origins: readonly number[],
+  { origins, ruledOut }: Pick<BoundedPlan, "origins" | "ruledOut">,
   search: SearchBudget,
 ): readonly number[] {
   const budget = search.aside(TIE_NODE_LIMIT, TIE_WORK_LIMIT);
   const first = tidy(graph, new Set(origins), budget);
   const best: Best = { origins: first.origins, depth: first.depth };
-  const pruned = prune(graph);
+  const out = new Set(ruledOut);
+  const pruned = prune(keep(graph, (index) => !out.has(index)));
   if (pruned !== undefined) improve(pruned, graph, first.cost, best, budget);
   return best.origins;
 }

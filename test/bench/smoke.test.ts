@@ -36,6 +36,29 @@ test("a run prints every measure as a JSON line, and a table for people beside i
   expect(lines.filter(({ aim }) => aim !== undefined).every(({ ratio }) => ratio !== undefined)).toBe(true);
 });
 
+test("the planner's part says for every shape how fast plans are found and proven", async () => {
+  const { code, stdout, stderr } = await bench("planner", "--smoke").exited;
+  expect(stderr).toContain("worst gap");
+  expect(code).toBe(0);
+  const share = z.number().min(0).max(1);
+  const plannerLine = z.strictObject({
+    measure: z.string(),
+    problems: z.number().positive(),
+    p50Ms: z.number().positive(),
+    p99Ms: z.number().positive(),
+    proven: share,
+    provenIn100Ms: share,
+    worstGap: share,
+    sameAsExhaustive: z.literal(1).optional(),
+    exhaustiveP50Ms: z.number().positive().optional(),
+  });
+  const lines = stdout
+    .trimEnd()
+    .split("\n")
+    .map((text) => plannerLine.parse(JSON.parse(text)));
+  expect(lines.filter(({ sameAsExhaustive }) => sameAsExhaustive !== undefined)).toHaveLength(1);
+});
+
 test("Ctrl-C ends the run with its exit code and leaves nothing behind", async () => {
   const running = bench("--only", "chain", "--chain", "20", "--rounds", "100000");
   await running.waitForLine((text) => text.startsWith("nats-server"), { stream: "stderr" });
