@@ -6,6 +6,7 @@
  */
 import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
 import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
+import type { Stopped } from "../fold/cancellations.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { type NestingTerms, startChild, stopChild } from "./child-runs.ts";
@@ -13,8 +14,12 @@ import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 
 /** What the dispatcher needs of the hold. */
 export interface DispatchScene {
-  /** Whether the dispatch is still wanted: the hold goes on and its step waits for the result. */
+  /** Whether the hold goes on and the dispatch's step waits for the result. */
   isOpen(ref: DispatchRef): boolean;
+  /** Whether the dispatch may be given out: it is open, and its run is not paused. */
+  isWanted(ref: DispatchRef): boolean;
+  /** The task was not given out, because it is not wanted now. */
+  onKept(task: TaskMessage): void;
   /** Resolves after a pause; early when the hold ends. */
   pause(delayMs: number): Promise<void>;
   /** What a nested run is given by this one. */
@@ -38,7 +43,12 @@ export class Dispatcher {
     const ref = { run, step, n, role };
     this.#announce(task);
     try {
-      await this.#persist(ref, () => this.#push(task));
+      const given = await this.#persist(
+        ref,
+        () => this.#push(task),
+        () => this.#scene.isWanted(ref),
+      );
+      if (!given) this.#scene.onKept(task);
     } catch (cause) {
       if (!this.#scene.isOpen(ref)) return;
       try {
@@ -64,12 +74,17 @@ export class Dispatcher {
     });
   }
 
-  /** Tries again for as long as the broker is away and the dispatch is wanted. */
-  async #persist(ref: DispatchRef, act: () => Promise<void>): Promise<void> {
+  /** Tries again for as long as the broker is away and it is wanted. Resolves with whether it was done. */
+  async #persist(
+    ref: DispatchRef,
+    act: () => Promise<void>,
+    isWanted = () => this.#scene.isOpen(ref),
+  ): Promise<boolean> {
     let pauseMs: number = HOLD_LIMITS.retryMs;
     do {
       try {
-        return await act();
+        await act();
+        return true;
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
         // As many lines as tasks: who watches the broker tells it once.
@@ -77,21 +92,39 @@ export class Dispatcher {
         await this.#scene.pause(pauseMs);
         pauseMs = Math.min(2 * pauseMs, HOLD_LIMITS.retryMaxMs);
       }
-    } while (this.#scene.isOpen(ref));
+    } while (isWanted());
+    return false;
   }
 
-  /** Removes the task, and asks the agent that runs it to stop. Resolves when it has, or after the bound. */
-  async takeBack(ref: DispatchRef, started: boolean, reason: string): Promise<void> {
+  /**
+   * Removes the task, and asks the agent that has it to stop. Resolves when it has, when its result is there
+   * (`closed`), or after the bound: then it is given up, and its result will be late.
+   */
+  async takeBack(
+    ref: DispatchRef,
+    started: boolean,
+    reason: string,
+    closed?: Promise<void>,
+  ): Promise<Stopped> {
     const { bus, log } = this.#context;
     try {
-      if (ref.role === ORCHESTRATOR_ROLE) return await stopChild(bus, ref, reason);
-      const stopping = started ? bus.live.cancel(ref, reason, HOLD_LIMITS.cancelWaitMs) : true;
+      if (ref.role === ORCHESTRATOR_ROLE) {
+        // The child ends in its own time, and its result will be late.
+        await stopChild(bus, ref, reason);
+        return "stopped";
+      }
+      // Whoever took it may not have been heard to start.
+      const held = started || ((await bus.tasks.has(ref)) && (await bus.tasks.isTaken(ref)));
+      const stopping = held ? bus.live.cancel(ref, reason, HOLD_LIMITS.cancelWaitMs) : undefined;
       await bus.tasks.remove(ref);
-      if (!(await stopping)) log.warn(ref, "agent did not stop within the bound; its result will be late");
+      if (stopping === undefined) return "removed";
+      if (await Promise.race([stopping, ...(closed ? [closed.then(() => true)] : [])])) return "stopped";
+      log.warn(ref, "agent did not stop within the bound; its result will be late");
     } catch (error) {
       // The task may be delivered once more; whoever gets it asks first, or its result is late (L4).
       log.warn({ ...ref, err: error }, "task could not be taken back");
     }
+    return "given-up";
   }
 
   async #push(task: TaskMessage): Promise<void> {

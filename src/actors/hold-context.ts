@@ -8,6 +8,8 @@ import type { RunPlanning } from "./run-planning.ts";
 export const HOLD_LIMITS = {
   /** A running dispatch that is cancelled is waited for this long, then fenced and given up. */
   cancelWaitMs: 5_000,
+  /** The end of a run says of so many dispatches that were out what became of them. */
+  stoppedNoted: 1_000,
   /** A broker that is away is tried again after this. */
   retryMs: 500,
   retryMaxMs: 4_000,

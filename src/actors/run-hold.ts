@@ -15,6 +15,7 @@
 import { type Actor, createActor } from "xstate";
 import type { LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "../bus/messages.ts";
+import type { Stopped } from "../fold/cancellations.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { runSummaryOf } from "../fold/run-summary.ts";
@@ -58,6 +59,8 @@ export class RunHold {
   readonly #timeOuts: TimeOuts;
   readonly #observed = new ObservedBatch();
   readonly #flights = new Map<string, Flight>();
+  /** Who waits for a step's dispatch to be closed. */
+  readonly #landings = new Map<string, () => void>();
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
   readonly #pauses = new Set<() => void>();
   #offers: Offers | undefined;
@@ -85,6 +88,10 @@ export class RunHold {
     this.#writer = new DecisionWriter(context.bus, run, this.#decisionScene());
     this.#dispatcher = new Dispatcher(context, {
       isOpen: (ref) => !this.#over && this.fold.isOpen(ref),
+      isWanted: (ref) => !this.#over && this.fold.status === "running" && this.fold.isOpen(ref),
+      onKept: (task) => {
+        if (!this.#over) this.#unchoose(task);
+      },
       pause: (delayMs) => this.#pause(delayMs),
       nestingTerms: () => ({
         depth: this.fold.submission?.parent?.depth ?? 0,
@@ -213,6 +220,7 @@ export class RunHold {
     if (this.#active) {
       for (const effect of this.#actor.getSnapshot().effects) this.#perform(effect);
       if (record.kind === "result") this.#land(record.body.step);
+      else if (record.kind === "decision" && record.body.type === "cancelled") this.#land(record.body.step);
       this.#markDirty(false);
       this.#scheduleAct();
     }
@@ -241,8 +249,13 @@ export class RunHold {
   /** A dispatch whose step moved on is no longer out. */
   #land(step: string): void {
     const flight = this.#flights.get(step);
-    if (!flight || this.fold.isOpen(flight.ref)) return;
+    if (flight && !this.fold.isOpen(flight.ref)) this.#unfly(step);
+  }
+
+  #unfly(step: string): void {
     this.#flights.delete(step);
+    this.#landings.get(step)?.();
+    this.#landings.delete(step);
     this.#timeOuts.landed(step);
   }
 
@@ -288,6 +301,7 @@ export class RunHold {
     // What was planned may be planned round a role that goes away.
     if (fold.submission?.workflow === undefined) this.#deadlines.set("roles", ROLE_LOOK_MS);
     this.#timeOuts.resume();
+    for (const step of fold.cancelling.keys()) void this.#stop(step);
     this.#gate.arm();
     // Watchers tell a repeated change by its revision.
     for (const key of fold.environment.keys()) {
@@ -306,6 +320,8 @@ export class RunHold {
       case "wait":
         this.#land(effect.step);
         return this.#timeOuts.waits(effect.step);
+      case "stop":
+        return void this.#stop(effect.step);
       case "started":
         return this.#timeOuts.started(effect.step, effect.at);
       case "recover":
@@ -353,7 +369,8 @@ export class RunHold {
       if (step === undefined) break;
       // A step may have been offered twice: what an older offer left here does not shorten a back-off.
       if (this.fold.notBefore(step) > this.#now()) continue;
-      const mayGo = this.fold.ready.has(step) && !this.fold.waits.has(step);
+      const mayGo =
+        this.fold.ready.has(step) && !this.fold.waits.has(step) && !this.fold.cancelling.has(step);
       if (mayGo && !this.#flights.has(step)) this.#dispatch(step);
     }
   }
@@ -393,8 +410,7 @@ export class RunHold {
   /** A dispatch that was chosen and must not be given out: its step waits again. */
   #unchoose({ step, n }: TaskMessage): void {
     if (this.#flights.get(step)?.ref.n !== n) return;
-    this.#flights.delete(step);
-    this.#timeOuts.landed(step);
+    this.#unfly(step);
     if (this.fold.ready.has(step)) this.#offer(step);
     this.#scheduleAct();
   }
@@ -408,8 +424,7 @@ export class RunHold {
   #withdraw(ref: DispatchRef, reason: string): void {
     const flight = this.#flights.get(ref.step);
     if (!flight || flight.ref.n !== ref.n) return;
-    this.#flights.delete(ref.step);
-    this.#timeOuts.landed(ref.step);
+    this.#unfly(ref.step);
     void this.#dispatcher.takeBack(flight.ref, flight.started, reason);
   }
 
@@ -433,15 +448,40 @@ export class RunHold {
     const due = this.fold.dueEnd();
     const reason = due?.error?.message ?? "the run has ended";
     const flights = [...this.#flights.values()];
-    await Promise.all(flights.map(({ ref, started }) => this.#dispatcher.takeBack(ref, started, reason)));
+    const taken = await Promise.all(flights.map((flight) => this.#takeBack(flight, reason)));
+    const stopped = taken.slice(0, HOLD_LIMITS.stoppedNoted);
     void this.#propose(() => {
       const end = this.fold.dueEnd();
       this.#ending = end !== undefined;
       if (!end) return undefined;
       const { compensate, ...how } = end;
-      if (!compensate || how.status === "done") return { type: "end", ...how };
-      return { type: "compensate", status: how.status, ...(how.error && { error: how.error }) };
+      const noted = stopped.length === 0 ? {} : { stopped };
+      if (!compensate || how.status === "done") return { type: "end", ...how, ...noted };
+      return { type: "compensate", status: how.status, ...(how.error && { error: how.error }), ...noted };
     });
+  }
+
+  /** Takes back what is out of a step that somebody wants stopped, then says in the log what came of it. */
+  async #stop(step: string): Promise<void> {
+    const cause = this.fold.cancelling.get(step);
+    if (cause === undefined || this.fold.step(step).state === "pending") return;
+    const flight = this.#flights.get(step);
+    const how = flight ? (await this.#takeBack(flight, cause)).how : "removed";
+    void this.#propose(() => {
+      if (!this.fold.cancelling.has(step) || this.fold.ended) return undefined;
+      return { type: "cancelled", step, n: this.fold.step(step).context.n, how };
+    });
+  }
+
+  async #takeBack(
+    { ref, started }: Flight,
+    reason: string,
+  ): Promise<{ step: string; n: number; how: Stopped }> {
+    const { step, n } = ref;
+    const closed = new Promise<void>((resolve) => this.#landings.set(step, resolve));
+    const how = await this.#dispatcher.takeBack(ref, started, reason, closed);
+    this.#landings.delete(step);
+    return { step, n, how };
   }
 
   #giveUp(what: string, error: unknown): void {

@@ -181,6 +181,11 @@ const runErrorSchema = z.object({
   step: z.string().optional(),
 });
 
+/** Taken out of its queue, stopped by its agent, or given up after the bound. */
+const stoppedSchema = z.enum(["removed", "stopped", "given-up"]);
+/** What became of the dispatches that were out when a run was given up, of at most 1,000 of them. */
+const stoppedListSchema = z.array(z.object({ step: stepRefSchema, n: dispatchNumber, how: stoppedSchema }));
+
 /** Non-deterministic choices, written before they count (L3). */
 export const decisionSchema = z.discriminatedUnion("type", [
   /** First decision of every hold; raises the epoch, so that earlier holders are fenced. */
@@ -203,6 +208,14 @@ export const decisionSchema = z.discriminatedUnion("type", [
     n: dispatchNumber,
     code: z.string(),
     afterMs: z.number(),
+  }),
+  /** A step that somebody wanted stopped is closed; `how` says what became of its dispatch. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("cancelled"),
+    step: stepRefSchema,
+    n: dispatchNumber,
+    how: stoppedSchema,
   }),
   /** Nobody answered a waiting step within its deadline: its default answer counts. */
   z.object({
@@ -258,6 +271,7 @@ export const decisionSchema = z.discriminatedUnion("type", [
     type: z.literal("compensate"),
     status: z.enum(["failed", "cancelled"]),
     error: runErrorSchema.optional(),
+    stopped: stoppedListSchema.optional(),
   }),
   /** The run has ended. Nothing after it changes the outcome. */
   z.object({
@@ -266,6 +280,7 @@ export const decisionSchema = z.discriminatedUnion("type", [
     status: z.enum(["done", "failed", "cancelled"]),
     outputs: z.record(z.string(), z.unknown()).optional(),
     error: runErrorSchema.optional(),
+    stopped: stoppedListSchema.optional(),
   }),
 ]);
 export type DecisionMessage = z.infer<typeof decisionSchema>;

@@ -280,6 +280,16 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     ([role], flags) => ({ ...flags, role }),
     roles,
   );
+  command(
+    "cancel <run>",
+    "end a run, or one step of it; agents are told to stop what they do for it",
+    async () => (await import("./commands/cancel.ts")).cancel,
+    (declared) =>
+      declared
+        .option("--step <id>", "only this step; its onFailure says what that means for the run")
+        .option("--reason <text>", "why, for the log and the agents"),
+    withRun,
+  );
   for (const [verb, summary] of CONTROL_SUMMARIES) {
     command(
       `${verb} <run>`,
@@ -396,7 +406,6 @@ function daemonFlags(declared: Commander, flags: Record<string, unknown>): Globa
 }
 
 const CONTROL_SUMMARIES: readonly (readonly [ControlName, string])[] = [
-  ["cancel", "end a run; agents are told to stop what they do for it"],
   ["pause", "give out no more steps of a run; what runs goes on"],
   ["resume", "go on with a paused run"],
   ["retry", "give the failed steps of a failed run a new chance"],

@@ -21,11 +21,14 @@ import { stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
+import { cancelReport } from "./cancel-report.ts";
 import { resubmissionOf } from "./rerun.ts";
 import { makeRunId } from "./run-id.ts";
 import { assertRunId, RunReader, runNotFound } from "./run-reader.ts";
 import { type FinishedFilter, type PurgeReport, RunRemoval } from "./run-removal.ts";
 import type {
+  CancelOptions,
+  CancelVerdict,
   ControlRequest,
   ControlVerdict,
   EnvironmentVerdictView,
@@ -42,6 +45,8 @@ import type {
 const ID_TRIES = 5;
 const DEFAULT_PATIENCE_MS = 30_000;
 const DEFAULT_HELLO_MS = 1_000;
+/** The orchestrator gives an agent up after five seconds; what comes after that is a matter of moments. */
+const DEFAULT_CANCEL_WAIT_MS = 10_000;
 
 export interface ClientPorts {
   bus: Bus;
@@ -152,6 +157,18 @@ export class BusSwarmClient implements SwarmClient {
     await this.#reader.folded(run, outcome.seq, { onVoid: (record) => refusals.push(record) });
     const refusal = refusals.find((record) => record.seq === outcome.seq);
     return refusal === undefined ? { applied: true } : { applied: false, reason: refusal.reason };
+  }
+
+  async cancel(run: string, options: CancelOptions = {}): Promise<CancelVerdict> {
+    const { step, reason, waitMs = DEFAULT_CANCEL_WAIT_MS } = options;
+    const verdict = await this.control(run, {
+      verb: "cancel",
+      ...(step === undefined ? {} : { step }),
+      ...(reason === undefined ? {} : { value: reason }),
+    });
+    if (!verdict.applied) return verdict;
+    const ref = step === undefined ? undefined : stepRefOf(step);
+    return { applied: true, ...(await cancelReport(this.#ports, run, ref, waitMs)) };
   }
 
   show(run: string): Promise<RunView> {

@@ -11,10 +11,12 @@ import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import type { RunView } from "../trace/view.ts";
 import type { BudgetDocument } from "../workflow/budget.ts";
+import type { CancelReport } from "./cancel-report.ts";
 import type { RerunChoice } from "./rerun.ts";
 import type { FinishedFilter, PurgeReport } from "./run-removal.ts";
 
 export type { RunView, StepView } from "../trace/view.ts";
+export type { CancelReport, StoppedStep } from "./cancel-report.ts";
 
 export interface SubmitRequest {
   /** The id; default: made up from the workflow's name. An id is used once while its log exists. */
@@ -82,6 +84,15 @@ export type EnvironmentVerdictView =
 export type ControlRequest = Omit<ControlMessage, "v" | "by"> & { by?: string };
 export type ControlVerdict = { applied: true } | { applied: false; reason: string };
 
+export interface CancelOptions {
+  /** Only this step; what its failure means for the run is its `onFailure`'s matter. Default: the run. */
+  step?: string;
+  reason?: string;
+  /** How long to wait for the agents' answers. Default 10 s; 0: not at all. */
+  waitMs?: number;
+}
+export type CancelVerdict = ({ applied: true } & CancelReport) | { applied: false; reason: string };
+
 export interface SwarmClient {
   readonly swarm: string;
   /**
@@ -107,6 +118,12 @@ export interface SwarmClient {
    * @throws NotFoundError for a run that has no log
    */
   control(run: string, control: ControlRequest): Promise<ControlVerdict>;
+  /**
+   * Cancels a run or one step, and waits until that is carried out: queued work is removed, agents are told to
+   * stop and awaited for five seconds, then given up. Durable before it waits.
+   * @throws NotFoundError for a run that has no log
+   */
+  cancel(run: string, options?: CancelOptions): Promise<CancelVerdict>;
   /** @throws NotFoundError for a run that has no log */
   show(run: string): Promise<RunView>;
   /** What is in the run's log now, in order. */

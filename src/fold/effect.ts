@@ -7,6 +7,8 @@ export type Effect =
   | { type: "plan" }
   /** The step may be given out, now or after its back-off. */
   | { type: "offer"; step: string }
+  /** Somebody wants the step stopped: take back what is out, then decide. */
+  | { type: "stop"; step: string }
   /** An agent has begun on a step whose work is timed. Epoch ms. */
   | { type: "started"; step: string; at: number }
   /** The step waits for somebody outside. */

@@ -32,6 +32,7 @@ import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
 import { applyAnswer, applyDefault, deliverSignals } from "./answers.ts";
+import { CANCELLED_CODE, type Stopped } from "./cancellations.ts";
 import type { Effect } from "./effect.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
@@ -60,6 +61,8 @@ export interface RunFoldOptions {
 const NO_STEPS: StepCounts = { total: 0, pending: 0, ready: 0, running: 0, done: 0, failed: 0 };
 const NONE_READY: ReadonlySet<string> = new Set();
 const NONE_RETIRED: ReadonlyMap<string, WorkflowStep> = new Map();
+const NONE_CANCELLED: ReadonlyMap<string, string> = new Map();
+const NONE_STOPPED: ReadonlyMap<string, Stopped> = new Map();
 const NONE_CLOCKED: ReadonlyMap<string, number> = new Map();
 const NONE_WAIT: ReadonlyMap<string, Wait> = new Map();
 const NONE_OUT: ReadonlyMap<string, OpenDispatch> = new Map();
@@ -205,6 +208,14 @@ export class RunFold {
   /** Ready steps that wait for somebody outside. */
   get waits(): ReadonlyMap<string, Wait> {
     return this.#flow?.waits.open ?? NONE_WAIT;
+  }
+  /** Steps that somebody wants stopped, each with who and why. */
+  get cancelling(): ReadonlyMap<string, string> {
+    return this.#flow?.cancellations.wanted ?? NONE_CANCELLED;
+  }
+  /** How the steps that were out at their cancellation were stopped. */
+  get stopped(): ReadonlyMap<string, Stopped> {
+    return this.#flow?.cancellations.stopped ?? NONE_STOPPED;
   }
   /** Open steps that have a time-out over all attempts, each with the epoch ms from which that counts. */
   get clocked(): ReadonlyMap<string, number> {
@@ -419,6 +430,10 @@ export class RunFold {
     else if (result.status === "handoff" && result.handoff) flow.handOff(step, result, result.handoff);
     else {
       const error = result.error ?? { name: "Error", message: "the agent gave no reason", retryable: true };
+      // An agent that was told to stop says so before the decision that it was told for.
+      const wanted = flow.cancellations.wanted.get(step);
+      if (error.code === CANCELLED_CODE && wanted !== undefined) return flow.stop(step, wanted, "stopped");
+      if (error.code === CANCELLED_CODE && this.dueEnd()) return flow.stopped(step, error.message);
       flow.fail(step, error, `failed by ${agent}: ${error.message}`);
     }
   }
@@ -489,6 +504,10 @@ export class RunFold {
       case "cancel": {
         if (this.ended) return standing;
         if (this.#givenUp) return "it is undoing its steps, and ends then";
+        if (control.step !== undefined) {
+          const why = typeof control.value === "string" ? control.value : "";
+          return this.#flow?.wantStopped(control.step, control.by, why) ?? this.#noWorkflow;
+        }
         const reason = typeof control.value === "string" ? control.value : "";
         this.#cancelRequested ??= { by: control.by, reason };
         return undefined;
@@ -508,8 +527,12 @@ export class RunFold {
         return this.status === "failed" && this.#flow ? this.#retry(this.#flow, control, cause) : standing;
       default:
         if (this.ended) return standing;
-        return this.#flow ? applyAnswer(this.#flow, control) : "the run has no workflow yet";
+        return this.#flow ? applyAnswer(this.#flow, control) : this.#noWorkflow;
     }
+  }
+
+  get #noWorkflow(): string | undefined {
+    return this.#flow ? undefined : "the run has no workflow yet";
   }
 
   /** Gives failed steps of a failed run a new chance; what is done stays done. */
@@ -606,6 +629,12 @@ export class RunFold {
       applyDefault(flow, decision.step, decision.answer, decision.value);
       return undefined;
     }
+    if (decision.type === "cancelled") {
+      const cause = flow.cancellations.wanted.get(decision.step);
+      if (cause === undefined) return "nobody wants the step stopped";
+      flow.stop(decision.step, cause, decision.how);
+      return undefined;
+    }
     this.#spending.countDispatch(decision.step, decision.n);
     if (decision.type === "lost") {
       if (flow.waits.has(decision.step)) return "the step waits, and nothing of it is out";
@@ -665,6 +694,7 @@ export class RunFold {
   #end(decision: DecisionMessage & { type: "end" }): string | undefined {
     if (!this.#allows(decision.status)) return `nothing calls for the end as ${decision.status}`;
     const cause = decision.error?.message ?? "every step is done";
+    for (const { step, how } of decision.stopped ?? []) this.#flow?.cancellations.note(step, how);
     this.#endedAt = this.#frame.ts;
     this.#outputs = decision.outputs ?? {};
     this.#error = decision.error;
@@ -680,6 +710,7 @@ export class RunFold {
     const { status, error } = decision;
     const flow = this.#flow;
     if (!flow?.compensations.isDue || !this.#allows(status)) return "nothing calls for undoing what was done";
+    for (const { step, how } of decision.stopped ?? []) flow.cancellations.note(step, how);
     this.#givenUp = { status, ...(error === undefined ? {} : { error }) };
     this.#budget?.lift();
     const cause = `gives up, and undoes what it did: ${error?.message ?? status}`;

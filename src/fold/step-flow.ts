@@ -17,6 +17,7 @@ import type { StepContext } from "../machines/step.ts";
 import { isDerived } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
+import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from "./cancellations.ts";
 import { Compensations } from "./compensations.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
@@ -107,6 +108,10 @@ export class StepFlow {
 
   get waits(): Waits {
     return this.#moves.waits;
+  }
+
+  get cancellations(): Cancellations {
+    return this.#moves.cancellations;
   }
 
   get clocked(): ReadonlyMap<string, number> {
@@ -274,6 +279,37 @@ export class StepFlow {
     const { name, code } = error;
     const isNamed = nonRetryable.includes(name) || (code !== undefined && nonRetryable.includes(code));
     return isNamed ? { ...error, retryable: false } : error;
+  }
+
+  /** Somebody wants a step stopped. Returns why that cannot be, or undefined. */
+  wantStopped(id: string, by: string, reason: string): string | undefined {
+    if (!this.steps.has(id)) return `the run has no step ${id}`;
+    const { state, context } = this.read(id);
+    if (state === "done" || state === "failed") return `step ${id} is ${context.outcome ?? state}`;
+    const cause = reason === "" ? `cancelled by ${by}` : `cancelled by ${by}: ${reason}`;
+    const isOut = this.awaits(id, context.n);
+    // A step that is pending is stopped when its turn comes, so that a retry finds what it depends on done.
+    if (!isOut && state !== "pending") this.stop(id, cause, undefined);
+    else this.cancellations.want(id, cause);
+    if (isOut) this.#frame.effects.push({ type: "stop", step: id });
+    return undefined;
+  }
+
+  /** The step is stopped, with all that was made from it; what that means is its `onFailure`'s matter. */
+  stop(id: string, cause: string, how: Stopped | undefined): void {
+    const message = `${cause}${stoppedText(how)}`;
+    const error = { name: "CancelledError", code: CANCELLED_CODE, message: cause, retryable: false };
+    if (how !== undefined) this.cancellations.note(id, how);
+    for (const made of this.steps.madeFrom(id)) this.#moves.cancel(made.id, message);
+    if (how === undefined) this.#moves.cancel(id, message, error);
+    else this.#moves.closeCancelled(id, message, error);
+    this.#release(this.#settle(this.steps.step(id), this.read(id).context), `${id} was cancelled, and may`);
+  }
+
+  /** The run is about to end, and the agent that had the step says that it was told to stop. */
+  stopped(id: string, cause: string): void {
+    this.cancellations.note(id, "stopped");
+    this.#moves.closeCancelled(id, cause);
   }
 
   /** A waiting step was approved: it may be given out. */
@@ -453,7 +489,8 @@ export class StepFlow {
   /** The run has ended without them: takes back what is out, cancels what is open. */
   cancelOpen(cause: string, pendingToo: boolean): void {
     for (const { id } of this.steps.all()) {
-      if (pendingToo || this.read(id).state !== "pending") this.#moves.cancel(id, cause);
+      if (pendingToo || this.read(id).state !== "pending")
+        this.#moves.cancel(id, `${cause}${stoppedText(this.cancellations.stopped.get(id))}`);
     }
   }
 
@@ -479,7 +516,9 @@ export class StepFlow {
         continue;
       }
       this.#moves.move(step.id, { type: "dependencies met" }, cause);
-      if (step.forEach === undefined) this.#moves.offer(step.id, 0);
+      const unwanted = this.cancellations.wanted.get(step.id);
+      if (unwanted !== undefined && step.forEach !== undefined) this.stop(step.id, unwanted, undefined);
+      else if (step.forEach === undefined) this.#moves.offer(step.id, 0);
       else waiting.push(...this.#items.begin(step));
     }
   }

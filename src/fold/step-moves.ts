@@ -4,11 +4,12 @@
  * It owns which steps there are, where each stands and what is out. It does not own why a step moves: that is
  * the matter of the step flow, and of each kind of derived steps.
  */
-import type { DispatchRef } from "../bus/messages.ts";
+import type { DispatchRef, WireError } from "../bus/messages.ts";
 import type { StepEvent } from "../machines/step.ts";
 import type { DerivedStep } from "../workflow/derived-step.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
 import { HUMAN_ROLE, isAnswered } from "../workflow/reserved-roles.ts";
+import { Cancellations } from "./cancellations.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { RunSteps } from "./run-steps.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
@@ -31,6 +32,7 @@ export class StepMoves {
   readonly waits = new Waits();
   /** Open steps with a time-out over all attempts: epoch ms of when they became ready, or were opened again. */
   readonly clocked = new Map<string, number>();
+  readonly cancellations = new Cancellations();
   readonly #frame: FoldFrame;
   readonly #ledger: StepLedger;
   readonly #notBefore = new Map<string, number>();
@@ -61,6 +63,8 @@ export class StepMoves {
   move(id: string, event: StepEvent, text: string, ts = this.#frame.ts): StepStatus {
     const after = this.#ledger.move(id, event, { seq: this.#frame.seq, ts, text });
     if (this.waits.used && after.state !== "ready") this.waits.end(id);
+    if (this.cancellations.wanted.size > 0 && (after.state === "done" || after.state === "failed"))
+      this.cancellations.forget(id);
     if (this.clocked.size > 0 && (after.state === "done" || after.state === "failed"))
       this.clocked.delete(id);
     return after;
@@ -90,6 +94,8 @@ export class StepMoves {
   offer(id: string, notBefore: number): void {
     if (this.steps.step(id).timeouts?.stepMs !== undefined && !this.clocked.has(id))
       this.clocked.set(id, this.#frame.ts);
+    // Wanted stopped before its turn came: now it has come, and nothing of it is out.
+    if (this.cancellations.wanted.has(id)) return void this.#frame.effects.push({ type: "stop", step: id });
     if (this.#mustWait(id)) return this.#wait(id);
     if (notBefore > 0) this.#notBefore.set(id, notBefore);
     else this.#notBefore.delete(id);
@@ -117,11 +123,17 @@ export class StepMoves {
     this.#frame.effects.push({ type: "withdraw", ref, reason });
   }
 
+  /** Closes a step as cancelled of which nothing is out any more. */
+  closeCancelled(id: string, cause: string, error?: WireError): void {
+    this.dispatches.delete(id);
+    this.move(id, error ? { type: "cancel", error } : { type: "cancel" }, cause);
+  }
+
   /** Cancels a step that is open, taking back what is out. */
-  cancel(id: string, cause: string): void {
+  cancel(id: string, cause: string, error?: WireError): void {
     const { state } = this.read(id);
     if (state === "done" || state === "failed") return;
     if (state !== "pending") this.withdraw(id, cause);
-    this.move(id, { type: "cancel" }, cause);
+    this.move(id, error ? { type: "cancel", error } : { type: "cancel" }, cause);
   }
 }

@@ -117,7 +117,7 @@ export type StepEvent =
   /** The task is gone without a result (L10). */
   | { type: "lose" }
   /** The run was cancelled, or ended while the step was open. */
-  | { type: "cancel" }
+  | { type: "cancel"; error?: StepError }
   /** A person's retry, or a recovery that may name another role and task. */
   | {
       type: "reopen";
@@ -267,7 +267,7 @@ export const stepMachine = definition.createMachine({
           { target: "failed", actions: "endAsBefore" },
         ],
         refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
-        cancel: { target: "failed", actions: "endCancelled" },
+        cancel: { target: "failed", actions: ["noteFailure", "endCancelled"] },
       },
     },
     ready: {
@@ -278,7 +278,7 @@ export const stepMachine = definition.createMachine({
         "time out": { target: "failed", actions: ["noteFailure", "endTimedOut"] },
         lose: { actions: "openDispatch" },
         refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
-        cancel: { target: "failed", actions: "endCancelled" },
+        cancel: { target: "failed", actions: ["noteFailure", "endCancelled"] },
       },
     },
     running: {
@@ -298,7 +298,7 @@ export const stepMachine = definition.createMachine({
           { target: "failed", actions: ["noteHandoffLimit", "endFailed"] },
         ],
         lose: { target: "ready", actions: "openDispatch" },
-        cancel: { target: "failed", actions: "endCancelled" },
+        cancel: { target: "failed", actions: ["noteFailure", "endCancelled"] },
       },
     },
     done: { type: "final" },

@@ -196,6 +196,14 @@ export class ReferenceFlow {
     this.#failedAttempt(step, this.#mayHelp(error), "failed");
   }
 
+  /** The agent was told to stop, because the run is about to end. */
+  stopped(step: ReferenceStep): void {
+    this.#shut(step, "E_CANCELLED");
+    step.errors.push("E_CANCELLED");
+    step.state = "failed";
+    step.outcome = "cancelled";
+  }
+
   #mayHelp(error: ResultMessage["error"]): boolean {
     return error?.retryable ?? true;
   }

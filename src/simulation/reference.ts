@@ -103,7 +103,10 @@ export class Reference {
     }
     this.#budget.dispatched(result.step, result.n);
     this.#budget.report(result);
-    this.#flow.result(step, result);
+    const ends = this.#cancel || this.#runFailure || this.#flow.failure;
+    const isStopped = result.status === "failed" && result.error?.code === "E_CANCELLED" && ends;
+    if (isStopped) this.#flow.stopped(step);
+    else this.#flow.result(step, result);
   }
 
   #update({ key, value, step: id, n, ifRevision }: EnvUpdateMessage): void {
@@ -217,6 +220,8 @@ export class Reference {
     if (!this.#flow.isIn(step, decision.n)) return;
     if (decision.type === "defaulted")
       return this.#flow.answerByDefault(step, decision.answer, decision.value);
+    // Nobody in a simulation cancels a single step.
+    if (decision.type === "cancelled") return;
     this.#budget.dispatched(decision.step, decision.n);
     if (decision.type === "lost") return this.#flow.lost(step);
     this.#flow.timedOut(step, decision.code);

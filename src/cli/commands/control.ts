@@ -1,4 +1,4 @@
-/** What a person may say to a run: `cancel`, `pause`, `resume`, `retry`, `approve`, `reject` and `signal`. */
+/** What a person may say to a run, beside `cancel`: `pause`, `resume`, `retry`, `approve`, `reject` and `signal`. */
 import type { ControlRequest } from "../../client/swarm.ts";
 import { DataHammerError } from "../../workflow/errors.ts";
 import { budgetFlag } from "../budget-flag.ts";
@@ -36,8 +36,13 @@ export const control: Command<ControlFlags> = async (call, { verb, run, step, na
     verdict.applied ? `${verb} ${about}: accepted\n` : "",
   );
   if (verdict.applied) return EXIT.done;
-  throw new DataHammerError("E_REFUSED", `${verb} does not apply to run "${run}": ${verdict.reason}`, {
+  throw refused(verb, run, verdict.reason);
+};
+
+/** The log's word against a control, as the command's error. */
+export function refused(verb: ControlName, run: string, reason: string): DataHammerError {
+  return new DataHammerError("E_REFUSED", `${verb} does not apply to run "${run}": ${reason}`, {
     remedy: `See where it stands with \`datahammer show ${run}\`.`,
     data: { run, verb },
   });
-};
+}
