@@ -395,8 +395,10 @@ export class Dispatch {
 
   /** Made when first used: most dispatches have nothing to say. */
   get #log(): Logger {
-    const { run, step, n, task } = this.task;
-    this.#cachedLog ??= this.#host.log.child({ run, step, n, task });
+    const { run, step, n, role, task, traceparent } = this.task;
+    // Of `<version>-<trace id>-<parent id>-<flags>`.
+    const traceId = traceparent?.split("-")[1];
+    this.#cachedLog ??= this.#host.log.child({ run, step, n, role, task, ...(traceId && { traceId }) });
     return this.#cachedLog;
   }
 

@@ -52,7 +52,7 @@ export interface DaemonOptions {
   replicas?: number;
   /** Lines for the person who waits, such as what is being fetched. */
   notice?: (line: string) => void;
-  /** Gives the start up; nothing is left behind. */
+  /** Gives the start up, and nothing is left behind; later it says that the daemon will be stopped. */
   signal?: AbortSignal;
 }
 
@@ -154,7 +154,9 @@ async function assemble(
   });
   orchestrator.start();
   let http: HttpServer | undefined;
-  let draining = false;
+  let stopping: Promise<void> | undefined;
+  // From the signal on: agents that are ended before the daemon are part of it.
+  const draining = (): boolean => stopping !== undefined || options.signal?.aborted === true;
   // Still there while runs are handed over, so that a probe hears of it.
   undo.push(async () => http?.close());
   undo.push(() => orchestrator.stop());
@@ -176,8 +178,8 @@ async function assemble(
         "/healthz": () => jsonAnswer(200, { status: "ok" }),
         "/readyz": () => {
           const { problem } = readiness;
-          const ready = problem === undefined && !draining;
-          const reason = draining ? "draining: runs are handed over" : (problem ?? "broker connected");
+          const ready = problem === undefined && !draining();
+          const reason = draining() ? "draining: runs are handed over" : (problem ?? "broker connected");
           const details = { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() };
           return jsonAnswer(ready ? 200 : 503, { ready, reason, ...details });
         },
@@ -193,9 +195,7 @@ async function assemble(
   const ended = new Promise<DataHammerError | undefined>((resolve) => {
     settle = resolve;
   });
-  let stopping: Promise<void> | undefined;
   const stop = (reason?: DataHammerError): Promise<void> => {
-    draining = true;
     stopping ??= (async () => {
       statusWatch.close();
       hello.close();

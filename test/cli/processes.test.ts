@@ -101,6 +101,40 @@ describe("a daemon", () => {
     expect((await daemon.kill("SIGTERM")).code).toBe(0);
   });
 
+  it("tells its probes that it drains while its agents end, and ends all at once at the second SIGTERM", async () => {
+    await work.write("hold.yaml", {
+      steps: [{ id: "held", agent: "echo", task: "hold", inputs: { journal: work.path("journal") } }],
+    });
+    const daemon = await work.up(["--http", "127.0.0.1:0", "--agents", ECHO_AGENT]);
+    const { http } = JSON.parse(daemon.stdout().split("\n")[0] ?? "") as { http: string };
+    await work.run(["run", "hold.yaml", "--run", "r-hold", "--detach"]);
+    await expect.poll(() => work.read("journal").catch(() => ""), { timeout: 20_000 }).toContain("held");
+    const children = await processesUnder(daemon.pid);
+    expect((await fetch(`${http}/readyz`)).status).toBe(200);
+    daemon.child.kill("SIGTERM");
+    // The task that holds on keeps its agent, and that the daemon, for some seconds.
+    await expect.poll(async () => (await fetch(`${http}/readyz`)).status, { timeout: 4_000 }).toBe(503);
+    expect(await (await fetch(`${http}/readyz`)).json()).toMatchObject({ ready: false });
+    expect((await fetch(`${http}/healthz`)).status).toBe(200);
+    expect((await daemon.kill("SIGTERM")).code).toBe(130);
+    await gone(children.map(({ pid }) => pid));
+  });
+
+  it("an agent of its own lets its task end at SIGTERM, and ends at once at the second", async () => {
+    await work.write("hold.yaml", {
+      steps: [{ id: "held", agent: "echo", task: "hold", inputs: { journal: work.path("journal") } }],
+    });
+    await work.up();
+    const agent = work.start(["agent", ECHO_AGENT, "--json"]);
+    await agent.waitForLine((line) => line.includes("ready"));
+    await work.run(["run", "hold.yaml", "--run", "r-hold", "--detach"]);
+    await expect.poll(() => work.read("journal").catch(() => ""), { timeout: 20_000 }).toContain("held");
+    agent.child.kill("SIGTERM");
+    await agent.waitForLine((line) => line.includes("draining"), { stream: "stderr" });
+    expect(agent.child.exitCode).toBeNull();
+    expect((await agent.kill("SIGTERM")).code).toBe(130);
+  });
+
   it("goes on with a run after it was killed, and its broker with it", async () => {
     await work.write("wait.yaml", { steps: [{ id: "say", agent: "echo", task: "say", outputs: ["said"] }] });
     const first = await work.up();

@@ -32,9 +32,11 @@ export async function removeMessages(
   let removed = 0;
   const deletions = new Set<Promise<void>>();
   // Step by step, not by a consumer: an older server looks through the whole stream to make one with a filter.
-  for (let next = range?.from ?? 1; ; ) {
+  // And never asking beyond the range, where it would look to the stream's end.
+  const to = range?.to ?? Number.POSITIVE_INFINITY;
+  for (let next = range?.from ?? 1; next <= to; ) {
     const message = await link.storedMessage(stream, { next_by_subj: filter, seq: Math.max(1, next) });
-    if (message === undefined || message.seq > (range?.to ?? Number.POSITIVE_INFINITY)) break;
+    if (message === undefined || message.seq > to) break;
     const { seq } = message;
     next = seq + 1;
     if (removed === 0 && (await deleteMessage(link, stream, seq))) {
