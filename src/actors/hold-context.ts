@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { Bus, Clock } from "../bus/bus.ts";
 import type { HoldObserver } from "./hold-observer.ts";
+import type { RoleShares } from "./role-shares.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
 /** Bounds of a hold (L8). */
@@ -48,5 +49,7 @@ export interface HoldContext {
   holder: string;
   newId(): string;
   lease: Lease;
+  /** Of the roles' queues, among all runs that are held here. */
+  shares: RoleShares;
   observer?: HoldObserver;
 }

@@ -1,4 +1,8 @@
-/** Ready steps in the order in which they are given out: priority, longest remaining path, position. */
+/**
+ * Ready steps in the order in which they are given out: priority, longest remaining path, position.
+ *
+ * They are kept by role, so that a role whose queue is full for now holds up none of the others.
+ */
 import type { RunSteps } from "../fold/run-steps.ts";
 import { Heap } from "../workflow/heap.ts";
 
@@ -13,21 +17,43 @@ interface Offer {
 
 export class Offers {
   readonly #steps: RunSteps;
-  readonly #heap = new Heap<Offer>(isBefore);
+  readonly #roles = new Map<string, Heap<Offer>>();
 
   constructor(steps: RunSteps) {
     this.#steps = steps;
   }
 
-  add(id: string): void {
+  /** @param role that does the step now */
+  add(id: string, role: string): void {
     const { priority, index, origin } = this.#steps.step(id);
     const depth = this.#steps.remainingDepth(id);
-    this.#heap.push({ id, priority, depth, index, place: origin?.place ?? 0 });
+    let heap = this.#roles.get(role);
+    if (heap === undefined) {
+      heap = new Heap<Offer>(isBefore);
+      this.#roles.set(role, heap);
+    }
+    heap.push({ id, priority, depth, index, place: origin?.place ?? 0 });
   }
 
-  /** The next step to give out; the caller checks that it still is ready. */
-  take(): string | undefined {
-    return this.#heap.pop()?.id;
+  /** The role of the next step to give out, of those that are not passed over. */
+  nextRole(passedOver: ReadonlySet<string>): string | undefined {
+    let next: string | undefined;
+    let best: Offer | undefined;
+    for (const [role, heap] of this.#roles) {
+      const first = heap.peek();
+      if (first === undefined || passedOver.has(role)) continue;
+      if (best === undefined || isBefore(first, best)) [next, best] = [role, first];
+    }
+    return next;
+  }
+
+  /** The next step of a role; the caller checks that it still is ready. */
+  take(role: string): string | undefined {
+    return this.#roles.get(role)?.pop()?.id;
+  }
+
+  has(role: string): boolean {
+    return this.#roles.get(role)?.peek() !== undefined;
   }
 }
 

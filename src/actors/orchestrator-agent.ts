@@ -17,6 +17,7 @@ import { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
 import type { HoldContext, Lease } from "./hold-context.ts";
 import type { HoldObserver } from "./hold-observer.ts";
+import { RoleShares } from "./role-shares.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
 
@@ -50,12 +51,14 @@ export class OrchestratorAgent {
   #questions: Subscription | undefined;
   #keepTimer: unknown;
   readonly #lease: Lease;
+  readonly #shares: RoleShares;
   #stopping = false;
 
   constructor(options: OrchestratorAgentOptions) {
     this.#options = options;
     this.#maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
     const { ackWaitMs } = options.bus.runs;
+    this.#shares = new RoleShares(options.clock);
     this.#lease = { keptAt: options.clock.monotonic(), forMs: ackWaitMs };
   }
 
@@ -190,7 +193,16 @@ export class OrchestratorAgent {
 
   #holdContext(): HoldContext {
     const { bus, clock, log, planning, id, newId, observer } = this.#options;
-    const context = { bus, clock, log, planning, holder: id, newId, lease: this.#lease };
+    const context = {
+      bus,
+      clock,
+      log,
+      planning,
+      holder: id,
+      newId,
+      lease: this.#lease,
+      shares: this.#shares,
+    };
     return observer === undefined ? context : { ...context, observer };
   }
 }

@@ -33,6 +33,7 @@ import { Offers } from "./offers.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
 import { Parking, type ParkingScene } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
+import type { Sharer } from "./role-shares.ts";
 import { SpendingGate } from "./spending-gate.ts";
 import { type TimeOutScene, TimeOuts } from "./time-outs.ts";
 
@@ -42,9 +43,11 @@ interface Flight {
   /** Monotonic ms of the push, or of the last look into the queue. */
   seenAt: number;
   started: boolean;
+  /** Its place among the tasks that this daemon put into the role's queue; 0: another one did. */
+  ticket: number;
 }
 
-export class RunHold {
+export class RunHold implements Sharer {
   readonly run: string;
   /** Resolves when the hold is over. Never rejects. */
   readonly ended: Promise<HoldOutcome>;
@@ -77,6 +80,8 @@ export class RunHold {
   #heardAt = 0;
   #summaryDirty = false;
   #readTo = 0;
+  /** What was in the queues when this hold took over. */
+  #left: readonly DispatchRef[] = [];
 
   constructor(run: string, context: HoldContext) {
     this.run = run;
@@ -165,12 +170,51 @@ export class RunHold {
     this.#heardAt = clock.monotonic();
     const { epoch } = this.#writer;
     log.info({ run: this.run, epoch, status: this.fold.status, replayMs }, "run claimed");
+    if (epoch > 1) await this.#takeOver();
+    if (this.#over) return;
     this.#active = true;
     this.#resume();
+    if (epoch > 1) this.#resumeLeft();
     this.#deadlines.set("silence", HOLD_LIMITS.silenceMs);
     this.#deadlines.set("watchdog", HOLD_LIMITS.watchdogMs);
     this.#markDirty(true);
     this.#scheduleAct();
+  }
+
+  /**
+   * H3: a predecessor that was killed may have given out what it had no time to note; what it noted ahead, on the
+   * other hand, it may not have given out. The queue knows.
+   */
+  async #takeOver(): Promise<void> {
+    const { bus, log } = this.#context;
+    for (; !this.#over; await this.#pause(HOLD_LIMITS.retryMs)) {
+      try {
+        this.#left = await bus.tasks.ofRun(this.run);
+        // L10: the queue first, then the log to its end.
+        this.#readTo = (await this.#follower?.sync()) ?? this.#readTo;
+        return;
+      } catch (error) {
+        log.debug({ run: this.run, err: error }, "the queue could not be looked into; trying again");
+      }
+    }
+  }
+
+  /** What the predecessor left in the queues counts as out; what it noted ahead and did not push is pushed. */
+  #resumeLeft(): void {
+    const { fold } = this;
+    const inQueue = new Set(this.#left.map(({ step, n }) => `${step}#${n}`));
+    for (const ref of this.#left) {
+      if (this.#flights.has(ref.step) || !fold.isOpen(ref)) continue;
+      const dispatchedAt = this.#now();
+      this.#fly(ref.step, { ref, dispatchedAt, startedAt: undefined });
+      this.#observed.addDispatched(ref, dispatchedAt);
+      this.#scheduleObserved();
+    }
+    this.#left = [];
+    for (const { ref, started } of this.#gate.stands ? this.#flights.values() : []) {
+      if (started || inQueue.has(`${ref.step}#${ref.n}`)) continue;
+      void this.#dispatcher.push(fold.taskOf(ref.step));
+    }
   }
 
   /** Gives the run back: what is out stays out, and whoever claims next goes on. */
@@ -249,11 +293,12 @@ export class RunHold {
   /** A dispatch whose step moved on is no longer out. */
   #land(step: string): void {
     const flight = this.#flights.get(step);
-    if (flight && !this.fold.isOpen(flight.ref)) this.#unfly(step);
+    if (flight && !this.fold.isOpen(flight.ref)) this.#unfly(step, flight);
   }
 
-  #unfly(step: string): void {
+  #unfly(step: string, { ref, ticket }: Flight): void {
     this.#flights.delete(step);
+    this.#context.shares.of(ref.role).take(ticket);
     this.#landings.get(step)?.();
     this.#landings.delete(step);
     this.#timeOuts.landed(step);
@@ -363,15 +408,36 @@ export class RunHold {
     if (due) return void this.#end();
     if (this.fold.status !== "running") return this.#parking.consider();
     this.#deadlines.clear("park");
-    const maxParallel = this.fold.graph?.maxParallel ?? 0;
-    while (this.#flights.size < maxParallel && this.#gate.isOpen) {
-      const step = this.#offers?.take();
-      if (step === undefined) break;
+    const { shares } = this.#context;
+    const inLine = new Set<string>();
+    while (this.#mayGiveOut) {
+      const role = this.#offers?.nextRole(inLine);
+      if (role === undefined) break;
+      if (shares.of(role).mayGive(this)) this.#giveOne(role);
+      else inLine.add(role);
+    }
+  }
+
+  get #mayGiveOut(): boolean {
+    return this.#flights.size < (this.fold.graph?.maxParallel ?? 0) && this.#gate.isOpen;
+  }
+
+  /** R2: gives out a task of the role, for which others wait as well. */
+  takeTurn(role: string): boolean {
+    const isIdle = this.#over || !this.#active || this.#doubtful || this.#ending;
+    if (isIdle || this.fold.status !== "running" || this.fold.dueEnd() !== undefined) return false;
+    if (this.#mayGiveOut) this.#giveOne(role);
+    return this.#mayGiveOut && this.#offers?.has(role) === true;
+  }
+
+  /** Gives out the next step of the role that still may be. */
+  #giveOne(role: string): void {
+    for (let step = this.#offers?.take(role); step !== undefined; step = this.#offers?.take(role)) {
       // A step may have been offered twice: what an older offer left here does not shorten a back-off.
       if (this.fold.notBefore(step) > this.#now()) continue;
-      const mayGo =
-        this.fold.ready.has(step) && !this.fold.waits.has(step) && !this.fold.cancelling.has(step);
-      if (mayGo && !this.#flights.has(step)) this.#dispatch(step);
+      const { ready, waits, cancelling } = this.fold;
+      if (!ready.has(step) || waits.has(step) || cancelling.has(step) || this.#flights.has(step)) continue;
+      return this.#dispatch(step);
     }
   }
 
@@ -381,7 +447,7 @@ export class RunHold {
     this.#timeOuts.ready(step);
     if (wait > 0) return this.#deadlines.set(`back-off ${step}`, wait);
     if (!this.#offers && fold.steps) this.#offers = new Offers(fold.steps);
-    this.#offers?.add(step);
+    this.#offers?.add(step, fold.step(step).context.role);
   }
 
   /** Another graph: what is ready is given out in its order. */
@@ -400,7 +466,11 @@ export class RunHold {
     const timeoutMs = this.fold.steps?.step(step).timeoutMs;
     const task = this.fold.taskOf(step, timeoutMs === undefined ? undefined : now + timeoutMs);
     const ref = { run: this.run, step, n: task.n, role: task.role };
-    this.#fly(step, { ref, dispatchedAt: now, startedAt: undefined });
+    this.#fly(
+      step,
+      { ref, dispatchedAt: now, startedAt: undefined },
+      this.#context.shares.of(task.role).give(),
+    );
     if (this.#gate.stands) return this.#gate.reserve(task);
     this.#observed.addDispatched(ref, now);
     this.#scheduleObserved();
@@ -409,22 +479,23 @@ export class RunHold {
 
   /** A dispatch that was chosen and must not be given out: its step waits again. */
   #unchoose({ step, n }: TaskMessage): void {
-    if (this.#flights.get(step)?.ref.n !== n) return;
-    this.#unfly(step);
+    const flight = this.#flights.get(step);
+    if (flight?.ref.n !== n) return;
+    this.#unfly(step, flight);
     if (this.fold.ready.has(step)) this.#offer(step);
     this.#scheduleAct();
   }
 
-  #fly(step: string, { ref, dispatchedAt, startedAt }: OpenDispatch): void {
+  #fly(step: string, { ref, dispatchedAt, startedAt }: OpenDispatch, ticket = 0): void {
     const seenAt = this.#context.clock.monotonic();
-    this.#flights.set(step, { ref, started: startedAt !== undefined, seenAt });
+    this.#flights.set(step, { ref, started: startedAt !== undefined, seenAt, ticket });
     this.#timeOuts.flies(step, dispatchedAt, startedAt, this.#writer.epoch > 1);
   }
 
   #withdraw(ref: DispatchRef, reason: string): void {
     const flight = this.#flights.get(ref.step);
     if (!flight || flight.ref.n !== ref.n) return;
-    this.#unfly(ref.step);
+    this.#unfly(ref.step, flight);
     void this.#dispatcher.takeBack(flight.ref, flight.started, reason);
   }
 
@@ -592,6 +663,7 @@ export class RunHold {
     const flight = this.#flights.get(step);
     if (!flight || flight.started || flight.ref.n !== n) return;
     flight.started = true;
+    this.#context.shares.of(flight.ref.role).take(flight.ticket);
     this.#observed.addStarted(flight.ref, agent, this.#now());
     this.#scheduleObserved();
   }
@@ -674,6 +746,10 @@ export class RunHold {
     if (this.#over) return;
     this.#over = true;
     this.#active = false;
+    const { shares } = this.#context;
+    shares.leave(this);
+    // Whoever goes on with the run sees to what is out.
+    for (const { ref, ticket } of this.#flights.values()) shares.of(ref.role).take(ticket);
     this.#deadlines.stop();
     this.#live?.close();
     this.#follower?.close();

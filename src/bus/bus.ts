@@ -217,6 +217,8 @@ export interface TaskQueue {
   has(ref: DispatchRef): Promise<boolean>;
   /** Whether the dispatch's task was handed to somebody, now or before, or is gone. */
   isTaken(ref: DispatchRef): Promise<boolean>;
+  /** The dispatches of a run whose tasks are queued or held now. */
+  ofRun(run: string): Promise<DispatchRef[]>;
   /** Removes a dispatch's task, queued or held. True when something was removed. */
   remove(ref: DispatchRef): Promise<boolean>;
   /** Removes every queued task of a run. */

@@ -233,6 +233,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       pull: pullTasks,
       has: (ref) => call("has", () => inner.tasks.has(ref)),
       isTaken: (ref) => call("is taken", () => inner.tasks.isTaken(ref)),
+      ofRun: (run) => call("of run", () => inner.tasks.ofRun(run)),
       remove: (ref) => call("remove", () => inner.tasks.remove(ref)),
       removeRun: (run) => call("removeRun", () => inner.tasks.removeRun(run)),
     },

@@ -72,6 +72,20 @@ it("time that is over pauses the run before its next step, also at a successor",
   expect(stage.inHand("worker")).toEqual(["b#1"]);
 });
 
+it("what was granted to a daemon that died before it gave it out is given out by its successor", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const first = await stage.daemon();
+  first.bus.tasks.push = () => new Promise(() => {});
+  await stage.submit(wide(1, { dispatches: 1 }));
+  expect((await stage.fold()).spending.total.dispatches).toBe(1);
+  await first.bus.close();
+  await stage.daemon();
+  await stage.clock.advance(12_000);
+  await stage.answer("worker");
+  expect(await stage.fold()).toMatchObject({ status: "done" });
+});
+
 it("never more is given out than allowed, however daemons die, and a raised run ends", async () => {
   const moves = fc.array(
     fc.oneof(

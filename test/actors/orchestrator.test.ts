@@ -234,6 +234,22 @@ describe("two daemons", () => {
     expect(fold.step("a").context.n).toBe(1);
   });
 
+  it("what the dead one gave out and had no time to note is not given out beside", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const first = await stage.daemon();
+    await stage.submit({ maxParallel: 2, steps: ["a", "b", "c", "d"].map((id) => step(id)) });
+    expect(stage.inHand("worker")).toEqual(["a#1", "b#1"]);
+    // Before the note of them is written.
+    await first.bus.close();
+    expect([...(await stage.fold()).dispatches.keys()]).toEqual([]);
+    await stage.daemon();
+    await stage.answer("worker", { step: "a" });
+    await stage.clock.advance(15_000);
+    expect(stage.inHand("worker")).toEqual(["b#1", "c#1"]);
+    expect([...(await stage.fold()).dispatches.keys()].sort()).toEqual(["b", "c"]);
+  });
+
   it("a daemon that is stopped hands its runs over at once", async () => {
     const stage = new SwarmStage();
     await stage.serve("worker");

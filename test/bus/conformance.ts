@@ -489,7 +489,13 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         await bus.tasks.push(task("a"));
         await bus.tasks.push(task("b", { role: "second" }));
         await bus.tasks.push(task("c", { run: "run-2" }));
+        const there = await other.tasks.ofRun("run-1");
+        expect(there.map((ref) => `${ref.role} ${ref.step}#${ref.n}`).sort()).toEqual([
+          `second b#1`,
+          `${task("a").role} a#1`,
+        ]);
         expect(await other.tasks.removeRun("run-1")).toBe(2);
+        expect(await other.tasks.ofRun("run-1")).toEqual([]);
         expect(await bus.tasks.has(task("a"))).toBe(false);
         expect(await bus.tasks.has(task("c", { run: "run-2" }))).toBe(true);
       });

@@ -156,6 +156,19 @@ export class MemoryTasks implements TaskQueue {
     );
   }
 
+  async ofRun(run: string): Promise<DispatchRef[]> {
+    const { store } = this.#connection.open();
+    store.subjects.tasksOfRun(run);
+    const queues = [...store.roles.values()].map(({ queue }) => queue.subjects());
+    const homeless = [...store.homeless.values()].map((waiting) => waiting.keys());
+    return [...queues, ...homeless].flatMap((subjects) =>
+      [...subjects].flatMap((subject) => {
+        const parsed = parseSubject(subject);
+        return parsed?.is === "task" && parsed.run === run ? [dispatchOf(parsed)] : [];
+      }),
+    );
+  }
+
   async removeRun(run: string): Promise<number> {
     const { store } = this.#connection.open();
     store.subjects.tasksOfRun(run);
@@ -172,6 +185,10 @@ export class MemoryTasks implements TaskQueue {
     }
     return removed;
   }
+}
+
+function dispatchOf({ run, step, n, role }: DispatchRef): DispatchRef {
+  return { run, step, n, role };
 }
 
 function invalidSettings(role: string, problem: string): InvalidInputError {

@@ -28,6 +28,7 @@ import type { LiveCopies } from "./live-copies.ts";
 import { PUBLISH_TRIES, publishToStream } from "./publish.ts";
 import { removeMessages } from "./remove.ts";
 import { replay } from "./replay.ts";
+import { storedSubjects } from "./stored-subjects.ts";
 
 /** Names one append, so that its author can recognise it in the log. */
 const APPEND_ID = "Dh-Append";
@@ -203,20 +204,12 @@ export class NatsLog implements RunLog {
   list(): Promise<string[]> {
     return this.#link.guard("Listing runs", async () => {
       const runs = new Set<string>();
-      let offset = 0;
-      for (;;) {
-        const page = await this.#link.api<{ state: { subjects?: Record<string, number> }; total?: number }>(
-          `STREAM.INFO.${this.#link.subjects.logStream}`,
-          { subjects_filter: this.#link.subjects.allRecords, offset },
-        );
-        const found = Object.keys(page.state.subjects ?? {});
-        for (const subject of found) {
-          const parsed = parseSubject(subject);
-          if (parsed?.is === "record") runs.add(parsed.run);
-        }
-        offset += found.length;
-        if (found.length === 0 || offset >= (page.total ?? 0)) return [...runs];
+      const { logStream, allRecords } = this.#link.subjects;
+      for await (const subject of storedSubjects(this.#link, logStream, allRecords)) {
+        const parsed = parseSubject(subject);
+        if (parsed?.is === "record") runs.add(parsed.run);
       }
+      return [...runs];
     });
   }
 

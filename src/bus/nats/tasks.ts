@@ -2,6 +2,7 @@
 import type { KeepAlive, Puller, PullOptions, RoleStatus, TaskDelivery, TaskQueue } from "../bus.ts";
 import { assertFits, encodeBody, parseBody } from "../codec.ts";
 import { type DispatchRef, type RoleSettings, type TaskMessage, taskSchema } from "../messages.ts";
+import { parseSubject } from "../subjects.ts";
 import { startKeepAlive } from "./keep-alive.ts";
 import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
@@ -9,6 +10,7 @@ import { pullFrom } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
 import { removeMessages } from "./remove.ts";
 import { NatsRoles } from "./roles.ts";
+import { storedSubjects } from "./stored-subjects.ts";
 
 export class NatsTasks implements TaskQueue {
   readonly #link: NatsLink;
@@ -100,6 +102,24 @@ export class NatsTasks implements TaskQueue {
       });
       // A role's consumer hands its tasks out in the stream's order, the first time.
       return stored === undefined || stored.seq <= (await this.#roles.handedOutTo(ref.role));
+    });
+  }
+
+  ofRun(run: string): Promise<DispatchRef[]> {
+    const { subjects } = this.#link;
+    return this.#link.guard(`Looking for tasks of run ${run}`, async () => {
+      const found: DispatchRef[] = [];
+      for await (const subject of storedSubjects(
+        this.#link,
+        subjects.tasksStream,
+        subjects.tasksOfRun(run),
+      )) {
+        const parsed = parseSubject(subject);
+        if (parsed?.is !== "task") continue;
+        const { run: of, step, n, role } = parsed;
+        found.push({ run: of, step, n, role });
+      }
+      return found;
     });
   }
 
