@@ -246,6 +246,8 @@ export interface RunQueue {
   push(run: string): Promise<"queued" | "present">;
   /** Removes the run's task, queued or held. True when something was removed. */
   remove(run: string): Promise<boolean>;
+  /** Runs that are open and not put away: queued or held by an orchestrator now. */
+  count(): Promise<number>;
   pull(options: PullOptions<RunDelivery>): Puller;
   /**
    * Offers every held run anew, at once: for who knows that the holders are gone. A holder that lives all the

@@ -43,6 +43,8 @@ import type {
 
 /** Ids made up for one submission before it gives up (L8); the first is practically always free. */
 const ID_TRIES = 5;
+/** Runs of a swarm that are open and not put away, beyond which no client submits another (L8). */
+export const MAX_OPEN_RUNS = 20_000;
 const DEFAULT_PATIENCE_MS = 30_000;
 const DEFAULT_HELLO_MS = 1_000;
 /** The orchestrator gives an agent up after five seconds; what comes after that is a matter of moments. */
@@ -99,6 +101,8 @@ export class BusSwarmClient implements SwarmClient {
     bodyFor: (run: string) => Promise<SubmitMessage>,
   ): Promise<string> {
     const { bus, clock, random } = this.#ports;
+    const open = await bus.runs.count();
+    if (open >= MAX_OPEN_RUNS) throw tooManyRuns(open);
     // Expecting that nothing is there makes the log itself refuse an id that is taken.
     const store = async (run: string) =>
       bus.log.append(run, { kind: "submit", body: await bodyFor(run) }, { expectLast: 0 });
@@ -363,6 +367,13 @@ function runExists(run: string): InvalidInputError {
   return new InvalidInputError("E_RUN_EXISTS", `there is a run "${run}" already`, {
     remedy: `Use another id, or look at it with \`datahammer show ${run}\`.`,
     data: { run },
+  });
+}
+
+function tooManyRuns(open: number): UnreachableError {
+  return new UnreachableError("E_BUSY", `${open} runs are open, the bound is ${MAX_OPEN_RUNS}`, {
+    remedy: "Submit again when some of them have ended: `datahammer runs --status running` lists them.",
+    data: { open, maxOpenRuns: MAX_OPEN_RUNS },
   });
 }
 

@@ -241,6 +241,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       ackWaitMs: inner.runs.ackWaitMs,
       reclaim: () => call("reclaim", () => inner.runs.reclaim()),
       push: (run) => call("push run", () => inner.runs.push(run)),
+      count: () => call("count runs", () => inner.runs.count()),
       remove: (run) => call("remove run", () => inner.runs.remove(run)),
       setTimer: (run, delayMs) => call("set timer", () => inner.runs.setTimer(run, delayMs)),
       clearTimer: (run) => call("clear timer", () => inner.runs.clearTimer(run)),

@@ -656,6 +656,16 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         expect(deliveries.all).toHaveLength(1);
       });
 
+      test("those that are queued or held are counted", async () => {
+        expect(await bus.runs.count()).toBe(0);
+        await bus.runs.push("run-1");
+        await bus.runs.push("run-2");
+        const held = await stage.until(pullRuns(bus, 1).next());
+        expect(await other.runs.count()).toBe(2);
+        await held.ack();
+        expect(await other.runs.count()).toBe(1);
+      });
+
       test("a timer that fires while its run is held waits until it is not", async () => {
         await bus.runs.serveArrivals();
         await bus.runs.push("run-1");

@@ -251,3 +251,19 @@ async function untilReached<Value>(call: () => Promise<Value>): Promise<Value> {
     }
   }
 }
+
+test("a queue that is full refuses a task with the way out, and takes it once there is room", async () => {
+  const bus = await connectBus({ provision: true });
+  const admin = await connect({ servers: server.url, token: server.token });
+  const { config } = (await admin.request("$JS.API.STREAM.INFO.dh_main_tasks")).json<{ config: object }>();
+  await admin.request("$JS.API.STREAM.UPDATE.dh_main_tasks", JSON.stringify({ ...config, max_msgs: 1 }));
+  await admin.close();
+  await bus.tasks.ensureRole({ role: ROLE });
+  expect(await bus.tasks.push(task("first"))).toBe("queued");
+  expect(await bus.tasks.push(task("first"))).toBe("present");
+  const refused = await bus.tasks.push(task("second")).catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(UnreachableError);
+  expect(refused).toMatchObject({ code: "E_BROKER_FULL" });
+  await bus.tasks.remove(task("first"));
+  expect(await bus.tasks.push(task("second"))).toBe("queued");
+});

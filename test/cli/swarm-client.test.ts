@@ -47,6 +47,16 @@ describe("the client of a swarm", () => {
     });
   });
 
+  it("submits nothing while too many runs are open, and says how many may be", async () => {
+    const { bus, client } = await swarm();
+    bus.runs.count = async () => 20_000;
+    await expect(client.submit({ run: "one-more", workflow: WORKFLOW })).rejects.toMatchObject({
+      code: "E_BUSY",
+      data: { open: 20_000, maxOpenRuns: 20_000 },
+    });
+    expect(await bus.log.exists("one-more")).toBe(false);
+  });
+
   it("knows no run that has no log", async () => {
     const { client } = await swarm();
     for (const ask of [

@@ -35,6 +35,11 @@ export class MemoryRuns implements RunQueue {
     return store.orchestrate.remove(store.subjects.orchestrate(run));
   }
 
+  async count(): Promise<number> {
+    const { orchestrate } = this.#connection.open().store;
+    return orchestrate.queued + orchestrate.held;
+  }
+
   pull(options: PullOptions<RunDelivery>): Puller {
     const { store } = this.#connection.attach();
     const queue = store.orchestrate;

@@ -94,6 +94,15 @@ export class NatsRuns implements RunQueue {
     });
   }
 
+  count(): Promise<number> {
+    return this.#link.guard("Counting open runs", async () => {
+      const { orchestrateStream, orchestrateConsumer } = this.#link.subjects;
+      const asked = `CONSUMER.INFO.${orchestrateStream}.${orchestrateConsumer}`;
+      const info = await this.#link.api<{ num_pending: number; num_ack_pending: number }>(asked, {});
+      return info.num_pending + info.num_ack_pending;
+    });
+  }
+
   pull(options: PullOptions<RunDelivery>): Puller {
     this.#link.assertOpen();
     const { subjects } = this.#link;
