@@ -32,6 +32,7 @@ export type {
 export { connectNatsBus, type NatsBusOptions } from "./bus/nats/bus.ts";
 export { systemClock } from "./bus/system-clock.ts";
 export { type ConnectOptions, connectSwarm } from "./client/connect.ts";
+export type { FinishedFilter, PurgeReport } from "./client/run-removal.ts";
 export type {
   RerunReply,
   RerunRequest,

@@ -36,6 +36,19 @@ test("a run prints every measure as a JSON line, and a table for people beside i
   expect(lines.filter(({ aim }) => aim !== undefined).every(({ ratio }) => ratio !== undefined)).toBe(true);
 });
 
+test("a swarm grows, is purged, and a long run is taken on again after its daemon was killed", async () => {
+  const { code, stdout, stderr } = await bench("growth", "resume", "--smoke").exited;
+  expect(code, stderr).toBe(0);
+  const measures = stdout
+    .trimEnd()
+    .split("\n")
+    .map((text) => line.parse(JSON.parse(text)).measure);
+  expect(measures).toContain("after 6 runs: daemon, live heap");
+  expect(measures).toContain("after 6 runs: daemon starts");
+  expect(measures).toContain("after 6 runs: purge of all");
+  expect(measures).toContain("log of 40 steps: taken on again");
+}, 180_000);
+
 test("the planner's part says for every shape how fast plans are found and proven", async () => {
   const { code, stdout, stderr } = await bench("planner", "--smoke").exited;
   expect(stderr).toContain("worst gap");
