@@ -77,7 +77,7 @@ export class SwarmPlanning implements RunPlanning {
         // The step itself is lost: a plan that stands is one that has no other way.
         if (!weighing.stands) return revision(weighing, [...fold.weighing], failed);
       } else {
-        const found = planner.recover({
+        const request = {
           step: {
             agent: context.role,
             task: context.task,
@@ -86,10 +86,29 @@ export class SwarmPlanning implements RunPlanning {
           environment: fold.environment.values,
           inputs: fold.inputs,
           failed: context.tried,
-        });
+        };
+        const found = planner.recover(request);
         if (found !== undefined) {
           const { role, task, inputs, reason } = found;
           return { ...given, role, task, inputs: fold.resolve(inputs), reason };
+        }
+        // What failed anywhere in this run is not taken up again: two ways could replace each other for ever.
+        const ways = rest?.excluded?.flatMap(({ role, task }) =>
+          task === undefined ? [] : [{ role, task }],
+        );
+        const detour =
+          rest &&
+          planner.detour({
+            ...request,
+            ...rest,
+            ...(ways && { failed: ways }),
+            id: step,
+            usedIds: fold.retired.keys(),
+          });
+        if (detour !== undefined) {
+          const { workflow, steps, cost } = detour;
+          const reason = `${failed}: ${steps.join(", ")} instead`;
+          return { type: "revise", weighed: [], workflow, reason, cost };
         }
       }
       const fallback = fold.steps?.step(step).fallback;

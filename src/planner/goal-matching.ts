@@ -37,6 +37,8 @@ export interface MatchedGoals {
 
 /** Below it a goal is unclear. A lone word of a description does not reach it; a task's name does. */
 const CONFIDENCE_THRESHOLD = 0.35;
+/** How much a rival that fits as well takes off a match's confidence. */
+const RIVALRY = 0.4;
 /** Two tasks whose scores differ by less fit equally well. */
 const TIE = 0.97;
 /** A task at the end of a line is preferred to one on the way that fits better, down to this share of it. */
@@ -287,12 +289,12 @@ function weigh(best: Ranked, ranking: readonly Ranked[]): Decision {
   const closeness = rival === undefined ? 0 : Math.min(1, rival.score / best.score);
   return {
     best,
-    confidence: round(best.strength * (0.6 + 0.4 * (1 - closeness))),
+    confidence: round(best.strength * (1 - RIVALRY * closeness)),
     runnerUp: rival && {
       role: rival.entry.role,
       task: rival.entry.capability.name,
       keys: [...rival.entry.keys],
-      confidence: round(rival.strength * 0.6 * closeness),
+      confidence: round(rival.strength * (1 - RIVALRY) * closeness),
     },
   };
 }
@@ -371,13 +373,21 @@ function unclear(
   entries: readonly Entry[],
   why: string,
 ): NoPlanError {
-  const shown = ranking.length > 0 ? ranking.map(({ entry }) => entry) : offered(entries);
-  const candidates = shown.slice(0, CANDIDATES_SHOWN).map(({ role, capability, keys }) => ({
-    role,
-    task: capability.name,
-    keys: [...keys],
+  const shown: readonly { entry: Entry; strength?: number }[] =
+    ranking.length > 0 ? ranking : offered(entries).map((entry) => ({ entry }));
+  const candidates = shown.slice(0, CANDIDATES_SHOWN).map(({ entry, strength }) => ({
+    role: entry.role,
+    task: entry.capability.name,
+    keys: [...entry.keys],
+    // Against its rivals, as a match's confidence is when another fits as well.
+    ...(strength !== undefined && { confidence: round(strength * (1 - RIVALRY)) }),
   }));
-  const names = list(candidates.map(({ role, task, keys }) => `${role}.${task} (gives ${list(keys)})`));
+  const names = list(
+    candidates.map(({ role, task, keys, confidence }) => {
+      const sure = confidence === undefined ? "" : `, ${Math.round(100 * confidence)} % sure`;
+      return `${role}.${task} (gives ${list(keys)}${sure})`;
+    }),
+  );
   return new NoPlanError("E_GOAL_UNCLEAR", `It is unclear what “${goal}” asks for. ${why}.`, {
     remedy:
       candidates.length === 0

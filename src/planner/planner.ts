@@ -13,6 +13,7 @@ import { RESERVED_ROLES } from "../workflow/reserved-roles.ts";
 import { type AssignedPlan, assignSteps } from "./assignment.ts";
 import { foresightOf } from "./assumptions.ts";
 import { DEFAULT_NODE_LIMIT, DEFAULT_WORK_LIMIT, SearchBudget, type TimeLimit } from "./budget.ts";
+import { type Detour, type DetourRequest, findDetour } from "./detour.ts";
 import { list, noPlan, reasonFor } from "./explain.ts";
 import { explainPlan, type PlanExplanation } from "./explanation.ts";
 import { type GoalMatch, type MatchedGoals, matchGoals } from "./goal-matching.ts";
@@ -41,6 +42,8 @@ export interface PlanOptions {
   capabilities?: readonly RoleCard[];
   /** Name of the workflow. */
   name?: string;
+  /** Says why a task must not be used, or undefined. */
+  exclude?: (role: string, capability: Capability) => string | undefined;
   /** Also say what the alternatives would cost, for every task: some more searches, each bounded. */
   explain?: boolean;
 }
@@ -52,8 +55,6 @@ export interface UpdateOptions extends PlanOptions {
   running?: Iterable<string>;
   /** Steps that failed or were given up: not taken up again, and their ids are not used again. */
   gone?: Iterable<string>;
-  /** Says why a task must not be used, or undefined. */
-  exclude?: (role: string, capability: Capability) => string | undefined;
 }
 
 export interface Plan {
@@ -101,8 +102,10 @@ export class WorkflowPlanner {
     const { capabilities } = options;
     this.#capabilities = typeof capabilities === "function" ? capabilities : () => capabilities;
     this.#nodeLimit = checkLimit("nodeLimit", options.nodeLimit ?? DEFAULT_NODE_LIMIT);
-    this.#workLimit = checkLimit("workLimit", options.workLimit ?? DEFAULT_WORK_LIMIT);
     const { timeLimitMs, now } = options;
+    // Where a clock ends the search, counted work need not.
+    const workLimit = timeLimitMs === undefined ? DEFAULT_WORK_LIMIT : Number.MAX_SAFE_INTEGER;
+    this.#workLimit = checkLimit("workLimit", options.workLimit ?? workLimit);
     if (timeLimitMs !== undefined && now !== undefined) {
       this.#time = { limitMs: checkLimit("timeLimitMs", timeLimitMs), now };
     }
@@ -128,7 +131,7 @@ export class WorkflowPlanner {
       environment,
       inputs,
       capabilities,
-      ...exclusion(matched),
+      ...exclusion(matched, options.exclude),
     };
     const want = withoutImplied(reachableWishes(request, options.want ?? []), options.want ?? []);
     const problem = groundProblem({ ...request, want });
@@ -208,6 +211,11 @@ export class WorkflowPlanner {
     return findAlternative(request, servable(request.capabilities ?? this.#capabilities()));
   }
 
+  /** Several tasks in a failed step's place, where no single one can do its work now. */
+  detour(request: DetourRequest): Detour | undefined {
+    return findDetour(this, request, request.capabilities ?? this.#capabilities());
+  }
+
   /**
    * Weighs the rest of a workflow under way: whether it still is the way to go, or another is so much better
    * that changing pays. See `revision.ts` for what counts.
@@ -274,8 +282,13 @@ function validated(
   return workflow;
 }
 
-function exclusion({ ruledOut }: MatchedGoals): Pick<ProblemRequest, "exclude"> {
-  return { exclude: (role, capability) => ruledOut.get(`${role}.${capability.name}`) };
+function exclusion(
+  { ruledOut }: MatchedGoals,
+  also: PlanOptions["exclude"],
+): Pick<ProblemRequest, "exclude"> {
+  return {
+    exclude: (role, capability) => ruledOut.get(`${role}.${capability.name}`) ?? also?.(role, capability),
+  };
 }
 
 /**

@@ -154,6 +154,30 @@ describe("a step that fails", () => {
     expect(fold.error).toMatchObject({ step: "b", message: "the disk is full" });
   });
 
+  it("of a workflow that somebody wrote is replaced by a path too, and who waited for it goes on", async () => {
+    const { stage } = await stageWith({
+      direct: [{ name: "direct", gives: ["x"] }],
+      first: [{ name: "first", gives: ["half"] }],
+      second: [{ name: "second", needs: ["half"], gives: ["x"] }],
+      end: [{ name: "end" }],
+    });
+    await stage.submit({
+      steps: [
+        { id: "make", agent: "direct", task: "direct", outputs: ["x"], onFailure: "recover" },
+        { id: "end", agent: "end", task: "end", dependsOn: ["make"], inputs: { x: "${env.x}" } },
+      ],
+    });
+    await stage.answer("direct", { status: "failed", error });
+    expect((await stage.fold()).revisions).toMatchObject([
+      { added: ["make-first", "make-second"], dropped: ["make"] },
+    ]);
+    await stage.answer("first", { outputs: { half: 1 } });
+    await stage.answer("second", { outputs: { x: 7 } });
+    const { task } = await stage.answer("end");
+    expect(task.inputs).toEqual({ x: 7 });
+    expect((await stage.fold()).status).toBe("done");
+  });
+
   it("goes on with its fallback when there is no other way", async () => {
     const { stage } = await stageWith({
       rater: [{ name: "rate", gives: ["rate"], fallback: { rate: 1.1 } }],
