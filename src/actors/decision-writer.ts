@@ -8,6 +8,7 @@
  *  - D2 Once another holder's claim is folded, nothing is written any more.
  */
 import type { Bus } from "../bus/bus.ts";
+import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
 import type { DecisionMessage } from "../bus/messages.ts";
 import { UnreachableError } from "../workflow/errors.ts";
 
@@ -102,11 +103,18 @@ export class DecisionWriter {
     return turn;
   }
 
+  /** A run's outputs may be larger than a message: they go by reference then. */
+  async #fitting(proposal: Proposal): Promise<Proposal> {
+    if (proposal.type !== "end" || !proposal.outputs || travelsAsItIs(proposal.outputs)) return proposal;
+    return { ...proposal, outputs: await checkIn(this.#bus.artifacts, this.#run, proposal.outputs) };
+  }
+
   /** D1. True when it was stored and folded; false: look at the state again. */
   async #write(proposal: Proposal, epoch: number): Promise<boolean> {
     const scene = this.#scene;
-    const body = { ...proposal, v: 1, id: scene.newId(), epoch, at: scene.now() } as DecisionMessage;
     try {
+      const made = await this.#fitting(proposal);
+      const body = { ...made, v: 1, id: scene.newId(), epoch, at: scene.now() } as DecisionMessage;
       const outcome = await this.#bus.log.append(
         this.#run,
         { kind: "decision", body },

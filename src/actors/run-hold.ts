@@ -26,6 +26,7 @@ import { findChild, isAwaited, reportToParent } from "./child-runs.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import { EnvFeed } from "./env-feed.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 import { type HoldOutcome, liveFoldObserver } from "./hold-observer.ts";
 import { OBSERVED_EVERY_MS, OBSERVED_MAX_ITEMS, ObservedBatch } from "./observed-batch.ts";
@@ -36,6 +37,7 @@ import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import type { Sharer } from "./role-shares.ts";
 import { SpendingGate } from "./spending-gate.ts";
 import { type TimeOutScene, TimeOuts } from "./time-outs.ts";
+import { ValueResolver } from "./value-resolver.ts";
 
 /** A dispatch that is out. */
 interface Flight {
@@ -58,6 +60,8 @@ export class RunHold implements Sharer {
   readonly #dispatcher: Dispatcher;
   readonly #gate: SpendingGate;
   readonly #keeper: PlanKeeper;
+  readonly #resolver: ValueResolver;
+  readonly #envFeed: EnvFeed;
   readonly #parking: Parking;
   readonly #timeOuts: TimeOuts;
   readonly #observed = new ObservedBatch();
@@ -111,6 +115,14 @@ export class RunHold implements Sharer {
       propose: (make) => this.#propose(make),
       giveUp: (what, error) => this.#giveUp(what, error),
     });
+    this.#resolver = new ValueResolver(context, {
+      fold: () => this.fold,
+      over: () => this.#over,
+      pause: (delayMs) => this.#pause(delayMs),
+      propose: (make) => this.#propose(make),
+      giveUp: (what, error) => this.#giveUp(what, error),
+    });
+    this.#envFeed = new EnvFeed(context);
     this.#timeOuts = new TimeOuts(this.#timeOutScene());
     this.#parking = new Parking(this.#parkingScene());
     this.ended = new Promise((resolve) => {
@@ -341,6 +353,7 @@ export class RunHold implements Sharer {
     }
     this.#offerReady();
     for (const step of fold.recovering) this.#keeper.recover(step);
+    for (const step of fold.unresolved) this.#resolver.resolve(step);
     if (fold.submission && !fold.graph) this.#keeper.plan();
     if (fold.weighing.size > 0) this.#keeper.weigh();
     // What was planned may be planned round a role that goes away.
@@ -351,7 +364,7 @@ export class RunHold implements Sharer {
     // Watchers tell a repeated change by its revision.
     for (const key of fold.environment.keys()) {
       const entry = fold.environment.entry(key);
-      if (entry) this.#context.bus.live.publishEnv({ run: this.run, key, ...entry });
+      if (entry) this.#envFeed.publish({ run: this.run, key, ...entry });
     }
   }
 
@@ -371,6 +384,8 @@ export class RunHold implements Sharer {
         return this.#timeOuts.started(effect.step, effect.at);
       case "recover":
         return this.#keeper.recover(effect.step);
+      case "resolve":
+        return this.#resolver.resolve(effect.step);
       case "weigh":
         return this.#keeper.weigh();
       case "revised":
@@ -378,7 +393,7 @@ export class RunHold implements Sharer {
       case "withdraw":
         return this.#withdraw(effect.ref, effect.reason);
       case "env":
-        return this.#context.bus.live.publishEnv(effect.change);
+        return this.#envFeed.publish(effect.change);
       case "compensating":
         this.#ending = false;
         return;

@@ -6,7 +6,11 @@ import type { Usage } from "../bus/messages.ts";
 /** The verdict of the run's log on an environment update. */
 export type EnvVerdict =
   | { applied: true; revision: number }
-  | { applied: false; conflict: { revision: number; writer: string } };
+  | {
+      applied: false;
+      /** Whose revision stands; `message` names both writers. */
+      conflict: { revision: number; writer: string; message?: string | undefined };
+    };
 
 export interface TaskEnvironment {
   /** The run's environment as the daemon has folded it, or one key of it. */

@@ -63,10 +63,7 @@ export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnv
     if (!stored.ok) throw new Error(`environment update "${key}" was refused though it expected no sequence`);
     const answer = await ask(options, { q: "verdict", seq: stored.seq });
     if (answer.applied === false) {
-      return {
-        applied: false,
-        conflict: answer.conflict ?? { revision: answer.revision ?? 0, writer: "unknown" },
-      };
+      return { applied: false, conflict: answer.conflict ?? { revision: 0, writer: "unknown" } };
     }
     return { applied: true, revision: answer.revision ?? stored.seq };
   }

@@ -114,7 +114,7 @@ function isReference(value: unknown): value is ArtifactRef {
 }
 
 /** Whether a value is a reference that stands for a value. */
-function isClaimCheck(value: unknown): value is ArtifactRef {
+export function isClaimCheck(value: unknown): value is ArtifactRef {
   return isReference(value) && value.$artifact.holds === "value";
 }
 

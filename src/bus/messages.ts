@@ -273,6 +273,23 @@ export const decisionSchema = z.discriminatedUnion("type", [
     error: runErrorSchema.optional(),
     stopped: stoppedListSchema.optional(),
   }),
+  /**
+   * What came of a step's expressions that look inside values above the claim check's bound: it is skipped,
+   * has these inputs, or fans out over these items (in parts, all but the last with `more`), or they failed.
+   */
+  z.object({
+    ...decisionBase,
+    type: z.literal("resolved"),
+    step: stepRefSchema,
+    skip: z.boolean().optional(),
+    inputs: z.record(z.string(), z.unknown()).optional(),
+    /** Place of the first of these items in the list. */
+    from: z.int().min(0).optional(),
+    items: z.array(z.unknown()).optional(),
+    itemInputs: z.array(z.record(z.string(), z.unknown())).optional(),
+    more: z.boolean().optional(),
+    error: wireErrorSchema.optional(),
+  }),
   /** The run has ended. Nothing after it changes the outcome. */
   z.object({
     ...decisionBase,
@@ -387,7 +404,7 @@ export const answerSchema = z.object({
   revision: z.int().optional(),
   /** For `verdict`: applied, or the writer whose revision stands instead. */
   applied: z.boolean().optional(),
-  conflict: z.object({ revision: z.int(), writer: z.string() }).optional(),
+  conflict: z.object({ revision: z.int(), writer: z.string(), message: z.string().optional() }).optional(),
   error: z.string().optional(),
 });
 export type Answer = z.infer<typeof answerSchema>;

@@ -5,7 +5,7 @@
  * fold the same log (L1). `runs`, `agents` and `roles` are views and may lag.
  */
 import type { Bus, Clock, LogFollower, LogRecord, RoleStatus, RunQuery } from "../bus/bus.ts";
-import { copyArtifacts } from "../bus/claim-check.ts";
+import { checkIn, copyArtifacts } from "../bus/claim-check.ts";
 import type {
   AgentPresence,
   ControlMessage,
@@ -24,7 +24,7 @@ import { assertServable } from "../workflow/reserved-roles.ts";
 import { cancelReport } from "./cancel-report.ts";
 import { resubmissionOf } from "./rerun.ts";
 import { makeRunId } from "./run-id.ts";
-import { assertRunId, RunReader, runNotFound } from "./run-reader.ts";
+import { assertRunId, RunReader, runNotFound, wholeView } from "./run-reader.ts";
 import { type FinishedFilter, type PurgeReport, RunRemoval } from "./run-removal.ts";
 import type {
   CancelOptions,
@@ -77,7 +77,13 @@ export class BusSwarmClient implements SwarmClient {
 
   async submit(request: SubmitRequest): Promise<{ run: string }> {
     const body = this.#submission(request);
-    return { run: await this.#begin(request.run, nameOfRequest(request), async () => body) };
+    const { artifacts } = this.#ports.bus;
+    const run = await this.#begin(request.run, nameOfRequest(request), async (id) => ({
+      ...body,
+      inputs: await checkIn(artifacts, id, body.inputs),
+      ...(body.environment && { environment: await checkIn(artifacts, id, body.environment) }),
+    }));
+    return { run };
   }
 
   async rerun(run: string, request: RerunRequest = {}): Promise<RerunReply> {
@@ -207,7 +213,8 @@ export class BusSwarmClient implements SwarmClient {
         remedy: "Set a whole top-level key, of letters, digits, _ and -, at most 64.",
       });
     }
-    const body = { v: 1 as const, key, value, by: this.#ports.by, ...options };
+    const checked = await checkIn(this.#ports.bus.artifacts, run, { [key]: value });
+    const body = { v: 1 as const, key, value: checked[key], by: this.#ports.by, ...options };
     const outcome = await this.#ports.bus.log.append(run, { kind: "env", body });
     if (!outcome.ok) throw notStored(run, `update of ${key}`);
     const verdict = (await this.#reader.folded(run, outcome.seq)).verdict(outcome.seq);
@@ -215,8 +222,7 @@ export class BusSwarmClient implements SwarmClient {
     const conflict = verdict?.conflict;
     if (conflict === undefined)
       return { applied: false, reason: verdict?.error ?? "the run does not take it" };
-    const reason = `${conflict.writer} wrote it at revision ${conflict.revision}`;
-    return { applied: false, reason, conflict };
+    return { applied: false, reason: conflict.message, conflict };
   }
 
   agents(): Promise<AgentPresence[]> {
@@ -311,7 +317,7 @@ class Watch {
       live.close();
       follower?.close();
     }
-    return viewOf(this.#fold, clock.now());
+    return wholeView(bus.artifacts, viewOf(this.#fold, clock.now()));
   }
 
   #take(record: LogRecord): void {

@@ -30,7 +30,7 @@ export class RunReader {
 
   /** @throws NotFoundError for a run that has no log */
   async show(run: string): Promise<RunView> {
-    return viewOf(await this.folded(run), this.#clock.now());
+    return wholeView(this.#source.artifacts, viewOf(await this.folded(run), this.#clock.now()));
   }
 
   records(run: string): AsyncIterable<LogRecord> {
@@ -41,7 +41,10 @@ export class RunReader {
   /** @throws NotFoundError for a run without a log, or a key that is not set */
   async environment(run: string, key?: string, options: { at?: number } = {}): Promise<EnvironmentView> {
     const { environment } = await this.folded(run, options.at);
-    if (key === undefined) return { revision: environment.revision, values: { ...environment.values } };
+    if (key === undefined) {
+      const values = await redeem(this.#source.artifacts, { ...environment.values });
+      return { revision: environment.revision, values: values as Record<string, unknown> };
+    }
     const top = key.split(".")[0] as string;
     const entry = environment.entry(top);
     const value = await redeem(this.#source.artifacts, entry?.value);
@@ -67,6 +70,18 @@ export class RunReader {
     }
     if (empty) throw runNotFound(run);
     return fold;
+  }
+}
+
+/** The view with its large values in the place of their references. */
+export async function wholeView(artifacts: Pick<ArtifactStore, "get">, view: RunView): Promise<RunView> {
+  try {
+    const outputs = (await redeem(artifacts, view.outputs)) as RunView["outputs"];
+    const environment = (await redeem(artifacts, view.environment)) as RunView["environment"];
+    return { ...view, outputs, environment };
+  } catch (error) {
+    if (error instanceof NotFoundError) return view; // Purged meanwhile: the references are what is left.
+    throw error;
   }
 }
 

@@ -11,6 +11,8 @@ export type Effect =
   | { type: "stop"; step: string }
   /** An agent has begun on a step whose work is timed. Epoch ms. */
   | { type: "started"; step: string; at: number }
+  /** The step's expressions look inside large values: fetch these, and decide what comes of it. */
+  | { type: "resolve"; step: string }
   /** The step waits for somebody outside. */
   | { type: "wait"; step: string }
   /** The dispatch is closed without its holder's word: remove its task, stop its agent. */

@@ -3,9 +3,16 @@
 /** Older verdicts are forgotten (L8). */
 const KEPT_VERDICTS = 10_000;
 
+/** Who wrote the revision that stands, and in words who wanted what. */
+export interface EnvConflict {
+  revision: number;
+  writer: string;
+  message: string;
+}
+
 export type EnvVerdictRecord =
   | { applied: true; revision: number }
-  | { applied: false; conflict?: { revision: number; writer: string }; error?: string };
+  | { applied: false; conflict?: EnvConflict; error?: string };
 
 export class EnvVerdicts {
   readonly #bySeq = new Map<number, EnvVerdictRecord>();

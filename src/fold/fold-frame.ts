@@ -1,4 +1,5 @@
 /** What the parts of a fold share: the record that is being folded, and the effects that follow from it. */
+import { isClaimCheck } from "../bus/claim-check.ts";
 import { Environment, type EnvironmentVerdict, type EnvironmentWriter } from "../workflow/environment.ts";
 import type { Effect } from "./effect.ts";
 import type { FoldObserver, VoidRecord } from "./transition-record.ts";
@@ -30,6 +31,7 @@ export class FoldFrame {
     const update = { key, value, revision: this.seq, writer };
     const verdict = this.environment.apply(ifRevision === undefined ? update : { ...update, ifRevision });
     if (verdict.applied) {
+      if (isClaimCheck(value)) this.environment.hasLarge = true;
       this.effects.push({ type: "env", change: { run: this.run, key, value, revision: this.seq, writer } });
     }
     return verdict;

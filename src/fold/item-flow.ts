@@ -76,7 +76,7 @@ export class ItemFlow {
     const released: string[] = [];
     for (const item of moves.steps.madeFrom(step.id)) {
       try {
-        this.#values.fixInputs(item);
+        if (this.#values.inputsOf(item.id) === undefined) this.#values.fixInputs(item);
       } catch (thrown) {
         released.push(...this.#scene.refuse(item, thrown));
         if (moves.read(step.id).state !== "running") break;

@@ -27,7 +27,7 @@ import type {
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
 import type { DerivedStep } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
-import type { Environment } from "../workflow/environment.ts";
+import type { Environment, EnvironmentWriter } from "../workflow/environment.ts";
 import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
@@ -42,6 +42,7 @@ import { excessText, RunBudget, raiseBudget } from "./run-budget.ts";
 import type { RunEnd } from "./run-end.ts";
 import { RunStatusHost } from "./run-status-host.ts";
 import type { RunSteps } from "./run-steps.ts";
+import type { RunValues } from "./run-values.ts";
 import { Spending } from "./spending.ts";
 import { StepFlow } from "./step-flow.ts";
 import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts";
@@ -200,6 +201,14 @@ export class RunFold {
   /** What the log knows to be out. */
   get dispatches(): ReadonlyMap<string, OpenDispatch> {
     return this.#flow?.dispatches ?? NONE_OUT;
+  }
+  /** Steps that could be ready, but for what their expressions find inside large values. */
+  get unresolved(): ReadonlySet<string> {
+    return this.#flow?.unresolved ?? NONE_READY;
+  }
+  /** What the values of the run's expressions are made of; undefined until there is a valid workflow. */
+  get values(): RunValues | undefined {
+    return this.#flow?.values;
   }
   /** Steps that failed and wait for a recovery. */
   get recovering(): ReadonlySet<string> {
@@ -465,9 +474,10 @@ export class RunFold {
     const outcome = this.#frame.setEnv(update.key, update.value, writer, update.ifRevision);
     if (outcome.applied) return this.#verdicts.keep(this.#frame.seq, outcome);
     const { revision, writer: other } = outcome.conflict;
-    const conflict = { revision, writer: other.step ?? other.agent ?? "the submission" };
-    const reason = `expected revision ${update.ifRevision}, but ${conflict.writer} wrote revision ${revision}`;
-    this.#refuseUpdate(update, reason, { applied: false, conflict });
+    const stands = revision === 0 ? "it is not set yet" : `${nameOfWriter(other)} wrote revision ${revision}`;
+    const message = `${nameOfWriter(writer)} expected revision ${update.ifRevision} of ${update.key}, but ${stands}`;
+    const conflict = { revision, writer: other.step ?? other.agent ?? "the submission", message };
+    this.#refuseUpdate(update, message, { applied: false, conflict });
   }
 
   #refuseUpdate(update: EnvUpdateMessage, reason: string, verdict: EnvVerdictRecord): void {
@@ -623,6 +633,7 @@ export class RunFold {
       return flow ? this.#revise(flow, decision) : "the run has no workflow yet";
     if (!flow?.steps.has(decision.step)) return "the run has no such step";
     if (decision.type === "recover") return this.#recover(flow, decision);
+    if (decision.type === "resolved") return flow.resolved(decision);
     if (!flow.isIn(decision.step, decision.n)) return `dispatch ${decision.n} is closed`;
     if (decision.type === "defaulted") {
       if (!flow.waits.has(decision.step)) return "the step waits for no answer";
@@ -773,4 +784,9 @@ export class RunFold {
     if (!this.#flow) throw new NotFoundError("E_NO_WORKFLOW", `run ${this.run} has no workflow yet`);
     return this.#flow;
   }
+}
+
+function nameOfWriter({ step, agent }: EnvironmentWriter): string {
+  if (step === undefined) return agent ?? "the submission";
+  return agent === undefined ? `step ${step}` : `step ${step} (${agent})`;
 }

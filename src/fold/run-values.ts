@@ -4,16 +4,19 @@
  * It owns the outputs of closed steps and the inputs of open ones, which are fixed when a step becomes ready,
  * so that a retry and a failover send the same task. It does not own when that is.
  */
-import { WORKFLOW_LIMITS, type WorkflowStep } from "../workflow/document.ts";
+import { isClaimCheck } from "../bus/claim-check.ts";
+import type { WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
-import {
-  type ExpressionScope,
-  evaluateCondition,
-  evaluateExpression,
-  resolveTemplate,
-} from "../workflow/expressions.ts";
-import { literalWorkflow } from "../workflow/nested-run.ts";
+import { type ExpressionScope, evaluateCondition, resolveTemplate } from "../workflow/expressions.ts";
 import type { FoldFrame } from "./fold-frame.ts";
+import {
+  inputsOf,
+  type LookedInto,
+  listOf,
+  lookedInto,
+  type Resolution,
+  resolveStep,
+} from "./large-values.ts";
 
 export class RunValues {
   /** The workflow's inputs, with the submission's over the defaults. */
@@ -25,9 +28,12 @@ export class RunValues {
   readonly #iterations = new Map<string, { count: number; outputs: Record<string, unknown> }>();
   readonly #stepInputs = new Map<string, Record<string, unknown>>();
   readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
+  /** Whether any input or output ever was too large for the log. */
+  #hasLarge: boolean;
 
   constructor(inputs: Record<string, unknown>, frame: FoldFrame) {
     this.inputs = inputs;
+    this.#hasLarge = Object.values(inputs).some(isClaimCheck);
     this.#frame = frame;
     // Both are kept up to date in place.
     this.#scope = { inputs, env: frame.environment.values, steps: this.#stepOutputs };
@@ -52,23 +58,30 @@ export class RunValues {
    * @throws ExpressionError, or DataHammerError `E_NOT_A_LIST`, `E_LIMIT`
    */
   fixItems(step: WorkflowStep): readonly unknown[] {
-    const source = step.forEach ?? [];
-    const list =
-      typeof source === "string"
-        ? evaluateExpression(source, this.#scope)
-        : resolveTemplate(source, this.#scope);
-    if (!Array.isArray(list)) {
-      const actual = list === null ? "null" : typeof list === "object" ? "a map" : `a ${typeof list}`;
-      throw new DataHammerError("E_NOT_A_LIST", `forEach: \`${source}\` gives ${actual}, not a list`);
-    }
-    if (list.length > WORKFLOW_LIMITS.items) {
-      throw new DataHammerError(
-        "E_LIMIT",
-        `forEach gives ${list.length} items, more than the ${WORKFLOW_LIMITS.items} allowed`,
-      );
-    }
+    const list = listOf(step, this.#scope);
     this.#items.set(step.id, list);
     return list;
+  }
+
+  /** Fixes the list of a fan-out, part by part. */
+  addItems(step: string, items: readonly unknown[], from: number): void {
+    const known = from === 0 ? [] : this.itemsOf(step);
+    this.#items.set(step, [...known, ...items]);
+  }
+
+  /** What has to be fetched before the step's expressions can be evaluated; undefined: nothing. */
+  lookedInto(step: WorkflowStep): LookedInto | undefined {
+    return this.#hasLarge || this.#frame.environment.hasLarge ? lookedInto(step, this.#scope) : undefined;
+  }
+
+  /** What comes of the step's expressions with these values. @throws ExpressionError */
+  resolveStep(step: WorkflowStep, fetched: Pick<ExpressionScope, "inputs" | "env" | "steps">): Resolution {
+    const { inputs, env, steps } = this.#scope;
+    return resolveStep(step, this.#scope, {
+      inputs: { ...inputs, ...fetched.inputs },
+      env: { ...env, ...fetched.env },
+      steps: { ...steps, ...fetched.steps },
+    });
   }
 
   itemsOf(step: string): readonly unknown[] {
@@ -82,12 +95,12 @@ export class RunValues {
 
   /** Fixes a step's inputs. @throws ExpressionError */
   fixInputs(step: WorkflowStep): void {
+    if (this.lookedInto(step) !== undefined) throw tooLargeToLookInto(step.id);
     const scope = this.#scopeOf(step, (this.#iterations.get(step.id)?.count ?? 0) + 1);
-    const workflow = literalWorkflow(step.agent, step.inputs);
-    // What a nested document says is for the nested run to work out.
-    const template = workflow === undefined ? step.inputs : { ...step.inputs, workflow: null };
-    const inputs = resolveTemplate(template, scope) as Record<string, unknown>;
-    this.#stepInputs.set(step.id, workflow === undefined ? inputs : { ...inputs, workflow });
+    this.#stepInputs.set(
+      step.id,
+      inputsOf(step, (template) => resolveTemplate(template, scope)),
+    );
   }
 
   /** Fixes a step's inputs to these. */
@@ -98,6 +111,7 @@ export class RunValues {
   /** Takes what an iteration gave. @returns whether it was the last. @throws ExpressionError */
   endsIteration(step: WorkflowStep, until: string, count: number, outputs: Record<string, unknown>): boolean {
     this.#iterations.set(step.id, { count, outputs });
+    if (Object.values(outputs).some(isClaimCheck)) throw untilTooLarge(step.id);
     return evaluateCondition(until, this.#scopeOf(step, count));
   }
 
@@ -119,11 +133,12 @@ export class RunValues {
     for (const key of step.outputs) {
       if (Object.hasOwn(outputs, key)) this.#frame.setEnv(key, outputs[key], writer);
     }
-    this.#stepOutputs[step.id] = { outputs };
+    this.keepOutputs(step.id, outputs);
   }
 
   /** Has the outputs of a step that was done in another run; the environment is taken over by itself. */
   keepOutputs(step: string, outputs: Record<string, unknown>): void {
+    if (!this.#hasLarge) for (const key in outputs) if (isClaimCheck(outputs[key])) this.#hasLarge = true;
     this.#stepOutputs[step] = { outputs };
   }
 
@@ -157,4 +172,15 @@ export class RunValues {
   #wrote(id: string, key: string): boolean {
     return this.#frame.environment.entry(key)?.writer.step === id;
   }
+}
+
+function untilTooLarge(step: string): DataHammerError {
+  const message = `an output of ${step} is above 256 KiB, so that \`until\` cannot look at it; give a smaller one`;
+  return new DataHammerError("E_LARGE_VALUE", message);
+}
+
+/** A step that is repeated or opened again gets its inputs in the fold, which cannot fetch anything. */
+function tooLargeToLookInto(step: string): DataHammerError {
+  const message = `the inputs of ${step} look inside a value above 256 KiB in an iteration after the first`;
+  return new DataHammerError("E_LARGE_VALUE", `${message}; pass the value on whole, or give a smaller one`);
 }

@@ -6,6 +6,7 @@
  * a step (the fold judges that before), where steps stand (the moves), nor values (the run's values).
  */
 import type {
+  DecisionMessage,
   DispatchRef,
   ResultMessage,
   RunError,
@@ -14,7 +15,7 @@ import type {
   WireError,
 } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
-import { isDerived } from "../workflow/derived-step.ts";
+import { isDerived, itemRef } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
 import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from "./cancellations.ts";
@@ -43,6 +44,8 @@ export class StepFlow {
   readonly values: RunValues;
   /** Steps that failed and wait for a recovery. */
   readonly recovering = new Set<string>();
+  /** Steps that could be ready, but for what their expressions find inside large values. */
+  readonly unresolved = new Set<string>();
   /** Steps that informed a planned run; what comes after them waits until its plan was weighed. */
   readonly weighing = new Set<string>();
   /** Steps that had begun when a revision left them out: their history stays, their results are late. */
@@ -503,10 +506,13 @@ export class StepFlow {
     for (let at = 0; at < waiting.length; at += 1) {
       const step = this.steps.step(waiting[at] as string);
       try {
+        if (this.values.lookedInto(step) !== undefined) {
+          this.unresolved.add(step.id);
+          this.#frame.effects.push({ type: "resolve", step: step.id });
+          continue;
+        }
         if (step.when !== undefined && !this.values.holds(step.when)) {
-          this.values.giveNulls(step);
-          this.#moves.move(step.id, { type: "skip" }, `its condition is false: ${step.when}`);
-          waiting.push(...this.#execution.close(step.id));
+          waiting.push(...this.#skip(step));
           continue;
         }
         if (step.forEach === undefined) this.values.fixInputs(step);
@@ -515,12 +521,57 @@ export class StepFlow {
         waiting.push(...this.#refuse(step, thrown));
         continue;
       }
-      this.#moves.move(step.id, { type: "dependencies met" }, cause);
-      const unwanted = this.cancellations.wanted.get(step.id);
-      if (unwanted !== undefined && step.forEach !== undefined) this.stop(step.id, unwanted, undefined);
-      else if (step.forEach === undefined) this.#moves.offer(step.id, 0);
-      else waiting.push(...this.#items.begin(step));
+      waiting.push(...this.#ready(step, cause));
     }
+  }
+
+  #skip(step: WorkflowStep): string[] {
+    this.values.giveNulls(step);
+    this.#moves.move(step.id, { type: "skip" }, `its condition is false: ${step.when}`);
+    return this.#execution.close(step.id);
+  }
+
+  /** Its inputs, or its list, are fixed. */
+  #ready(step: WorkflowStep, cause: string): string[] {
+    this.#moves.move(step.id, { type: "dependencies met" }, cause);
+    if (step.forEach === undefined) {
+      this.#moves.offer(step.id, 0);
+      return [];
+    }
+    const unwanted = this.cancellations.wanted.get(step.id);
+    if (unwanted === undefined) return this.#items.begin(step);
+    this.stop(step.id, unwanted, undefined);
+    return [];
+  }
+
+  /** Takes what came of a step's expressions. Returns why it does not apply, or undefined when it does. */
+  resolved(decision: DecisionMessage & { type: "resolved" }): string | undefined {
+    const step = this.steps.step(decision.step);
+    if (!this.unresolved.has(step.id)) return "the step does not wait for its expressions";
+    const { items, from = 0, itemInputs = [], more } = decision;
+    if (items !== undefined) {
+      if (from > 0 && from !== this.values.itemsOf(step.id).length)
+        return `the items before ${from} are missing`;
+      this.values.addItems(step.id, items, from);
+      for (const [at, inputs] of itemInputs.entries())
+        this.values.giveInputs(itemRef(step.id, from + at), inputs);
+      if (more === true) return undefined;
+    }
+    this.unresolved.delete(step.id);
+    this.#release(this.#adopt(step, decision), "large values were looked into");
+    return undefined;
+  }
+
+  #adopt(
+    step: WorkflowStep,
+    { skip, error, inputs, items }: DecisionMessage & { type: "resolved" },
+  ): string[] {
+    if (skip === true) return this.#skip(step);
+    if (error !== undefined) {
+      return this.#settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
+    }
+    if (items === undefined) this.values.giveInputs(step.id, inputs ?? {});
+    return this.#ready(step, "large values were looked into");
   }
 
   #refuse(step: WorkflowStep, thrown: unknown): string[] {

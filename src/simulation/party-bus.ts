@@ -309,7 +309,7 @@ function showEntry(entry: LogEntry): string {
     }
     case "decision": {
       const { body } = entry;
-      const about = "step" in body ? ` ${body.step}#${body.n}` : "";
+      const about = "step" in body ? ` ${body.step}${"n" in body ? `#${body.n}` : ""}` : "";
       return `decision ${body.type}${about} of epoch ${body.epoch}${body.type === "end" ? ` ${body.status}` : ""}`;
     }
   }

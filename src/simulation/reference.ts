@@ -213,7 +213,13 @@ export class Reference {
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
-    if (decision.type === "plan" || decision.type === "revise" || decision.type === "compensate") return;
+    if (
+      decision.type === "plan" ||
+      decision.type === "revise" ||
+      decision.type === "compensate" ||
+      decision.type === "resolved"
+    )
+      return;
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
     if (decision.type === "recover") return this.#flow.recover(step, decision);

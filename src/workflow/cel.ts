@@ -52,6 +52,8 @@ export interface CompiledExpression {
   readonly type: string;
   readonly reads: ExpressionReads;
   evaluate(scope: ExpressionScope): unknown;
+  /** The value that the expression names, if it is a path and nothing else; undefined when it is not there. */
+  named(scope: ExpressionScope): unknown;
 }
 
 /** Compiled expressions that are kept; the least recently used is dropped first. */
@@ -142,6 +144,7 @@ function compile(source: string): CompiledExpression {
     source,
     type: checked.type ?? "dyn",
     reads: collectReads(program.ast),
+    named: (scope) => path && follow(path, scope),
     evaluate(scope) {
       let result = path && follow(path, scope);
       if (result !== undefined) return result;

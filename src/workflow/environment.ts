@@ -54,6 +54,8 @@ export class Environment {
    * scope without copying. It has no prototype, so that keys such as `__proto__` are ordinary keys.
    */
   readonly values: Record<string, unknown> = Object.create(null);
+  /** Whether a value ever was too large for the log, and stands as a reference. */
+  hasLarge = false;
   #revision = 0;
 
   /** @param initial what the run starts with; these keys have revision 0. */

@@ -4,7 +4,7 @@
  */
 import { compileExpression, ExpressionError, type ExpressionScope } from "./cel.ts";
 
-export { ExpressionError, type ExpressionScope } from "./cel.ts";
+export { compileExpression, ExpressionError, type ExpressionScope } from "./cel.ts";
 export { resolveTemplate } from "./template.ts";
 
 /**

@@ -13,8 +13,11 @@ export interface ExpressionReads {
   readonly variables: ReadonlySet<string>;
   /** Environment keys that must be there. */
   readonly env: ReadonlySet<string>;
+  /** Keys that may be missing: their presence is tested. */
+  readonly optionalEnv: ReadonlySet<string>;
   /** Steps whose outputs are read. */
   readonly steps: ReadonlySet<string>;
+  readonly optionalSteps: ReadonlySet<string>;
   /** Members other than `outputs` that are read of a step, as `[step, member]`: always a mistake. */
   readonly strayMembers: readonly (readonly [step: string, member: string])[];
 }

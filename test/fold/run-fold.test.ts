@@ -329,15 +329,16 @@ describe("environment updates", () => {
     expect(log.states().load).toBe("done");
   });
 
-  it("an update against an old revision is refused and names the writer that stands", () => {
+  it("an update against an old revision is refused and names both writers", () => {
     const log = new LogWriter().submit(chain, { dataset: 1 });
     log.started("load");
     log.add({ kind: "env", body: update });
     const first = log.fold.lastSeq;
     log.add({ kind: "env", body: { ...update, value: 6, ifRevision: 1 } });
+    const message = `step load (agent-1) expected revision 1 of dataset, but step load (agent-1) wrote revision ${first}`;
     expect(log.fold.verdict(log.fold.lastSeq)).toEqual({
       applied: false,
-      conflict: { revision: first, writer: "load" },
+      conflict: { revision: first, writer: "load", message },
     });
     expect(log.fold.environment.values.dataset).toBe(5);
   });

@@ -1,0 +1,144 @@
+/**
+ * Evaluates the expressions of steps that look inside large values: fetches the values, and proposes what came
+ * of it as decisions (L3), so that no reader of the log has to fetch anything.
+ *
+ * It owns fetching and cutting long lists into decisions that fit a message. It does not own which steps need
+ * it, nor what the decisions change: the fold does.
+ */
+import { checkIn, MESSAGE_VALUES_BYTES, redeem, travelsAsItIs } from "../bus/claim-check.ts";
+import { encodeBody } from "../bus/codec.ts";
+import type { WireError } from "../bus/messages.ts";
+import type { LookedInto, Resolution } from "../fold/large-values.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
+import type { ExpressionScope } from "../workflow/expressions.ts";
+import type { Proposal } from "./decision-writer.ts";
+import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
+
+type Resolved = Omit<Proposal & { type: "resolved" }, "type" | "step">;
+
+/** What the resolver needs of the hold. */
+interface ResolverScene {
+  fold(): RunFold;
+  over(): boolean;
+  pause(delayMs: number): Promise<void>;
+  propose(make: () => Proposal | undefined): Promise<void>;
+  giveUp(what: string, error: unknown): void;
+}
+
+export class ValueResolver {
+  readonly #context: HoldContext;
+  readonly #scene: ResolverScene;
+  readonly #busy = new Set<string>();
+
+  constructor(context: HoldContext, scene: ResolverScene) {
+    this.#context = context;
+    this.#scene = scene;
+  }
+
+  resolve(step: string): void {
+    if (this.#busy.has(step)) return;
+    this.#busy.add(step);
+    this.#resolve(step)
+      .catch((error: unknown) => this.#scene.giveUp(`the inputs of ${step} could not be computed`, error))
+      .finally(() => this.#busy.delete(step));
+  }
+
+  async #resolve(step: string): Promise<void> {
+    const fold = this.#scene.fold();
+    const parts = await this.#persist(() => this.#parts(fold, step));
+    for (const part of parts ?? []) {
+      await this.#scene.propose(() =>
+        fold.unresolved.has(step) && !fold.ended ? { type: "resolved", step, ...part } : undefined,
+      );
+    }
+  }
+
+  async #persist<T>(act: () => Promise<T>): Promise<T | undefined> {
+    while (!this.#scene.over()) {
+      try {
+        return await act();
+      } catch (error) {
+        if (!(error instanceof UnreachableError)) throw error;
+        await this.#scene.pause(HOLD_LIMITS.retryMs);
+      }
+    }
+    return undefined;
+  }
+
+  async #parts(fold: RunFold, id: string): Promise<Resolved[]> {
+    const { values, steps } = fold;
+    if (values === undefined || steps === undefined) return [];
+    const step = steps.step(id);
+    const wanted = values.lookedInto(step);
+    let resolution: Resolution;
+    try {
+      resolution = values.resolveStep(step, await this.#fetch(fold, wanted));
+      return await this.#cut(resolution);
+    } catch (thrown) {
+      if (!(thrown instanceof DataHammerError) || thrown instanceof UnreachableError) throw thrown;
+      const error: WireError = {
+        name: thrown.name,
+        code: thrown.code,
+        message: thrown.message,
+        retryable: false,
+      };
+      return [{ error }];
+    }
+  }
+
+  async #fetch(
+    fold: RunFold,
+    wanted: LookedInto | undefined,
+  ): Promise<Pick<ExpressionScope, "inputs" | "env" | "steps">> {
+    const { artifacts } = this.#context.bus;
+    const fetched = {
+      inputs: {} as Record<string, unknown>,
+      env: {} as Record<string, unknown>,
+      steps: {} as Record<string, { outputs: Record<string, unknown> | null }>,
+    };
+    for (const key of wanted?.inputs ?? []) fetched.inputs[key] = await redeem(artifacts, fold.inputs[key]);
+    for (const key of wanted?.env ?? []) {
+      fetched.env[key] = await redeem(artifacts, fold.environment.get(key));
+    }
+    for (const id of wanted?.steps ?? []) {
+      const outputs = (await redeem(artifacts, fold.outputsOf(id) ?? null)) as Record<string, unknown> | null;
+      fetched.steps[id] = { outputs };
+    }
+    return fetched;
+  }
+
+  /** Decisions that each fit a message. */
+  async #cut(resolution: Resolution): Promise<Resolved[]> {
+    if ("skip" in resolution) return [{ skip: true }];
+    if ("inputs" in resolution) return [{ inputs: await this.#small(resolution.inputs) }];
+    const { items, itemInputs } = resolution;
+    const parts: Resolved[] = [];
+    let part = { from: 0, items: [] as unknown[], itemInputs: [] as Record<string, unknown>[] };
+    let bytes = 0;
+    const push = (more: boolean) => {
+      const { itemInputs: inputs, ...rest } = part;
+      parts.push({ ...rest, ...(itemInputs === undefined ? {} : { itemInputs: inputs }), more });
+    };
+    for (const [place, value] of items.entries()) {
+      const { item } = await this.#small({ item: value });
+      const inputs = itemInputs?.[place] === undefined ? {} : await this.#small(itemInputs[place]);
+      const size = encodeBody({ item, inputs }).length;
+      if (bytes + size > MESSAGE_VALUES_BYTES && part.items.length > 0) {
+        push(true);
+        part = { from: place, items: [], itemInputs: [] };
+        bytes = 0;
+      }
+      part.items.push(item);
+      part.itemInputs.push(inputs);
+      bytes += size;
+    }
+    push(false);
+    return parts;
+  }
+
+  async #small(values: Record<string, unknown>): Promise<Record<string, unknown>> {
+    if (travelsAsItIs(values)) return values;
+    return checkIn(this.#context.bus.artifacts, this.#scene.fold().run, values);
+  }
+}
