@@ -5,6 +5,7 @@
  *
  * Each task is as small as it can be, so that the workflow shows what the runtime does.
  */
+import { setTimeout } from "node:timers/promises";
 import { defineAgent, NonRetryableError } from "datahammer";
 import { z } from "zod";
 
@@ -32,6 +33,17 @@ const worker = defineAgent({
     },
     // Gives what it is given.
     say: { run: (inputs) => inputs },
+    // Takes its time, and says so if it is asked to; ends when it is told to stop.
+    linger: {
+      inputs: z.object({ ms: z.number(), beatMs: z.number().optional() }),
+      async run({ ms, beatMs = ms }, ctx) {
+        for (let left = ms; left > 0; left -= beatMs) {
+          await setTimeout(Math.min(left, beatMs), undefined, { signal: ctx.signal });
+          if (beatMs < ms) ctx.heartbeat();
+        }
+        return {};
+      },
+    },
     // Fails until the given attempt; 0: always, and says that trying again cannot help.
     stumble: {
       inputs: z.object({ until: z.number(), word: z.string() }),

@@ -12,10 +12,12 @@ import type { AgentDefinition, Handoff, TaskContext, TaskDefinition } from "../a
 import { type RunningAgent, serveAgent } from "../agent/host.ts";
 import type { Bus, Clock, LogRecord } from "../bus/bus.ts";
 import { createMemoryBroker } from "../bus/memory/broker.ts";
+import type { ControlMessage } from "../bus/messages.ts";
 import { randomId } from "../bus/random-id.ts";
 import { systemClock } from "../bus/system-clock.ts";
 import { RunFold } from "../fold/run-fold.ts";
-import { DataHammerError } from "../workflow/errors.ts";
+import { type WaitView, waitViewOf } from "../fold/wait-view.ts";
+import { DataHammerError, InvalidInputError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { isAnswered } from "../workflow/reserved-roles.ts";
 
@@ -27,6 +29,10 @@ export type InvokeAgent = (
   ctx: TaskContext,
 ) => Promise<Record<string, unknown> | Handoff> | Record<string, unknown> | Handoff;
 
+/** Answers a wait of a step: `approve` with a value (of a signal, its data), or `reject` with a reason. */
+export type AnswerWait = (wait: WaitView & { step: string }) => Promise<OutsideAnswer> | OutsideAnswer;
+export type OutsideAnswer = { approve: unknown } | { reject: unknown };
+
 export interface WorkflowExecutorOptions {
   /** Default: silent. */
   log?: Logger;
@@ -35,6 +41,11 @@ export interface WorkflowExecutorOptions {
   /** Names the run in idempotency keys. Default: made up. */
   run?: string;
   inputs?: Record<string, unknown>;
+  /**
+   * Answers what steps wait for: approvals, questions to people, signals. Called once for each wait. Without it, a
+   * workflow that waits for somebody is refused, unless a deadline answers instead.
+   */
+  answer?: AnswerWait;
   /** Sees every log record as it is folded. */
   onRecord?: (record: LogRecord) => void;
 }
@@ -64,6 +75,7 @@ export class WorkflowExecutor {
     invokeAgent: InvokeAgent,
   ): Promise<Record<string, unknown>> {
     const graph = WorkflowGraph.fromDocument(workflow, { environmentKeys: Object.keys(environment) });
+    if (!this.#options.answer) assertNobodyIsAsked(graph);
     const { run = `run-${randomId()}`, clock = systemClock, log = pino({ level: "silent" }) } = this.#options;
     const broker = createMemoryBroker({ clock });
     const bus = broker.connect();
@@ -80,11 +92,12 @@ export class WorkflowExecutor {
     try {
       for (const step of graph.steps()) if (!isAnswered(step.agent)) await crew.hire(step.agent, step.task);
       orchestrator.start();
+      await bus.runs.serveArrivals();
       const inputs = this.#options.inputs ?? {};
       const body = { v: 1, workflow, inputs, environment } as const;
       await bus.log.append(run, { kind: "submit", body }, { expectLast: 0 });
       await bus.runs.push(run);
-      const fold = await ending(bus, run, this.#options.onRecord);
+      const fold = await ending(bus, run, this.#options);
       if (fold.status === "done") return { ...fold.environment.values };
       const { code, message, step } = fold.error ?? fold.pause ?? { code: "E_FAILED", message: fold.status };
       throw new RunFailedError(code, message, { data: { run, step, status: fold.status } });
@@ -161,16 +174,50 @@ class Crew {
   }
 }
 
+/** @throws InvalidInputError when the run would wait for somebody who cannot come */
+function assertNobodyIsAsked(graph: WorkflowGraph): void {
+  for (const { id, agent, approval, deadline } of graph.steps()) {
+    if (deadline || !(approval || isAnswered(agent))) continue;
+    throw new InvalidInputError(
+      "E_NOBODY_TO_ASK",
+      `step "${id}" waits for an answer, and nobody can give one here`,
+      { remedy: "Give the executor an answer function, or the step a deadline.", data: { step: id } },
+    );
+  }
+}
+
 /** Folds the run until it has ended, or its budget is spent: nobody could raise it here. */
-async function ending(bus: Bus, run: string, onRecord?: (record: LogRecord) => void): Promise<RunFold> {
+async function ending(
+  bus: Bus,
+  run: string,
+  { onRecord, answer }: Pick<WorkflowExecutorOptions, "onRecord" | "answer">,
+): Promise<RunFold> {
   const fold = new RunFold(run);
   let finish: () => void = () => {};
-  const finished = new Promise<void>((resolve) => {
+  let fail: (error: unknown) => void = () => {};
+  const finished = new Promise<void>((resolve, reject) => {
     finish = resolve;
+    fail = reject;
   });
+  const asked = new Set<string>();
+  const ask = async (step: string, wait: WaitView, give: AnswerWait): Promise<void> => {
+    const given = await give({ ...wait, step });
+    const [verb, value] =
+      "reject" in given ? (["reject", given.reject] as const) : (["approve", given.approve] as const);
+    const isSignal = wait.for === "signal" && verb === "approve";
+    const said = isSignal ? { verb: "signal" as const, name: wait.task } : { verb, step };
+    const body: ControlMessage = { v: 1, by: "the program", ...said, value };
+    await bus.log.append(run, { kind: "control", body });
+  };
   const follower = await bus.log.follow(run, (record) => {
     fold.apply(record);
     onRecord?.(record);
+    for (const [step, { n }] of answer ? fold.waits : []) {
+      const wait = waitViewOf(fold, step);
+      if (asked.has(`${step}#${n}`) || !wait || !answer) continue;
+      asked.add(`${step}#${n}`);
+      ask(step, wait, answer).catch(fail);
+    }
     if (fold.ended || fold.pause?.code === "E_BUDGET") finish();
   });
   try {

@@ -2,8 +2,8 @@
 import type { AgentPresence, LiveMessage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import { waitViewOf } from "../fold/wait-view.ts";
 import { budgetView, errorView, isoTime, nameOf, originView } from "../trace/view.ts";
-import { waitViewOf } from "../trace/wait-view.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import type {
   AgentView,

@@ -1,5 +1,5 @@
 /** All that is known of one step: where it stands, each dispatch with its values, what moved it and why. */
-import { waitViewOf } from "../trace/wait-view.ts";
+import { waitViewOf } from "../fold/wait-view.ts";
 import { stepRefOf } from "../workflow/derived-step.ts";
 import { NotFoundError } from "../workflow/errors.ts";
 import type { StepDetail } from "./api.ts";

@@ -7,12 +7,12 @@ import type { RunStatus } from "../bus/messages.ts";
 import type { FanOutProgress } from "../fold/fan-outs.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Spent } from "../fold/spending.ts";
+import { type WaitView, waitViewOf } from "../fold/wait-view.ts";
 import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/step.ts";
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { type PlanView, planViewOf } from "./plan-view.ts";
-import { type WaitView, waitViewOf } from "./wait-view.ts";
 
 /** One step as `show --json` prints it. */
 export interface StepView {

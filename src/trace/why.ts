@@ -3,6 +3,7 @@
  * was tried again, handed off, skipped or left out.
  */
 import type { TransitionRecord } from "../fold/transition-record.ts";
+import { waitText, waitViewOf } from "../fold/wait-view.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { fansOut, waitsFor } from "./critical-path.ts";
 import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
@@ -10,7 +11,6 @@ import { formatDuration } from "./duration.ts";
 import { assertStep, endOf, type Trace } from "./replay.ts";
 import { oneLine } from "./text-width.ts";
 import { spentText } from "./view.ts";
-import { waitText, waitViewOf } from "./wait-view.ts";
 
 /** One sentence. */
 export interface Reason {

@@ -1,10 +1,10 @@
 /** `runs` and `show RUN`: the list of runs, and one of them. */
 import { RUN_STATUSES, type RunStatus } from "../../bus/messages.ts";
+import { answerCommand, type WaitView, waitText } from "../../fold/wait-view.ts";
 import { formatDuration } from "../../trace/duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import { endOf, replay } from "../../trace/replay.ts";
 import { type RunView, viewOf } from "../../trace/view.ts";
-import { answerCommand, type WaitView, waitText } from "../../trace/wait-view.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";

@@ -9,11 +9,11 @@ import type { Clock } from "../../bus/bus.ts";
 import type { WatchEvent } from "../../client/swarm.ts";
 import type { RunFold } from "../../fold/run-fold.ts";
 import type { TransitionRecord } from "../../fold/transition-record.ts";
+import { answerCommand, waitText, waitViewOf } from "../../fold/wait-view.ts";
 import { formatDuration } from "../../trace/duration.ts";
 import { paintOutcome } from "../../trace/palette.ts";
 import { oneLine } from "../../trace/text-width.ts";
 import { itemsText } from "../../trace/view.ts";
-import { answerCommand, waitText, waitViewOf } from "../../trace/wait-view.ts";
 import { stepLabel } from "../../workflow/derived-step.ts";
 import type { Output } from "../output.ts";
 import { type Shell, usesColor } from "../shell.ts";
@@ -30,7 +30,7 @@ const FRAME_MS = 80;
 /** Lines are no animation: at most this many changes of steps are told one by one. */
 const PLAIN_STEP_LIMIT = 200;
 /** Waits of a run that are told with their command. */
-const HINTS = 5;
+const HINTS = 20;
 /** The items of a fan-out are told one by one up to this many. */
 const ITEMS_TOLD = 20;
 
@@ -111,21 +111,11 @@ function streamOf(shell: Shell): NodeJS.WritableStream {
   } as unknown as NodeJS.WritableStream;
 }
 
-/** What a waiting run waits for, and the commands that answer it. */
-function waitHints(fold: RunFold): string[] {
-  const steps = [...fold.waits.keys()];
-  const lines = steps.slice(0, HINTS).flatMap((step) => {
-    const wait = waitViewOf(fold, step);
-    return wait ? [`waits for ${waitText(step, wait)}: ${answerCommand(fold.run, step, wait)}`] : [];
-  });
-  const more = steps.length - lines.length;
-  return more > 0 ? [...lines, `… and ${more} more: datahammer show ${fold.run}`] : lines;
-}
-
 /** One line for each change that a reader of a log wants to see. */
 class PlainView implements ProgressView {
   readonly #output: Output;
   #told = 0;
+  readonly #toldWaits = new Set<string>();
 
   constructor(output: Output) {
     this.#output = output;
@@ -136,6 +126,7 @@ class PlainView implements ProgressView {
       if (transition.kind === "run") this.#tellRun(transition, fold);
       else if (this.#isTold(transition, fold)) this.#tellStep(transition, fold.startedAt ?? transition.ts);
     }
+    if (fold.status === "waiting") this.#tellWaits(fold);
   }
 
   /** Of a large fan-out only failures are told one by one, and how far it is, ten times. */
@@ -151,6 +142,19 @@ class PlainView implements ProgressView {
     return false;
   }
 
+  /** Each wait once, with the command that answers it. */
+  #tellWaits(fold: RunFold): void {
+    for (const [step, { n }] of fold.waits) {
+      if (this.#toldWaits.size >= HINTS || this.#toldWaits.has(`${step}#${n}`)) continue;
+      this.#toldWaits.add(`${step}#${n}`);
+      const wait = waitViewOf(fold, step);
+      if (wait)
+        this.#output.notice(`waits for ${waitText(step, wait)}: ${answerCommand(fold.run, step, wait)}`);
+      if (this.#toldWaits.size === HINTS)
+        this.#output.notice(`for what else it waits, see datahammer show ${fold.run}`);
+    }
+  }
+
   #tellRun(transition: TransitionRecord, fold: RunFold): void {
     const { noticeColors: colors } = this.#output;
     const { total, done, failed } = fold.counts;
@@ -158,7 +162,6 @@ class PlainView implements ProgressView {
       total === 0 ? "" : ` (${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""})`;
     const why = transition.to === "paused" ? colors.dim(`  ${oneLine(transition.cause)}`) : "";
     this.#output.notice(`run ${paintOutcome(transition.to, transition.to, colors)}${of}${why}`);
-    if (transition.to === "waiting") for (const line of waitHints(fold)) this.#output.notice(line);
   }
 
   #tellStep(transition: TransitionRecord, startedAt: number): void {

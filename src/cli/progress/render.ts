@@ -6,12 +6,12 @@
  * never more than `height`: a workflow that does not fit is shown by its failed, running and latest steps.
  */
 import type { RunFold } from "../../fold/run-fold.ts";
+import { answerCommand, waitViewOf } from "../../fold/wait-view.ts";
 import { formatDuration } from "../../trace/duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import { cut, fill, oneLine, textWidth } from "../../trace/text-width.ts";
 import { runningMs } from "../../trace/timeline.ts";
 import { itemsText } from "../../trace/view.ts";
-import { answerCommand, waitViewOf } from "../../trace/wait-view.ts";
 import { stepLabel } from "../../workflow/derived-step.ts";
 import type { RunProgress } from "./run-progress.ts";
 

@@ -1,6 +1,6 @@
 /** What a run waits for from outside, for people and programs, and how it is answered. */
-import type { RunFold } from "../fold/run-fold.ts";
-import type { WaitKind } from "../fold/waits.ts";
+import type { RunFold } from "./run-fold.ts";
+import type { WaitKind } from "./waits.ts";
 
 /** What a waiting step waits for, as `show --json` prints it with the step. */
 export interface WaitView {
