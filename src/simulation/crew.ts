@@ -9,7 +9,22 @@ const HANG_MS = 120_000;
 
 export function scriptedAgent(role: string, party: Party, scene: CrewScene): AgentDefinition {
   if (role === SPARE_ROLE) return spare(party);
-  return { role, tasks: { work: { run: (inputs, ctx) => work(inputs, ctx, role, party, scene) } } };
+  return {
+    role,
+    tasks: {
+      work: { run: (inputs, ctx) => work(inputs, ctx, role, party, scene) },
+      undo: { run: (inputs, ctx) => undo(inputs, ctx, party) },
+    },
+  };
+}
+
+/** Fails at its first attempt, or for good, by what it has to undo. */
+async function undo(inputs: Record<string, unknown>, ctx: TaskContext, party: Party): Promise<object> {
+  const sum = productOf("s0", inputs);
+  await pause(party, ctx, sum, true);
+  if (sum % 5 === 0) throw Object.assign(new Error("cannot be undone"), { name: "NonRetryableError" });
+  if (sum % 3 === 0 && ctx.attempt === 1) throw new Error("not yet");
+  return {};
 }
 
 function spare(party: Party): AgentDefinition {

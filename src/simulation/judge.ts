@@ -12,6 +12,7 @@ import { RunFold } from "../fold/run-fold.ts";
 import type { Fact } from "./evidence.ts";
 import type { Language } from "./language.ts";
 import { Reference } from "./reference.ts";
+import type { ReferenceStep } from "./reference-step.ts";
 import type { Say, Wrong } from "./scenario.ts";
 import type { Life } from "./simulate.ts";
 
@@ -54,6 +55,7 @@ export function judge(life: Life): Verdict {
     acknowledged(run, records, facts, say);
     dispatches(run, reference, facts, isPrompt(life), say);
     scenario.judge?.(run, reference, say);
+    undoing(run, reference, facts, say);
     acks(run, reference, records, facts, say);
     sequences(run, records, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
@@ -199,6 +201,29 @@ function dispatches(
         "a retry waits for its back-off",
         `${run} ${name}: given out after ${waited} ms, not ${opening.waitMs}`,
       );
+  }
+}
+
+/** What completed is undone in the reverse order, one at a time, each at least once. */
+function undoing(run: string, reference: Reference, facts: readonly Fact[], say: Say): void {
+  const rule = "what was done is undone in reverse order";
+  const completed = [...reference.openings.values()]
+    .filter(({ step, n }) => {
+      const { n: last, outcome, doc, undoes } = reference.steps.get(step) as ReferenceStep;
+      return n === last && outcome === "completed" && doc.compensate !== undefined && undoes === undefined;
+    })
+    .sort((a, b) => b.closeSeq - a.closeSeq)
+    .map(({ step }) => `${step}~undo`);
+  const undone = reference.undoing.map(({ id }) => id);
+  if (undone.length === 0) return;
+  if (undone.join() !== completed.join()) say(rule, `${run}: ${undone}, not ${completed}`);
+  let before = 0;
+  for (const { id, n, outcome } of reference.undoing) {
+    const began = facts.filter((fact) => fact.kind === "ran" && fact.step === id);
+    if (outcome === "completed" && began.length === 0) say(rule, `${run}: nobody did ${id}`);
+    for (const { at } of began) if (at < before) say(rule, `${run}: ${id} began before its elder had ended`);
+    const close = reference.openings.get(`${id}#${n}`)?.closeSeq ?? Number.POSITIVE_INFINITY;
+    before = Math.max(before, facts.find((fact) => fact.kind === "stored" && fact.seq === close)?.at ?? 0);
   }
 }
 

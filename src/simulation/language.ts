@@ -16,6 +16,8 @@ export interface Scope {
   /** Of a repeated step: from 1, and what the last iteration gave. */
   iteration?: number;
   outputs?: Record<string, unknown>;
+  /** Of a step that is undone: what it was given, and what it gave. */
+  self?: { inputs: Record<string, unknown>; outputs: Record<string, unknown> };
 }
 
 export interface Language {
@@ -27,7 +29,7 @@ export interface Language {
 
 /**
  * All that random workflows say: conditions `env.K != null && env.K > NUMBER` and `iteration >= NUMBER`, values
- * `${env.K}`, `${item}`, `${index}`, `${iteration}`.
+ * `${env.K}`, `${item}`, `${index}`, `${iteration}`, `${self.outputs.K}`.
  */
 export const FEW_FORMS: Language = {
   holds(condition, { env, iteration = 0 }) {
@@ -49,6 +51,8 @@ export const FEW_FORMS: Language = {
 
 function resolveOne(value: unknown, scope: Scope): unknown {
   if (typeof value !== "string") return value;
+  const given = /^\$\{self\.outputs\.(\w+)\}$/.exec(value)?.[1];
+  if (given !== undefined) return scope.self?.outputs[given];
   const [, word = "", key] = /^\$\{(env|item|index|iteration)(?:\.(\w+))?\}$/.exec(value) ?? [];
   if (word === "env") return scope.env[key ?? ""] ?? null;
   return word === "" ? value : scope[word as "item" | "index" | "iteration"];

@@ -39,6 +39,11 @@ export class ReferenceBudget {
     return this.#exceeds(this.#limits);
   }
 
+  /** What a run did is undone whatever it costs. */
+  lift(): void {
+    this.#limits.clear();
+  }
+
   dispatched(step: string, n: number): void {
     if ((this.#counted.get(step) ?? 0) >= n) return;
     this.#counted.set(step, n);

@@ -8,7 +8,15 @@
 import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language, Scope } from "./language.ts";
-import { makeStep, ms, needed, type Opening, outputsOfAnswer, type ReferenceStep } from "./reference-step.ts";
+import {
+  makeStep,
+  ms,
+  needed,
+  type Opening,
+  outputsOfAnswer,
+  type ReferenceStep,
+  undoingStep,
+} from "./reference-step.ts";
 
 const HANDOFFS = 8;
 const MAX_ITEMS = 10_000;
@@ -30,6 +38,14 @@ export class ReferenceFlow {
   readonly openings = new Map<string, Opening>();
   /** Dispatches that the log has as given out. */
   readonly dispatched = new Set<string>();
+  /** Completed steps that can be undone, in the order of their completion. */
+  readonly undoable: {
+    step: ReferenceStep;
+    inputs: Record<string, unknown>;
+    outputs: Record<string, unknown>;
+  }[] = [];
+  /** The steps that undo them, in the order in which they do; undefined while the run has not given up. */
+  undoing: ReferenceStep[] | undefined;
   /** Something failed for which the run fails. */
   failure = false;
   readonly #workflow: WorkflowDocument;
@@ -231,10 +247,13 @@ export class ReferenceFlow {
     const { repeat, forEach } = step.doc;
     const isWhole = forEach !== undefined && step.parent === undefined;
     if (repeat !== undefined && !isWhole && this.#goesOn(step, repeat, outputs)) return;
+    if (step.doc.compensate !== undefined)
+      this.undoable.push({ step, inputs: step.brought ?? step.own, outputs });
     step.state = "done";
     step.outcome = "completed";
     step.completions += 1;
     step.outputs = outputs;
+    if (step.undoes !== undefined) return this.#undoNext();
     this.#release(step.parent === undefined ? this.#closeWell(step) : this.#settleItem(step.parent));
   }
 
@@ -285,6 +304,10 @@ export class ReferenceFlow {
     step.state = "failed";
     step.outcome = outcome;
     this.#shut(step, outcome);
+    if (step.undoes !== undefined) {
+      this.#undoNext();
+      return [];
+    }
     const { onFailure = "fail" } = step.doc;
     if (step.parent !== undefined) return this.#itemFailed(step, step.parent, onFailure);
     if (onFailure === "continue") return this.#closeWithNulls(step);
@@ -455,6 +478,46 @@ export class ReferenceFlow {
     for (const step of this.steps.values()) {
       if (pendingToo || step.state !== "pending") this.#cancel(step);
     }
+  }
+
+  // ── undoing ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether there is something to undo, and nobody has begun. */
+  get undoingIsDue(): boolean {
+    return this.undoing === undefined && this.undoable.length > 0;
+  }
+
+  /** Whether all that could be undone was, or could not be. */
+  get undone(): boolean {
+    return this.undoing?.every(({ state }) => state === "done" || state === "failed") === true;
+  }
+
+  /** What is open is cancelled; what completed is undone, the last first, one at a time. */
+  undo(pendingToo: boolean): void {
+    for (const step of this.steps.values()) step.recovering = false;
+    this.cancelOpen(pendingToo);
+    this.undoing = this.undoable.toReversed().map(({ step }) => undoingStep(step, this.#workflow.defaults));
+    for (const step of this.undoing) this.steps.set(step.id, step);
+    this.#undoNext();
+  }
+
+  #undoNext(): void {
+    const next = this.undoing?.find(({ state }) => state === "pending");
+    const done = this.undoable.find(({ step }) => step === next?.undoes);
+    if (next === undefined || done === undefined) return;
+    const { compensate } = done.step.doc;
+    const template = typeof compensate === "object" ? compensate.inputs : undefined;
+    const { inputs, outputs } = done;
+    try {
+      const scope = { ...this.#scope(done.step), self: { inputs, outputs } };
+      next.own = template === undefined ? { ...inputs, ...outputs } : this.#language.resolve(template, scope);
+    } catch {
+      next.errors.push("E_EXPRESSION");
+      next.state = "failed";
+      next.outcome = "failed";
+      return this.#undoNext();
+    }
+    this.#open(next, 0);
   }
 
   /** The run is done: what is still open needs no end of its own. */

@@ -31,6 +31,8 @@ export interface ReferenceStep {
   /** The step of the document that this one is an item of. */
   readonly parent: ReferenceStep | undefined;
   readonly place: number;
+  /** The step that this one undoes. */
+  readonly undoes: ReferenceStep | undefined;
   readonly retry: RetryRules;
   state: "pending" | "ready" | "running" | "done" | "failed";
   outcome: string | null;
@@ -77,6 +79,7 @@ export function makeStep(
     doc,
     parent: item?.parent,
     place: item?.place ?? 0,
+    undoes: undefined,
     retry: { ...RETRY_DEFAULTS, ...defaults?.retry, ...doc.retry } as RetryRules,
     state: "pending",
     outcome: null,
@@ -101,6 +104,23 @@ export function makeStep(
     lastOutputs: {},
     outputs: undefined,
   };
+}
+
+/** The step that undoes a completed one. */
+export function undoingStep(step: ReferenceStep, defaults: WorkflowDocument["defaults"]): ReferenceStep {
+  const { compensate, retry, timeout, timeouts, priority } = step.doc;
+  const written = typeof compensate === "string" ? { task: compensate } : compensate;
+  const doc: WorkflowStepDocument = {
+    id: `${step.id}~undo`,
+    agent: written?.agent ?? step.doc.agent,
+    task: written?.task ?? "",
+    onFailure: "continue",
+    ...(retry === undefined ? {} : { retry }),
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(timeouts === undefined ? {} : { timeouts }),
+    ...(priority === undefined ? {} : { priority }),
+  };
+  return { ...makeStep(doc, defaults), undoes: step };
 }
 
 /** How many of its dependencies have to be closed before a step may start. */

@@ -36,6 +36,8 @@ export class Reference {
   #budget = new ReferenceBudget(undefined, undefined);
   #runFailure = false;
   #cancel = false;
+  /** How the run will end once what it did is undone. */
+  #givenUp: "failed" | "cancelled" | undefined;
   #waited = false;
   #seq = 0;
 
@@ -49,7 +51,12 @@ export class Reference {
     return this.status === "done" || this.status === "failed" || this.status === "cancelled";
   }
 
-  /** Steps of the document and their items, once the run was submitted. */
+  /** The steps that undo others, in their order. */
+  get undoing(): readonly ReferenceStep[] {
+    return this.#flow.undoing ?? [];
+  }
+
+  /** Steps of the document, their items, and what undoes them. */
   get steps(): ReadonlyMap<string, ReferenceStep> {
     return this.#flow.steps;
   }
@@ -167,7 +174,7 @@ export class Reference {
       return;
     }
     if (this.ended) return;
-    if (verb === "cancel") this.#cancel = true;
+    if (verb === "cancel") this.#cancel ||= this.#givenUp === undefined;
     else if (verb === "pause" && (status === "running" || status === "waiting")) this.#pause();
     else if (verb === "resume" && status === "paused") {
       if (this.#budget.raise(budgetIn(value))) this.#goOn();
@@ -192,7 +199,8 @@ export class Reference {
   }
 
   #retry(chosen: string | undefined, value: unknown): void {
-    if (!this.#budget.raise(budgetIn(value)) || !this.#flow.retry(chosen)) return;
+    if (this.#givenUp !== undefined || !this.#budget.raise(budgetIn(value)) || !this.#flow.retry(chosen))
+      return;
     this.status = "running";
     this.#runFailure = false;
   }
@@ -208,18 +216,13 @@ export class Reference {
     }
     if (decision.epoch !== this.epoch || this.ended || this.status === "none") return;
     if (decision.type === "end") return this.#end(decision.status, decision.id);
+    if (decision.type === "compensate") return this.#giveUp(decision.status, decision.id);
     if (decision.type === "run-timed-out") {
       this.#runFailure = true;
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
-    if (
-      decision.type === "plan" ||
-      decision.type === "revise" ||
-      decision.type === "compensate" ||
-      decision.type === "resolved"
-    )
-      return;
+    if (decision.type === "plan" || decision.type === "revise" || decision.type === "resolved") return;
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
     if (decision.type === "recover") return this.#flow.recover(step, decision);
@@ -235,9 +238,22 @@ export class Reference {
 
   /** Whether the log calls for this end. A complete run may also fail, on its outputs. */
   isDue(status: "done" | "failed" | "cancelled"): boolean {
+    if (this.#givenUp !== undefined) return status === this.#givenUp && this.#flow.undone;
     const { complete } = this.#flow;
     const failure = this.#runFailure || this.#flow.failure;
     return { done: complete, failed: failure || complete, cancelled: this.#cancel }[status];
+  }
+
+  #giveUp(status: "failed" | "cancelled", id: string): void {
+    if (!this.#flow.undoingIsDue || !this.isDue(status)) {
+      this.wrongs.push({ decision: id, what: `undoing was begun at ${this.#seq}, which was not due` });
+      return;
+    }
+    this.#givenUp = status;
+    this.#budget.lift();
+    this.#closePause();
+    this.status = "running";
+    this.#flow.undo(status === "cancelled");
   }
 
   #end(status: "done" | "failed" | "cancelled", id: string): void {

@@ -132,7 +132,13 @@ function randomStep(chance: Chance, at: number): WorkflowStepDocument {
   if (chance.happens(0.12)) fanOut(chance, step);
   else if (script.act === "midway") outputs.push(midwayKey(id));
   if (chance.happens(0.08)) repeat(chance, step);
+  if (chance.happens(0.2)) step.compensate = randomCompensation(chance, outputKey(id));
   return step;
+}
+
+function randomCompensation(chance: Chance, key: string): NonNullable<WorkflowStepDocument["compensate"]> {
+  if (chance.happens(0.5)) return "undo";
+  return { agent: chance.pick(ROLES), task: "undo", inputs: { gave: `\${self.outputs.${key}}` } };
 }
 
 /** Nobody of the swarm does it: a person or a signal does. */
