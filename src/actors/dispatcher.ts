@@ -116,6 +116,8 @@ export class Dispatcher {
       // Whoever took it may not have been heard to start.
       const held = started || ((await bus.tasks.has(ref)) && (await bus.tasks.isTaken(ref)));
       const stopping = held ? bus.live.cancel(ref, reason, HOLD_LIMITS.cancelWaitMs) : undefined;
+      // When the removal fails first, nobody hears how the request went: it must not end the process then.
+      stopping?.catch(() => undefined);
       await bus.tasks.remove(ref);
       if (stopping === undefined) return "removed";
       if (await Promise.race([stopping, ...(closed ? [closed.then(() => true)] : [])])) return "stopped";

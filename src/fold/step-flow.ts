@@ -355,7 +355,9 @@ export class StepFlow {
     const { context } = this.read(id);
     // After the last iteration that was allowed, a person's retry allows as many again.
     const last = context.failures.at(-1);
-    const isExhausted = last?.error.code === "E_REPEAT_LIMIT" && last.n === context.n;
+    // A fan-out that failed with an item's limit has no iterations of its own.
+    const isExhausted =
+      step.forEach === undefined && last?.error.code === "E_REPEAT_LIMIT" && last.n === context.n;
     const iteration = isExhausted ? context.iteration + 1 : context.iteration;
     const given = isExhausted ? undefined : (changes.inputs ?? context.inputs ?? this.values.inputsOf(id));
     if (given === undefined) {

@@ -39,6 +39,11 @@ function dueValue(step: ReferenceStep): unknown {
 const FAULTS_CODES = new Set([
   "E_POISON",
   "E_TIMEOUT",
+  "E_QUEUE_TIMEOUT",
+  "E_EXECUTION_TIMEOUT",
+  "E_HEARTBEAT_TIMEOUT",
+  "E_STEP_TIMEOUT",
+  "E_NO_ANSWER",
   "E_DEADLINE",
   "E_NO_DAEMON",
   "E_QUESTION",

@@ -18,14 +18,23 @@ export async function tryOut(options: TrialOptions): Promise<Trial> {
   return { options, life, verdict: judge(life) };
 }
 
-/** The smallest trial found that breaks the same rule; at most `tries` trials are made. */
-export async function shrink(failing: Trial, tries = 60): Promise<Trial> {
+export interface ShrinkOptions {
+  /** Trials at most. Default 60. */
+  tries?: number;
+  tryOut?(options: TrialOptions): Promise<Trial>;
+}
+
+/** The smallest trial found that breaks the same rule: with one run, without needless faults, with fewest steps. */
+export async function shrink(
+  failing: Trial,
+  { tries = 60, tryOut: live = tryOut }: ShrinkOptions = {},
+): Promise<Trial> {
   const rules = new Set(failing.verdict.wrongs.map(({ rule }) => rule));
   let best = failing;
   let left = tries;
   const better = async (options: TrialOptions): Promise<boolean> => {
     if (left-- <= 0) return false;
-    const trial = await tryOut(options);
+    const trial = await live(options);
     if (!trial.verdict.wrongs.some(({ rule }) => rules.has(rule))) return false;
     best = trial;
     return true;
@@ -46,11 +55,17 @@ export async function shrink(failing: Trial, tries = 60): Promise<Trial> {
 export function report({ options, life, verdict }: Trial): string {
   const without = [...(options.faults?.without ?? [])];
   const lines = [
-    `seed ${options.seed} breaks ${verdict.wrongs.length} rule${verdict.wrongs.length === 1 ? "" : "s"}:`,
+    `${seedOf(options)} breaks ${verdict.wrongs.length} rule${verdict.wrongs.length === 1 ? "" : "s"}:`,
     ...verdict.wrongs.map(({ rule, what }) => `  ${rule}: ${what}`),
     `with faults: ${[...life.faults.kinds].join(", ") || "none"}${without.length > 0 ? `; left out: ${without.join(", ")}` : ""}`,
     "",
     ...life.world.lines,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** What to give to live it again. */
+function seedOf({ seed, maxSteps, maxRuns }: TrialOptions): string {
+  const steps = maxSteps === undefined ? "" : `, first ${maxSteps} steps`;
+  return `seed ${seed}${maxRuns === undefined ? "" : ", one run"}${steps}`;
 }

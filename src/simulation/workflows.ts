@@ -122,6 +122,7 @@ function randomStep(chance: Chance, at: number): WorkflowStepDocument {
   }
   const mustBound = script.act === "hang" || (script.act === "poison" && chance.happens(0.3));
   if (mustBound || chance.happens(0.15)) step.timeout = chance.pick(["4s", "9s", "25s"]);
+  if (chance.happens(0.15)) step.timeouts = randomTimeouts(chance);
   if (chance.happens(0.3)) step.onFailure = chance.pick(["continue", "continue", "recover", "fail"]);
   if (chance.happens(0.25)) step.priority = chance.between(-3, 3);
   if (chance.happens(0.07)) {
@@ -134,6 +135,17 @@ function randomStep(chance: Chance, at: number): WorkflowStepDocument {
   if (chance.happens(0.08)) repeat(chance, step);
   if (chance.happens(0.2)) step.compensate = randomCompensation(chance, outputKey(id));
   return step;
+}
+
+function randomTimeouts(chance: Chance): NonNullable<WorkflowStepDocument["timeouts"]> {
+  const limits = {
+    queue: chance.pick(["2s", "20s"]),
+    run: chance.pick(["1s", "15s"]),
+    heartbeat: chance.pick(["3s", "12s"]),
+    step: chance.pick(["5s", "40s"]),
+  };
+  const chosen = chance.some(Object.keys(limits), 0.4);
+  return Object.fromEntries(Object.entries(limits).filter(([name]) => chosen.includes(name)));
 }
 
 function randomCompensation(chance: Chance, key: string): NonNullable<WorkflowStepDocument["compensate"]> {
