@@ -71,10 +71,14 @@ export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnv
   function watch(listener: Parameters<TaskEnvironment["watch"]>[0]): () => void {
     if (signal.aborted || closed) return () => undefined;
     let newest = 0;
+    const told = new Set<string>();
     const subscription = bus.live.onEnv(run, ({ key, value, revision }) => {
-      // Two orchestrators may both announce a change around a failover; revisions only grow.
-      if (revision <= newest) return;
+      // Two orchestrators may both announce a change around a failover; revisions only grow. One result may
+      // set several keys at one revision.
+      if (revision < newest || (revision === newest && told.has(key))) return;
+      if (revision > newest) told.clear();
       newest = revision;
+      told.add(key);
       listener({ key, value, revision });
     });
     const stop = () => {

@@ -10,7 +10,7 @@ import { type DerivedStep, type StepOrigin, stepLabel } from "../workflow/derive
 import type { WorkflowStep } from "../workflow/document.ts";
 import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
 import type { RunValues } from "./run-values.ts";
-import { runErrorOf } from "./step-error.ts";
+import { runErrorOf, schemaError } from "./step-error.ts";
 import type { StepMoves } from "./step-moves.ts";
 
 /** What items need of the step flow. Each returns the steps that may go on by it. */
@@ -125,7 +125,13 @@ export class ItemFlow {
   }
 
   #complete(step: WorkflowStep): string[] {
-    this.#values.giveOutputs(step, this.#fanOuts.lists(step), undefined);
+    const lists = this.#fanOuts.lists(step);
+    const problem = this.#values.schemaProblem(step, lists);
+    if (problem !== undefined) {
+      const error = schemaError(problem);
+      return this.#scene.settle(step, this.#moves.move(step.id, { type: "fail", error }, problem).context);
+    }
+    this.#values.giveOutputs(step, lists, undefined);
     this.#values.dropInputs(step);
     this.#moves.move(step.id, { type: "complete" }, "every item is done");
     return this.#scene.close(step.id);

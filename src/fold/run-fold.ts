@@ -13,6 +13,7 @@
  *  - F4 A record that does not fit changes nothing and is reported as void; nothing throws for it (L9).
  */
 import type { LogRecord } from "../bus/bus.ts";
+import { isClaimCheck } from "../bus/claim-check.ts";
 import type {
   ControlMessage,
   DecisionMessage,
@@ -44,6 +45,7 @@ import { RunStatusHost } from "./run-status-host.ts";
 import type { RunSteps } from "./run-steps.ts";
 import type { RunValues } from "./run-values.ts";
 import { Spending } from "./spending.ts";
+import { schemaError } from "./step-error.ts";
 import { StepFlow } from "./step-flow.ts";
 import { SnapshotStepHost, type StepHost, type StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
@@ -404,6 +406,13 @@ export class RunFold {
       this.#failure = { code: error.code, message: error.message };
       return;
     }
+    for (const [key, value] of Object.entries(graph.schemas ? this.environment.values : {})) {
+      const problem = isClaimCheck(value) ? undefined : graph.schemas?.problem(key, value);
+      if (problem === undefined) continue;
+      const { code = "E_ENV_SCHEMA", message } = schemaError(problem);
+      this.#failure = { code, message };
+      return;
+    }
     this.#budget = RunBudget.of(graph.document.budget, this.#submission?.budget, this.#spending);
     const planned = this.#history.first !== undefined;
     this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame, planned);
@@ -485,9 +494,11 @@ export class RunFold {
     this.#frame.void("refused", update.step ?? null, `update of ${update.key} by ${update.by}: ${reason}`);
   }
 
-  #envProblem({ step, n, key }: EnvUpdateMessage): string | undefined {
+  #envProblem({ step, n, key, value }: EnvUpdateMessage): string | undefined {
     if (this.ended) return "the run has ended";
     if (!this.#flow) return "the run has no workflow yet";
+    const mismatch = this.#flow.values.schemaProblemOf(key, value);
+    if (mismatch !== undefined) return schemaError(mismatch).message;
     if (step === undefined) return undefined;
     const flow = this.#flow;
     if (!flow.steps.has(step)) return `the run has no step ${step}`;

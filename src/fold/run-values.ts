@@ -6,6 +6,7 @@
  */
 import { isClaimCheck } from "../bus/claim-check.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
+import type { EnvironmentSchemas } from "../workflow/environment-schema.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { type ExpressionScope, evaluateCondition, resolveTemplate } from "../workflow/expressions.ts";
 import type { FoldFrame } from "./fold-frame.ts";
@@ -21,6 +22,8 @@ import {
 export class RunValues {
   /** The workflow's inputs, with the submission's over the defaults. */
   readonly inputs: Record<string, unknown>;
+  /** Of environment keys; those of the present graph. */
+  schemas: EnvironmentSchemas | undefined;
   readonly #frame: FoldFrame;
   readonly #scope: ExpressionScope;
   readonly #items = new Map<string, readonly unknown[]>();
@@ -150,6 +153,22 @@ export class RunValues {
       if (!this.#frame.environment.has(key)) this.#frame.setEnv(key, null, { step: step.id });
     }
     this.#stepOutputs[step.id] = { outputs };
+  }
+
+  /** Why the declared outputs may not become environment keys; undefined: they may. */
+  schemaProblem(step: WorkflowStep, outputs: Record<string, unknown>): string | undefined {
+    if (this.schemas === undefined) return undefined;
+    for (const key of step.outputs) {
+      if (!Object.hasOwn(outputs, key)) continue;
+      const problem = this.schemaProblemOf(key, outputs[key]);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  schemaProblemOf(key: string, value: unknown): string | undefined {
+    // A reference cannot be looked at.
+    return isClaimCheck(value) ? undefined : this.schemas?.problem(key, value);
   }
 
   /** Declared outputs that neither the result has nor the step wrote while it ran. */

@@ -23,3 +23,9 @@ export function repeatLimit(until: string, max: number): DataHammerError {
   const message = `${max} iterations were done, the most that repeat allows, and \`${until}\` is not true`;
   return new DataHammerError("E_REPEAT_LIMIT", message);
 }
+
+/** A value does not match the schema that the workflow declares for its key. */
+export function schemaError(problem: string): WireError {
+  const message = `a value does not match the schema of its key: ${problem}`;
+  return { name: "EnvironmentSchemaError", code: "E_ENV_SCHEMA", message, retryable: false };
+}

@@ -26,7 +26,7 @@ import { ItemFlow } from "./item-flow.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
 import { RunValues } from "./run-values.ts";
-import { expressionError, repeatLimit, runErrorOf } from "./step-error.ts";
+import { expressionError, repeatLimit, runErrorOf, schemaError } from "./step-error.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
 import { type OpenDispatch, StepMoves } from "./step-moves.ts";
@@ -71,6 +71,7 @@ export class StepFlow {
     this.#graph = graph;
     this.planned = planned;
     this.values = new RunValues({ ...graph.document.inputs, ...inputs }, frame);
+    this.values.schemas = graph.schemas;
     this.#frame = frame;
     this.#moves = new StepMoves(graph, host, frame);
     this.#execution = graph.execution();
@@ -227,6 +228,8 @@ export class StepFlow {
       const error = { name: "OutputMissingError", code: "E_OUTPUT_MISSING", message, retryable: false };
       return this.fail(id, error, message);
     }
+    const problem = isDerived(step) ? undefined : this.values.schemaProblem(step, outputs);
+    if (problem !== undefined) return this.fail(id, schemaError(problem), problem);
     const cause = `result by ${result.agent}`;
     if (!isDerived(step)) this.values.giveOutputs(step, outputs, result.agent);
     // Items are repeated each by itself; whoever recovered them as a whole has given all that was wanted.
@@ -435,6 +438,7 @@ export class StepFlow {
         (before.isClosed(id) || this.read(id).state === "done"),
     );
     this.#graph = graph;
+    this.values.schemas = graph.schemas;
     this.#moves.revise(graph);
     this.#execution = graph.execution();
     const free = this.#execution.start();

@@ -110,6 +110,10 @@ export const workflowSchema = z.strictObject({
       timeouts: timeoutsSchema.optional(),
     })
     .optional(),
+  environment: z
+    .record(envKeySchema, z.strictObject({ schema: z.record(z.string(), z.unknown()) }))
+    .optional()
+    .describe("JSON Schemas of environment keys: a value that does not match is refused."),
   steps: z.array(stepSchema).min(1),
   outputs: z.record(z.string(), z.unknown()).optional(),
   assumptions: z

@@ -17,6 +17,7 @@ import {
   type WorkflowDocument,
   type WorkflowStep,
 } from "./document.ts";
+import type { EnvironmentSchemas } from "./environment-schema.ts";
 import { InvalidWorkflowError, NotFoundError, type WorkflowIssue } from "./errors.ts";
 import { type ExecutableGraph, GraphExecution } from "./execution.ts";
 import { IssueList, type LineLookup } from "./issues.ts";
@@ -58,12 +59,20 @@ export class WorkflowGraph {
   readonly maxParallel: number;
   /** Of the whole run, in ms. */
   readonly timeoutMs: number | undefined;
+  /** Of keys of the environment; undefined when none is declared. */
+  readonly schemas: EnvironmentSchemas | undefined;
   readonly #steps: readonly WorkflowStep[];
   readonly #parts: GraphParts;
   readonly #remaining: Int32Array;
 
   /** Only for `validateWorkflow`, which has made sure that the parts are right. */
-  private constructor(document: WorkflowDocument, steps: readonly WorkflowStep[], parts: GraphParts) {
+  private constructor(
+    document: WorkflowDocument,
+    steps: readonly WorkflowStep[],
+    parts: GraphParts,
+    schemas: EnvironmentSchemas | undefined,
+  ) {
+    this.schemas = schemas;
     this.document = document;
     this.name = document.name ?? DEFAULT_WORKFLOW_NAME;
     this.maxParallel = document.maxParallel ?? DEFAULT_MAX_PARALLEL;
@@ -88,7 +97,7 @@ export class WorkflowGraph {
     for (const step of sketch?.steps ?? []) if (step.nested) checkNested(step, options, issues);
     if (!issues.isEmpty || !sketch?.document || !parts) return { graph: undefined, issues: issues.sorted() };
     const steps = buildSteps(sketch.document, parts.joinCounts, sketch.steps);
-    return { graph: new WorkflowGraph(sketch.document, steps, parts), issues: [] };
+    return { graph: new WorkflowGraph(sketch.document, steps, parts, sketch.schemas), issues: [] };
   }
 
   get size(): number {

@@ -16,6 +16,8 @@ import {
   workflowSchema,
 } from "./document.ts";
 import { checkTimeout } from "./duration-bounds.ts";
+import { EnvironmentSchemas } from "./environment-schema.ts";
+import { DataHammerError } from "./errors.ts";
 import type { IssueList, IssuePath } from "./issues.ts";
 import { envKeySchema, idSchema } from "./names.ts";
 import { checkNestedStep, literalWorkflow } from "./nested-run.ts";
@@ -49,6 +51,8 @@ export interface SketchedStep {
 export interface SketchedWorkflow {
   readonly steps: readonly SketchedStep[];
   readonly outputs: unknown;
+  /** Undefined when no key has one. */
+  readonly schemas: EnvironmentSchemas | undefined;
   /** The whole document, when nothing is wrong with its shape. */
   readonly document: WorkflowDocument | undefined;
 }
@@ -70,6 +74,7 @@ export function readShape(input: unknown, issues: IssueList): SketchedWorkflow |
     return undefined;
   }
   if (header.success) checkHeaderBounds(header.data, issues);
+  const schemas = header.success ? readSchemas(header.data.environment, issues) : undefined;
   const steps = stepInputs.map((step, index) => sketchStep(step, index, issues));
   if (steps.length === 0) return undefined;
 
@@ -78,8 +83,27 @@ export function readShape(input: unknown, issues: IssueList): SketchedWorkflow |
   return {
     steps,
     outputs: isRecord(input) ? input.outputs : undefined,
+    schemas,
     document: complete ? { ...header.data, steps: documents } : undefined,
   };
+}
+
+function readSchemas(
+  environment: WorkflowDocument["environment"],
+  issues: IssueList,
+): EnvironmentSchemas | undefined {
+  if (environment === undefined) return undefined;
+  const schemas = new EnvironmentSchemas();
+  for (const [key, { schema }] of Object.entries(environment)) {
+    try {
+      schemas.add(key, schema);
+    } catch (error) {
+      if (!(error instanceof DataHammerError)) throw error;
+      const message = `The schema of "${key}" cannot be used: ${error.message}`;
+      issues.add("E_SCHEMA", ["environment", key, "schema"], message);
+    }
+  }
+  return schemas;
 }
 
 function sketchStep(input: unknown, index: number, issues: IssueList): SketchedStep {

@@ -1,0 +1,55 @@
+/**
+ * The schemas that a workflow declares for keys of its environment, as JSON Schema.
+ *
+ * Owns compiling them and saying where a value does not match. Pure: the same schema and value give the same
+ * verdict for every reader of a log (L1). A value that is in the log as a reference cannot be looked at here.
+ */
+import { z } from "zod";
+import { DataHammerError } from "./errors.ts";
+
+type JsonSchema = Parameters<typeof z.fromJSONSchema>[0];
+
+/** Places of a mismatch that are told; more are counted. */
+const PLACES_SHOWN = 3;
+
+export class EnvironmentSchemas {
+  readonly #schemas = new Map<string, z.ZodType>();
+
+  /** @throws DataHammerError `E_SCHEMA` for a schema that cannot be used */
+  add(key: string, schema: unknown): void {
+    try {
+      this.#schemas.set(key, z.fromJSONSchema(withItems(schema) as JsonSchema));
+    } catch (cause) {
+      throw new DataHammerError("E_SCHEMA", (cause as Error).message, { cause });
+    }
+  }
+
+  /** Where the value does not match the key's schema, in words; undefined: it does, or there is none. */
+  problem(key: string, value: unknown): string | undefined {
+    const result = this.#schemas.get(key)?.safeParse(value);
+    if (result === undefined || result.success) return undefined;
+    const { issues } = result.error;
+    const places = issues.slice(0, PLACES_SHOWN).map(({ path, message }) => {
+      const steps = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`));
+      return `${key}${steps.join("")}: ${message}`;
+    });
+    const more = issues.length - places.length;
+    return `${places.join("; ")}${more > 0 ? ` (and ${more} more)` : ""}`;
+  }
+}
+
+/** Keywords whose values are data, not schemas. */
+const DATA_KEYWORDS = new Set(["const", "default", "enum", "examples"]);
+
+/** A list of anything says so: zod minds `minItems` and its like only where `items` is there. */
+function withItems(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withItems);
+  if (typeof schema !== "object" || schema === null) return schema;
+  const entries = Object.entries(schema).map(([key, inner]): [string, unknown] => [
+    key,
+    DATA_KEYWORDS.has(key) ? inner : withItems(inner),
+  ]);
+  const isBareList = "type" in schema && schema.type === "array" && !("items" in schema);
+  if (isBareList && !("prefixItems" in schema)) entries.push(["items", {}]);
+  return Object.fromEntries(entries);
+}
