@@ -20,6 +20,7 @@ import type { HoldObserver } from "./hold-observer.ts";
 import { RoleShares } from "./role-shares.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
+import { TaskSweep } from "./task-sweep.ts";
 
 /** Runs that one daemon holds at once, by default (L8). */
 const DEFAULT_MAX_RUNS = 1_000;
@@ -50,6 +51,7 @@ export class OrchestratorAgent {
   #puller: Puller | undefined;
   #questions: Subscription | undefined;
   #keepTimer: unknown;
+  readonly #sweep: TaskSweep;
   readonly #lease: Lease;
   readonly #shares: RoleShares;
   #stopping = false;
@@ -59,6 +61,8 @@ export class OrchestratorAgent {
     this.#maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
     const { ackWaitMs } = options.bus.runs;
     this.#shares = new RoleShares(options.clock);
+    const { bus, clock, log } = options;
+    this.#sweep = new TaskSweep({ bus, clock, log, held: (run) => this.#held.get(run)?.hold.fold });
     this.#lease = { keptAt: options.clock.monotonic(), forMs: ackWaitMs };
   }
 
@@ -80,6 +84,7 @@ export class OrchestratorAgent {
       onDelivery: (delivery) => void this.#take(delivery),
     });
     this.#keepWorking();
+    this.#sweep.start();
   }
 
   /** Runs that wait for nested ones leave their place to them: else a thousand parents would wait for ever. */
@@ -95,6 +100,7 @@ export class OrchestratorAgent {
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#sweep.stop();
     await this.#puller?.stop();
     this.#questions?.close();
     this.#options.clock.clearTimeout(this.#keepTimer);

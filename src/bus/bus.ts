@@ -221,6 +221,11 @@ export interface TaskQueue {
   ofRun(run: string): Promise<DispatchRef[]>;
   /** Removes a dispatch's task, queued or held. True when something was removed. */
   remove(ref: DispatchRef): Promise<boolean>;
+  /**
+   * Dispatches whose tasks are stored, queued or held, the oldest first, from a place on (0: the first). `next` is
+   * the place to go on at; undefined: that was the end.
+   */
+  stored(from: number, limit: number): Promise<{ tasks: DispatchRef[]; next: number | undefined }>;
   /** Removes every queued task of a run. */
   removeRun(run: string): Promise<number>;
 }

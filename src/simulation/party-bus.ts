@@ -234,6 +234,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       has: (ref) => call("has", () => inner.tasks.has(ref)),
       isTaken: (ref) => call("is taken", () => inner.tasks.isTaken(ref)),
       ofRun: (run) => call("of run", () => inner.tasks.ofRun(run)),
+      stored: (from, limit) => call("stored", () => inner.tasks.stored(from, limit)),
       remove: (ref) => call("remove", () => inner.tasks.remove(ref)),
       removeRun: (run) => call("removeRun", () => inner.tasks.removeRun(run)),
     },

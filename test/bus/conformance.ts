@@ -483,6 +483,21 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         expect(deliveries.all[3]?.task.step).toBe("silent");
       });
 
+      test("stored tasks are listed from a place on, queued and held, until the end", async () => {
+        await role();
+        const { deliveries } = pull(other, 1);
+        for (const step of ["a", "b", "c"]) await bus.tasks.push(task(step));
+        await stage.until(deliveries.next());
+        const steps: string[] = [];
+        for (let next: number | undefined = 0; next !== undefined; ) {
+          const page = await bus.tasks.stored(next, 2);
+          expect(page.tasks.length).toBeLessThanOrEqual(2);
+          steps.push(...page.tasks.map(({ step }) => step));
+          next = page.next;
+        }
+        expect(steps).toEqual(["a", "b", "c"]);
+      });
+
       test("removing a run's tasks leaves those of others", async () => {
         await role();
         await bus.tasks.ensureRole({ role: "second" });

@@ -146,6 +146,17 @@ export class MemoryTasks implements TaskQueue {
     return store.roles.get(ref.role)?.queue.isTaken(subject) ?? true;
   }
 
+  async stored(from: number, limit: number): Promise<{ tasks: DispatchRef[]; next: number | undefined }> {
+    const { store } = this.#connection.open();
+    const all = [...store.roles.values()].flatMap(({ queue }) => [...queue.subjects()]);
+    const page = all.slice(from, from + limit).flatMap((subject) => {
+      const parsed = parseSubject(subject);
+      return parsed?.is === "task" ? [parsed] : [];
+    });
+    const tasks = page.map(({ role, run, step, n }) => ({ role, run, step, n }));
+    return { tasks, next: from + limit < all.length ? from + limit : undefined };
+  }
+
   async remove(ref: DispatchRef): Promise<boolean> {
     const { store } = this.#connection.open();
     const subject = store.subjects.task(ref);

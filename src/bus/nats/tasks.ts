@@ -123,6 +123,24 @@ export class NatsTasks implements TaskQueue {
     });
   }
 
+  stored(from: number, limit: number): Promise<{ tasks: DispatchRef[]; next: number | undefined }> {
+    const { tasksStream, allTasks } = this.#link.subjects;
+    return this.#link.guard("Looking through the queues", async () => {
+      const tasks: DispatchRef[] = [];
+      let seq = Math.max(1, from);
+      while (tasks.length < limit) {
+        const message = await this.#link.storedMessage(tasksStream, { next_by_subj: allTasks, seq });
+        if (message === undefined) return { tasks, next: undefined };
+        seq = message.seq + 1;
+        const parsed = parseSubject(message.subject);
+        if (parsed?.is !== "task") continue;
+        const { role, run, step, n } = parsed;
+        tasks.push({ role, run, step, n });
+      }
+      return { tasks, next: seq };
+    });
+  }
+
   async remove(ref: DispatchRef): Promise<boolean> {
     return (await this.#removeAll(this.#link.subjects.task(ref))) > 0;
   }
