@@ -14,7 +14,9 @@ export type HoldOutcome =
   /** Given back while the run goes on: another shall take it. */
   | "released"
   /** Another holder claimed the run. */
-  | "fenced";
+  | "fenced"
+  /** Its log holds records of a newer version: only a daemon that reads them may decide on it. */
+  | "newer";
 
 export interface HoldObserver {
   onTransition(transition: TransitionRecord, fold: RunFold): void;

@@ -30,6 +30,8 @@ const WORKING_TIMES = 3;
 const ANSWER_FOR_OTHERS_MS = 300;
 /** A run that could not be taken on is offered again after this. */
 const REOFFER_MS = 1_000;
+/** One that only a newer daemon can go on with is offered again after this, to whoever takes it. */
+const LEFT_TO_NEWER_MS = 30_000;
 
 export interface OrchestratorAgentOptions {
   bus: Bus;
@@ -125,6 +127,7 @@ export class OrchestratorAgent {
     this.#held.delete(run);
     this.#puller?.wake();
     if (outcome === "finished" || outcome === "parked") await this.#remove(receipt, hold.readTo);
+    else if (outcome === "newer") receipt.nak(this.#stopping ? 0 : LEFT_TO_NEWER_MS);
     else if (outcome === "released") receipt.nak(this.#stopping ? 0 : REOFFER_MS); // Not when fenced: A1.
   }
 

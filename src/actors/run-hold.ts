@@ -14,7 +14,14 @@
  */
 import { type Actor, createActor } from "xstate";
 import type { LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
-import type { Answer, DispatchRef, LiveMessage, Question, TaskMessage } from "../bus/messages.ts";
+import {
+  type Answer,
+  type DispatchRef,
+  type LiveMessage,
+  type Question,
+  type TaskMessage,
+  WIRE_VERSION,
+} from "../bus/messages.ts";
 import type { Stopped } from "../fold/cancellations.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
@@ -169,6 +176,7 @@ export class RunHold implements Sharer {
       onDisorder: (missedSeq) => this.#onDisorder(missedSeq),
     });
     this.#readTo = await this.#follower.caughtUp;
+    if (this.fold.newer) return this.#leaveToNewer();
     const replayMs = Math.round(clock.monotonic() - taken);
     if (!this.fold.submission || this.fold.ended) {
       // Its holder may have died between the end and what the parent waits for (N1).
@@ -271,6 +279,7 @@ export class RunHold implements Sharer {
   #onRecord(record: LogRecord): void {
     if (this.#over) return;
     this.#actor.send({ type: "record", record });
+    if (this.#active && this.fold.newer) return this.#leaveToNewer();
     this.#heardAt = this.#context.clock.monotonic();
     if (record.kind === "decision" && record.body.type === "claim") this.#onClaim(record);
     if (this.#active) {
@@ -281,6 +290,14 @@ export class RunHold implements Sharer {
       this.#scheduleAct();
     }
     while (this.#waiters[0] && this.#waiters[0].seq <= record.seq) this.#waiters.shift()?.resolve();
+  }
+
+  /** What a newer version wrote may have closed what seems open here: nothing is decided past it. */
+  #leaveToNewer(): void {
+    const { seq, version } = this.fold.newer ?? {};
+    const what = "the run's log holds a record of a newer version; a newer daemon has to go on with it";
+    this.#context.log.error({ run: this.run, seq, wireVersion: version, reads: WIRE_VERSION }, what);
+    this.#close("newer");
   }
 
   /** A record was missed before a younger one was folded: what was folded is void, so it is folded anew (L1). */

@@ -51,11 +51,12 @@ export type LogEntry =
  * normal: other runs are in between); `ts` is the broker's storage time in epoch ms (0 where an old broker
  * does not send it with live copies).
  * A record that did not parse keeps its place as kind `unreadable` and changes nothing; `of` is the kind that
- * its subject names, since the next append there has to expect it.
+ * its subject names, since the next append there has to expect it. `newer` is the wire version of a record that
+ * a newer DataHammer wrote: what it means is not known here, so nothing may be decided on the log from there on.
  */
 export type LogRecord = { run: string; seq: number; ts: number } & (
   | LogEntry
-  | { kind: "unreadable"; of?: LogEntry["kind"]; subject: string; problem: string }
+  | { kind: "unreadable"; of?: LogEntry["kind"]; subject: string; problem: string; newer?: number }
 );
 
 export interface AppendOptions {

@@ -16,6 +16,7 @@
 import { Packr } from "msgpackr";
 import type { z } from "zod";
 import { InvalidInputError } from "../workflow/errors.ts";
+import { WIRE_VERSION } from "./messages.ts";
 
 export type Encoding = "json" | "msgpack";
 
@@ -48,7 +49,14 @@ export function encodingOf(bytes: Uint8Array): Encoding {
   return bytes[0] === OPENING_BRACE ? "json" : "msgpack";
 }
 
-export type Parsed<Value> = { ok: true; value: Value } | { ok: false; problem: string };
+export type Parsed<Value> =
+  | { ok: true; value: Value }
+  | {
+      ok: false;
+      problem: string;
+      /** Its wire version, where that is newer than the one that is read here: not nonsense, only not ours to judge. */
+      newer?: number;
+    };
 
 /** Decodes without a schema. Never throws. */
 export function decodeBody(bytes: Uint8Array, maxBytes = MAX_BODY_BYTES): Parsed<unknown> {
@@ -84,6 +92,11 @@ export function checkBody<Schema extends z.ZodType>(
 ): Parsed<z.output<Schema>> {
   const checked = schema.safeParse(value);
   if (checked.success) return { ok: true, value: checked.data };
+  const newer = newerVersion(value);
+  if (newer !== undefined) {
+    const problem = `it has wire version ${newer}, this DataHammer reads ${WIRE_VERSION}: upgrade it`;
+    return { ok: false, problem, newer };
+  }
   const issue = checked.error.issues[0];
   const more = checked.error.issues.length - 1;
   const place = issue === undefined || issue.path.length === 0 ? "the body" : issue.path.join(".");
@@ -91,6 +104,11 @@ export function checkBody<Schema extends z.ZodType>(
     ok: false,
     problem: `${place}: ${issue?.message ?? "invalid"}${more > 0 ? ` (and ${more} more)` : ""}`,
   };
+}
+
+function newerVersion(value: unknown): number | undefined {
+  const v = typeof value === "object" && value !== null && "v" in value ? value.v : undefined;
+  return typeof v === "number" && Number.isInteger(v) && v > WIRE_VERSION ? v : undefined;
 }
 
 /** Refuses a body that the broker would refuse, with both numbers and the way out (L8). */

@@ -52,13 +52,14 @@ export function recordOf({ run, subject, seq, ts }: StoredPlace, decoded: Parsed
   const parsedSubject = addressIn(subject);
   const address =
     parsedSubject?.is === "record" || parsedSubject?.is === "live-record" ? parsedSubject : undefined;
-  const unreadable = (problem: string): LogRecord => {
+  const unreadable = (problem: string, newer?: number): LogRecord => {
     const of = address === undefined ? undefined : { of: address.kind };
-    return { run, seq, ts, kind: "unreadable", ...of, subject, problem };
+    const version = newer === undefined ? undefined : { newer };
+    return { run, seq, ts, kind: "unreadable", ...of, subject, problem, ...version };
   };
   if (address === undefined) return unreadable("not a subject of the log");
   const parsed = decoded.ok ? checkBody<z.ZodType>(SCHEMAS[address.kind], decoded.value) : decoded;
-  if (!parsed.ok) return unreadable(parsed.problem);
+  if (!parsed.ok) return unreadable(parsed.problem, parsed.newer);
   // The schema of a kind and the body type of that kind are paired by SCHEMAS; TypeScript cannot follow
   // the pair through the union, hence the one cast.
   const entry = {

@@ -31,6 +31,14 @@ export function runText(view: RunView, colors: Colors): string {
     const where = error.step === undefined ? "" : ` in step ${error.step}`;
     lines.push(`${colors.red(error.code)}${where}: ${oneLine(error.message)}`);
   }
+  if (view.newer !== undefined) {
+    const { seq, version } = view.newer;
+    lines.push(
+      colors.yellow(
+        `record ${seq} has wire version ${version}: a newer DataHammer goes on with this run, and shows all of it`,
+      ),
+    );
+  }
   if (view.plan !== undefined) lines.push(...revisionLines(view.plan.revisions, colors));
   if (view.pause !== undefined) {
     lines.push(colors.yellow(`paused: ${oneLine(view.pause.message)}`));

@@ -84,6 +84,7 @@ export class RunFold {
   #epoch = 0;
   #holder: string | undefined;
   #lastDecisionSeq = 0;
+  #newer: { seq: number; version: number } | undefined;
   /** Why there is no workflow, or why the run as a whole fails. */
   #failure: RunError | undefined;
   #cancelRequested: { by: string; reason: string } | undefined;
@@ -159,6 +160,10 @@ export class RunFold {
   /** Sequence of the last decision, void and unreadable ones included: what the next one must expect (L3). */
   get lastDecisionSeq(): number {
     return this.#lastDecisionSeq;
+  }
+  /** The first record that a newer version of the runtime wrote: from there on the log means more than is known here. */
+  get newer(): { seq: number; version: number } | undefined {
+    return this.#newer;
   }
   get lastSeq(): number {
     return this.#frame.seq;
@@ -357,6 +362,7 @@ export class RunFold {
       case "unreadable":
         // It changes nothing, and yet it is what the next decision has to expect (L3).
         if (record.of === "decision") this.#lastDecisionSeq = record.seq;
+        if (record.newer !== undefined) this.#newer ??= { seq: record.seq, version: record.newer };
         this.#frame.void("unreadable", null, record.problem);
         break;
     }

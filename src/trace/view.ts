@@ -65,6 +65,8 @@ export interface RunView {
   parent?: { run: string; step: string };
   /** The steps that undid others, in their order; absent when nothing was undone. */
   compensations?: ({ step: string; error?: { code: string; message: string } } & StepView)[];
+  /** The first record that a newer DataHammer wrote: what is shown is what was understood. */
+  newer?: { seq: number; version: number };
   /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
   pause?: { code: string; message: string };
   /** Of a planned run, or one whose plan was changed: see `PlanView`. */
@@ -93,6 +95,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     run: fold.run,
     name: nameOf(fold),
     status: fold.status,
+    ...(fold.newer === undefined ? {} : { newer: fold.newer }),
     outputs: fold.outputs,
     environment: { ...fold.environment.values },
     steps,

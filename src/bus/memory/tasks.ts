@@ -15,6 +15,9 @@ import type { MemoryConnection } from "./connection.ts";
 import { type QueueItem, type Taker, WorkQueue } from "./queue.ts";
 import type { SwarmStore } from "./store.ts";
 
+/** A task that only a newer agent can read is offered again after this. */
+const LEFT_TO_NEWER_MS = 30_000;
+
 export class MemoryTasks implements TaskQueue {
   readonly #connection: MemoryConnection;
 
@@ -104,14 +107,16 @@ export class MemoryTasks implements TaskQueue {
   #take(store: SwarmStore, role: string, item: QueueItem, options: PullOptions<TaskDelivery>): void {
     const queue = store.roles.get(role)?.queue;
     if (queue === undefined) return;
-    const setAside = (problem: string): void => {
-      queue.ack(item);
+    const setAside = (problem: string, newer?: number): void => {
+      // A newer agent of the role can read what a newer daemon wrote.
+      if (newer === undefined) queue.ack(item);
+      else queue.nak(item, LEFT_TO_NEWER_MS);
       this.#connection.countUnreadable();
       options.onUnreadable?.({ subject: item.subject, problem });
     };
     const parsed = parseBody(taskSchema, item.bytes);
     if (!parsed.ok) {
-      setAside(parsed.problem);
+      setAside(parsed.problem, parsed.newer);
       return;
     }
     if (store.subjects.task(parsed.value) !== item.subject) {

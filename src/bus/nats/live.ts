@@ -117,8 +117,11 @@ export class NatsLive implements LiveChannel {
         if (error !== null) return;
         const subject = parseSubject(raw.subject);
         const parsed = parseBody(schema, raw.data);
-        if (parsed.ok && subject !== undefined) receive(parsed.value, subject, raw);
-        else this.#link.countUnreadable();
+        if (parsed.ok && subject !== undefined) return receive(parsed.value, subject, raw);
+        this.#link.countUnreadable();
+        if (parsed.ok || parsed.newer === undefined || raw.reply === undefined) return;
+        // Whoever asks in a newer version is told, instead of waiting for a time-out.
+        this.#link.send(raw.reply, encodeBody({ ok: false, error: parsed.problem }, encodingOf(raw.data)));
       },
     });
     return { close: () => subscription.unsubscribe() };

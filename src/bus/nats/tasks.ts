@@ -12,6 +12,9 @@ import { removeMessages } from "./remove.ts";
 import { NatsRoles } from "./roles.ts";
 import { storedSubjects } from "./stored-subjects.ts";
 
+/** A task that only a newer agent can read is offered again after this. */
+const LEFT_TO_NEWER_MS = 30_000;
+
 export class NatsTasks implements TaskQueue {
   readonly #link: NatsLink;
   readonly #roles: NatsRoles;
@@ -68,7 +71,9 @@ export class NatsTasks implements TaskQueue {
         ? "the body names another dispatch than the subject"
         : undefined;
     if (!parsed.ok || problem !== undefined) {
-      this.#link.send(receipt, TERM);
+      // A newer agent of the role can read what a newer daemon wrote.
+      const isNewer = !parsed.ok && parsed.newer !== undefined;
+      this.#link.send(receipt, isNewer ? nak(LEFT_TO_NEWER_MS) : TERM);
       this.#link.countUnreadable();
       options.onUnreadable?.({ subject: message.subject, problem: problem ?? "unreadable" });
       return;
