@@ -142,6 +142,10 @@ export const runHeadSchema = z.object({
   error: runError.optional(),
   pause: runError.optional().describe("Why it is paused."),
   origin: originSchema.optional().describe("The run that it repeats or goes on from."),
+  parent: z
+    .object({ run: z.string(), step: z.string() })
+    .optional()
+    .describe("The step whose nested run this is."),
   spent,
   budget: limitsSchema.optional(),
   /** Steps that wait for somebody outside. */
@@ -293,6 +297,7 @@ export const dispatchSchema = z.object({
   outputs: values.nullable(),
   error: wireError.loose().nullable(),
   handoff: z.object({ role: z.string(), task: z.string(), reason: z.string() }).nullable(),
+  child: z.string().nullable().describe("The nested run that does it."),
   usage: usage.nullable(),
 });
 
@@ -351,9 +356,10 @@ export const roleSchema = z.object({
   ackWaitMs: z.int(),
   queued: z.int(),
   held: z.int(),
+  redelivered: z.int().describe("Of those held, delivered before."),
 });
 export const rolesSchema = z.object({ roles: z.array(roleSchema) });
-export const roleSettingsAnswerSchema = roleSchema.omit({ queued: true, held: true });
+export const roleSettingsAnswerSchema = roleSchema.omit({ queued: true, held: true, redelivered: true });
 
 const spread = z.object({ p50: z.number(), p95: z.number(), max: z.number() });
 export const taskStatisticsSchema = z.object({

@@ -3,8 +3,10 @@ import type { AgentPresence, LiveMessage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { waitViewOf } from "../fold/wait-view.ts";
-import { budgetView, errorView, isoTime, nameOf, originView } from "../trace/view.ts";
+import { budgetView, errorView, isoTime, nameOf, originView, parentView } from "../trace/view.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
+import { childRunId } from "../workflow/nested-run.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import type {
   AgentView,
   DispatchView,
@@ -59,6 +61,7 @@ export function headView({ fold, firstSeq, lastSeq }: RunReading): RunHead {
         }),
     ...(pause === undefined ? {} : { pause: errorView(pause) }),
     ...originView(fold),
+    ...parentView(fold),
     ...budgetView(fold),
     spent: { ...fold.spending.total },
     waits: [...fold.waits.values()].flatMap(({ step, n }) => {
@@ -99,7 +102,10 @@ export function graphStepView(step: WorkflowStep): GraphStep {
   };
 }
 
-export function dispatchView(entry: DispatchEntry): DispatchView {
+export function dispatchView(
+  entry: DispatchEntry,
+  { run, step }: { run: string; step: string },
+): DispatchView {
   const { readyTs, dispatchedAt, startedAt, endedAt, ...same } = entry;
   return {
     ...same,
@@ -107,6 +113,7 @@ export function dispatchView(entry: DispatchEntry): DispatchView {
     dispatchedAt: timeOrNull(dispatchedAt),
     startedAt: timeOrNull(startedAt),
     endedAt: timeOrNull(endedAt),
+    child: entry.role === ORCHESTRATOR_ROLE ? childRunId({ run, step, n: entry.n }) : null,
   };
 }
 

@@ -44,7 +44,7 @@ export function stepDetail(reading: RunReading, name: string): StepDetail {
     timeoutMs: definition.timeoutMs ?? null,
     notBefore: timeOrNull(notBefore === 0 ? null : notBefore),
     outputs: fold.outputsOf(id) ?? null,
-    dispatches: dispatches.map(dispatchView),
+    dispatches: dispatches.map((entry) => dispatchView(entry, { run: fold.run, step: id })),
     failures: context.failures.map(({ n, attempt, agent, error }) => ({
       n,
       attempt,

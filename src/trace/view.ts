@@ -135,7 +135,7 @@ function stepViewOf(fold: RunFold, id: string): StepView {
   };
 }
 
-function parentView({ submission }: RunFold): Pick<RunView, "parent"> | undefined {
+export function parentView({ submission }: RunFold): Pick<RunView, "parent"> | undefined {
   const parent = submission?.parent;
   return parent && { parent: { run: parent.run, step: parent.step } };
 }

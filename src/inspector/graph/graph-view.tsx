@@ -11,6 +11,7 @@ import { go, runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_WORDS } from "../model/step-look.ts";
 import { announce } from "../parts/announcer.tsx";
+import { sizeCanvas } from "../parts/canvas-size.ts";
 import { calmMotion, canvasColors, colorsVersion } from "../parts/theme.ts";
 import { type BlockGraph, blockGraph, cellUnder } from "./blocks.ts";
 import { LayoutClient } from "./layout-client.ts";
@@ -88,6 +89,7 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
       last = now;
       for (const spark of sparks.current) spark.at += passed;
       sparks.current = sparks.current.filter(({ at }) => at < 1);
+      sizeCanvas(context.canvas, size.width, size.height);
       paint(context, picture, store, {
         view,
         ...size,
@@ -97,6 +99,7 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
         found,
         sparks: sparks.current,
       });
+      context.canvas.dataset.drawn = "true";
       if (sparks.current.length > 0) asked = requestAnimationFrame(draw);
     };
     asked = requestAnimationFrame(draw);
@@ -167,9 +170,6 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
       {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: it takes keys and points of its own. */}
       <canvas
         ref={canvas}
-        data-drawn={picture !== undefined && view !== undefined}
-        width={Math.round(size.width * devicePixelRatio)}
-        height={Math.round(size.height * devicePixelRatio)}
         tabIndex={0}
         role="application"
         aria-label={`${label}. Arrow keys go from step to step, Enter opens one. The tab Steps has the same as a list.`}
@@ -212,7 +212,8 @@ function useItems(store: RunStore): ReadonlyMap<string, string[]> {
     const items = new Map<string, string[]>();
     for (const id of store.history.ids) {
       const at = id.indexOf("~");
-      if (at < 0) continue;
+      // What undoes a step is made from it, too, and is no item: `reserve~undo`.
+      if (at < 0 || !/^\d+$/.test(id.slice(at + 1))) continue;
       const of = id.slice(0, at);
       const made = items.get(of);
       if (made) made.push(id);

@@ -82,7 +82,7 @@ export function ActionDialog() {
             Leave it
           </button>
           <button type="submit" class={`button strong${asked?.danger ? " danger" : ""}`} disabled={busy}>
-            {asked?.verb}
+            {asked?.verb ?? "Do it"}
           </button>
         </div>
       </form>

@@ -45,7 +45,13 @@ function Tree({ value, name, depth }: { value: object; name: string | undefined;
   }
   return (
     <div class="json-tree">
-      <button type="button" class="json-toggle" aria-expanded={open} onClick={() => setOpen(!open)}>
+      <button
+        type="button"
+        class="json-toggle"
+        aria-expanded={open}
+        aria-label={`${name ?? "value"}, ${isList ? plural(entries.length, "item") : plural(entries.length, "field")}`}
+        onClick={() => setOpen(!open)}
+      >
         <span class="json-arrow" aria-hidden="true" />
         {name !== undefined && <span class="json-name">{name}</span>}
         <span class="soft">{isList ? plural(entries.length, "item") : open ? "" : brief(entries)}</span>

@@ -8,6 +8,7 @@ import { duration, exactClock, stepLabel } from "../model/format.ts";
 import { go, runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_WORDS } from "../model/step-look.ts";
+import { sizeCanvas } from "../parts/canvas-size.ts";
 import { canvasColors, colorsVersion } from "../parts/theme.ts";
 import { type Span, Spans } from "./spans.ts";
 
@@ -71,6 +72,7 @@ export function TimelineView({ store, selected }: { store: RunStore; selected: s
     const context = canvas.current?.getContext("2d");
     if (!context || size.width === 0 || store.head.value === undefined) return;
     const asked = requestAnimationFrame(() => {
+      sizeCanvas(context.canvas, size.width, height);
       paintTimeline(context, spans, {
         width: size.width,
         height,
@@ -128,8 +130,6 @@ export function TimelineView({ store, selected }: { store: RunStore; selected: s
     <div class="timeline" ref={box} data-frame={frame % 2} data-colors={colorsVersion.value}>
       <canvas
         ref={canvas}
-        width={Math.round(size.width * devicePixelRatio)}
-        height={Math.round(height * devicePixelRatio)}
         style={{ width: `${size.width}px`, height: `${height}px` }}
         role="img"
         aria-label={`Timeline: ${spans.lanes.length} agents over ${duration(whole.to - whole.from)}. The tab Steps has the times as a list.`}

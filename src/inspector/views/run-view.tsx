@@ -3,7 +3,7 @@
  *
  * Which tab, which step and which moment are in the address.
  */
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { RunHead } from "../../http/api.ts";
 import { GraphView } from "../graph/graph-view.tsx";
 import { clock, count, duration, moment, plural, stepLabel } from "../model/format.ts";
@@ -43,6 +43,7 @@ export function RunView({ run }: { run: string }) {
   const { parts, query } = place.value;
   const third = parts[2] ?? "graph";
   const selected = third === "steps" ? parts[3] : undefined;
+  const lastStatus = useRef<string | undefined>(undefined);
   const [lastTab, setLastTab] = useState("graph");
   const tab = selected === undefined ? third : lastTab;
   useEffect(() => {
@@ -52,7 +53,9 @@ export function RunView({ run }: { run: string }) {
   const head = store.head.value;
   const problem = store.problem.value;
   useEffect(() => {
-    if (head !== undefined) announce(`Run ${run} is ${head.status}`);
+    // Only what changes while one is here: the first status is read with the page.
+    if (head !== undefined && lastStatus.current !== undefined) announce(`Run ${run} is ${head.status}`);
+    lastStatus.current = head?.status;
   }, [head?.status]);
   useClock(head !== undefined && head.endedAt === null);
 
@@ -70,7 +73,7 @@ export function RunView({ run }: { run: string }) {
     );
   }
   return (
-    <main class="run" id="main">
+    <main class="run" id="main" data-live={store.connected.value}>
       <RunHeadLine store={store} run={run} head={head} />
       <nav class="tabs" aria-label="Views of the run">
         {TABS.map(([name, label]) => (
@@ -153,7 +156,7 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
         )}
       </div>
       <div class="run-progress">
-        <Shares parts={parts} total={total} label={words.join(", ")} />
+        <Shares parts={parts} total={total} label={words.join(", ") || "no steps yet"} />
         <span class="soft number">
           {count(closed)} / {count(total)}
         </span>
@@ -190,6 +193,17 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
             </span>
           </div>
         ))}
+      {head?.parent !== undefined && (
+        <p class="soft run-note">
+          does the step{" "}
+          <a
+            href={`/runs/${encodeURIComponent(head.parent.run)}/steps/${encodeURIComponent(head.parent.step)}`}
+          >
+            {stepLabel(head.parent.step)}
+          </a>{" "}
+          of {head.parent.run}
+        </p>
+      )}
       {head?.origin !== undefined && (
         <p class="soft run-note">
           {head.origin.kept.length > 0

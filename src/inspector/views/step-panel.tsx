@@ -115,7 +115,7 @@ function StepFacts({ store, detail }: { store: RunStore; detail: StepDetail }) {
       <Neighbours store={store} title="After" ids={detail.definition.dependsOn} />
       <Neighbours store={store} title="Before" ids={detail.dependents} />
       {detail.items.length > 0 && (
-        <Neighbours store={store} title="Items" ids={detail.items.map((item) => item.id)} />
+        <Neighbours store={store} title="Made from it" ids={detail.items.map((item) => item.id)} />
       )}
       <Rules detail={detail} />
       {latest?.inputs !== undefined && latest.inputs !== null && (
@@ -265,8 +265,22 @@ function spentText({
 }
 
 function Dispatch({ dispatch }: { dispatch: DispatchView }) {
-  const { n, attempt, role, task, agent, readyAt, startedAt, endedAt, end, error, handoff, outputs, inputs } =
-    dispatch;
+  const {
+    child,
+    n,
+    attempt,
+    role,
+    task,
+    agent,
+    readyAt,
+    startedAt,
+    endedAt,
+    end,
+    error,
+    handoff,
+    outputs,
+    inputs,
+  } = dispatch;
   const waited = startedAt === null ? undefined : Date.parse(startedAt) - Date.parse(readyAt);
   const ran =
     startedAt === null || endedAt === null ? undefined : Date.parse(endedAt) - Date.parse(startedAt);
@@ -280,6 +294,11 @@ function Dispatch({ dispatch }: { dispatch: DispatchView }) {
         {waited !== undefined && <>queue {duration(waited)} </>}
         {ran !== undefined && <>· run {duration(ran)}</>}
       </p>
+      {child !== null && (
+        <p>
+          done by the run <a href={`/runs/${encodeURIComponent(child)}`}>{child}</a>
+        </p>
+      )}
       {handoff !== null && (
         <p>
           handed to{" "}
