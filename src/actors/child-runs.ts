@@ -37,6 +37,8 @@ export async function startChild(bus: Bus, task: TaskMessage, terms: NestingTerm
   if (!outcome.ok && !(await isChildOf(bus, child, task))) {
     throw new InvalidInputError("E_RUN_EXISTS", `there is another run "${child}" already`);
   }
+  // A swarm inside a program has nobody who turns submissions into orchestrator tasks.
+  await bus.runs.push(child);
   return child;
 }
 

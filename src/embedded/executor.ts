@@ -19,7 +19,8 @@ import { RunFold } from "../fold/run-fold.ts";
 import { type WaitView, waitViewOf } from "../fold/wait-view.ts";
 import { DataHammerError, InvalidInputError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
-import { isAnswered } from "../workflow/reserved-roles.ts";
+import { literalWorkflow } from "../workflow/nested-run.ts";
+import { isAnswered, RESERVED_ROLES } from "../workflow/reserved-roles.ts";
 
 /** Does one task: gets resolved inputs, gives outputs, or hands the step over (`ctx.handoff`). */
 export type InvokeAgent = (
@@ -90,7 +91,7 @@ export class WorkflowExecutor {
       newId: randomId,
     });
     try {
-      for (const step of graph.steps()) if (!isAnswered(step.agent)) await crew.hire(step.agent, step.task);
+      for (const { agent, task } of worksOf(graph)) await crew.hire(agent, task);
       orchestrator.start();
       await bus.runs.serveArrivals();
       const inputs = this.#options.inputs ?? {};
@@ -106,6 +107,17 @@ export class WorkflowExecutor {
       await crew.dismiss();
       await bus.close();
     }
+  }
+}
+
+/** Every task of the workflow, and of those that are nested in it. */
+function* worksOf(graph: WorkflowGraph): Iterable<{ agent: string; task: string }> {
+  for (const { agent, task, inputs, compensate } of graph.steps()) {
+    if (compensate) yield compensate;
+    const nested = literalWorkflow(agent, inputs);
+    const environmentKeys = Object.keys(inputs.environment ?? {});
+    if (nested) yield* worksOf(WorkflowGraph.fromDocument(nested, { environmentKeys }));
+    else if (!RESERVED_ROLES.includes(agent)) yield { agent, task };
   }
 }
 
