@@ -11,26 +11,26 @@ import { restOf } from "./rest-of-run.ts";
 import { Roster } from "./roster.ts";
 import type { PlanChoice, RunPlanning, WaitingDispatch } from "./run-planning.ts";
 
-/** When a role counts as gone, for a planned run. */
-export const ABSENCE = {
-  /** Its waiting tasks are planned round after this, where another way exists. */
-  waitingMs: 10_000,
-  /** A task that was started may have an agent that is too busy to answer. */
-  startedMs: 30_000,
-  /** Without another way the step fails after this, and a person may retry it. */
-  giveUpMs: 300_000,
-} as const;
+/** A role that nobody serves for so long is planned round, where another way exists; by default. */
+const ROLE_ABSENCE_MS = 10_000;
+/** A task that was started may have an agent that is too busy to answer: so many times as long. */
+const STARTED_SHARE = 2;
+/** Without another way the step fails after so many times as long, and a person may retry it. */
+const GIVE_UP_SHARE = 30;
 
 /** A search may hold up a daemon for so long; the best plan that it has found by then counts. */
 const SEARCH_MS = 1_000;
 
 export class SwarmPlanning implements RunPlanning {
   readonly #roster: Roster;
+  readonly #absenceMs: number;
   readonly #clock: Clock;
   readonly #log: Logger;
 
-  constructor(bus: Bus, clock: Clock, log: Logger) {
+  /** @param absenceMs a role that nobody serves for so long is planned round */
+  constructor(bus: Bus, clock: Clock, log: Logger, absenceMs = ROLE_ABSENCE_MS) {
     this.#roster = new Roster(bus, clock);
+    this.#absenceMs = absenceMs;
     this.#clock = clock;
     this.#log = log;
   }
@@ -54,7 +54,7 @@ export class SwarmPlanning implements RunPlanning {
   }
 
   async weigh(fold: RunFold): Promise<PlanChoice> {
-    const planner = this.#planner(await this.#roster.known(ABSENCE.waitingMs));
+    const planner = this.#planner(await this.#roster.known(this.#absenceMs));
     return () => {
       const weighed = [...fold.weighing];
       const rest = restOf(fold);
@@ -65,7 +65,7 @@ export class SwarmPlanning implements RunPlanning {
   }
 
   async recover(fold: RunFold, step: string): Promise<PlanChoice> {
-    const planner = this.#planner(await this.#roster.known(ABSENCE.waitingMs));
+    const planner = this.#planner(await this.#roster.known(this.#absenceMs));
     return () => {
       const { context } = fold.step(step);
       const given = { type: "recover", step, n: context.n } as const;
@@ -125,10 +125,10 @@ export class SwarmPlanning implements RunPlanning {
     }
     const awaited = ({ role }: WaitingDispatch): number => absent.get(role) ?? 0;
     const stuck = waiting.filter(
-      (one) => awaited(one) >= (one.started ? ABSENCE.startedMs : ABSENCE.waitingMs),
+      (one) => awaited(one) >= this.#absenceMs * (one.started ? STARTED_SHARE : 1),
     );
     if (stuck.length === 0) return undefined;
-    const planner = this.#planner(await this.#roster.known(ABSENCE.waitingMs));
+    const planner = this.#planner(await this.#roster.known(this.#absenceMs));
     return () => {
       const open = stuck.filter((one) => fold.isOpen({ run: fold.run, ...one }));
       const [first] = open;
@@ -138,7 +138,9 @@ export class SwarmPlanning implements RunPlanning {
       const weighing = planner.weigh(rest);
       if (!weighing.stands) return revision(weighing, [...fold.weighing], why);
       const lost = open.find(
-        (one) => fold.steps?.step(one.step).fallback !== undefined || awaited(one) >= ABSENCE.giveUpMs,
+        (one) =>
+          fold.steps?.step(one.step).fallback !== undefined ||
+          awaited(one) >= GIVE_UP_SHARE * this.#absenceMs,
       );
       if (lost === undefined) return undefined;
       const { step, n } = lost;

@@ -10,6 +10,8 @@ export interface DaemonSettings {
   maxRuns: number | undefined;
   /** A run whose daemon is silent for so long goes to another. */
   ackWaitMs: number | undefined;
+  /** A role that nobody serves for so long is planned round. */
+  roleAbsenceMs: number | undefined;
   /** Copies of everything stored. */
   replicas: number | undefined;
   /** Of the managed broker. */
@@ -20,6 +22,7 @@ export interface DaemonSettings {
 export interface DaemonFlags {
   maxRuns?: string;
   ackWait?: string;
+  roleAbsence?: string;
   replicas?: string;
   fsync?: string;
 }
@@ -34,8 +37,8 @@ export interface Sourced {
 const MOST_RUNS = 20_000;
 /** JetStream's own bound. */
 const MOST_REPLICAS = 5;
-const SHORTEST_ACK_WAIT_MS = 1_000;
-const LONGEST_ACK_WAIT_MS = 3_600_000;
+const SHORTEST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 3_600_000;
 
 /** @throws InvalidInputError `E_SETTING` naming the flag, variable or file key that is wrong */
 export function daemonSettings(
@@ -43,7 +46,8 @@ export function daemonSettings(
 ): DaemonSettings {
   return {
     maxRuns: wholeNumber(pick("maxRuns", "DATAHAMMER_MAX_RUNS"), MOST_RUNS),
-    ackWaitMs: ackWait(pick("ackWait", "DATAHAMMER_ACK_WAIT")),
+    ackWaitMs: duration(pick("ackWait", "DATAHAMMER_ACK_WAIT")),
+    roleAbsenceMs: duration(pick("roleAbsence", "DATAHAMMER_ROLE_ABSENCE")),
     replicas: wholeNumber(pick("replicas", "DATAHAMMER_REPLICAS"), MOST_REPLICAS),
     fsync: fsync(pick("fsync", "DATAHAMMER_FSYNC")),
   };
@@ -56,10 +60,10 @@ function wholeNumber(given: Sourced | undefined, most: number): number | undefin
   throw refused(given, `a whole number from 1 to ${most}`);
 }
 
-function ackWait(given: Sourced | undefined): number | undefined {
+function duration(given: Sourced | undefined): number | undefined {
   if (given === undefined) return undefined;
   const ms = parseDuration(given.value);
-  if (ms !== undefined && ms >= SHORTEST_ACK_WAIT_MS && ms <= LONGEST_ACK_WAIT_MS) return ms;
+  if (ms !== undefined && ms >= SHORTEST_WAIT_MS && ms <= LONGEST_WAIT_MS) return ms;
   throw refused(given, "a duration from 1s to 1h, such as 10s");
 }
 

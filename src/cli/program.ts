@@ -148,6 +148,10 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
           "--ack-wait <duration>",
           "a run whose daemon is silent for so long goes to another, default 10s (DATAHAMMER_ACK_WAIT)",
         )
+        .option(
+          "--role-absence <duration>",
+          "planned runs go round a role that nobody serves for so long, default 10s (DATAHAMMER_ROLE_ABSENCE)",
+        )
         .option("--replicas <n>", "copies of what is stored, for a cluster, default 1 (DATAHAMMER_REPLICAS)")
         .option("--fsync <when>", "of the managed broker: interval (default) or always (DATAHAMMER_FSYNC)")
         .option("--agents <files...>", "serve these agent files, each in a process of its own"),
@@ -392,6 +396,7 @@ const UP_SETTINGS = [
   "httpToken",
   "maxRuns",
   "ackWait",
+  "roleAbsence",
   "replicas",
   "fsync",
   "keep",

@@ -69,6 +69,7 @@ const fileSchema = z.strictObject({
   archiveTo: z.string().optional(),
   maxRuns: z.union([z.string(), z.int().transform(String)]).optional(),
   ackWait: z.string().optional(),
+  roleAbsence: z.string().optional(),
   replicas: z.union([z.string(), z.int().transform(String)]).optional(),
   fsync: z.string().optional(),
 });

@@ -48,6 +48,8 @@ export interface DaemonOptions {
   maxRuns?: number;
   /** A run whose daemon is silent for so long goes to another; kept by the swarm. Default: as it is, at first 10 s. */
   ackWaitMs?: number;
+  /** A role that nobody serves for so long is planned round, in planned runs. Default 10 s. */
+  roleAbsenceMs?: number;
   /** Copies of everything stored, in a cluster. Default: as many as there are, at first 1. */
   replicas?: number;
   /** Lines for the person who waits, such as what is being fetched. */
@@ -146,7 +148,7 @@ async function assemble(
     bus,
     clock: systemClock,
     log,
-    planning: new SwarmPlanning(bus, systemClock, log),
+    planning: new SwarmPlanning(bus, systemClock, log, options.roleAbsenceMs),
     id,
     newId: randomId,
     ...(options.maxRuns === undefined ? {} : { maxRuns: options.maxRuns }),
