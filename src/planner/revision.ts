@@ -19,9 +19,9 @@ import type { Plan, WorkflowPlanner } from "./planner.ts";
 import { unique } from "./problem.ts";
 
 /** A better plan has to save more than both: this share of what is left, and this much. */
-export const REVISION_MARGIN = { share: 0.1, cost: 0.1 } as const;
+const REVISION_MARGIN = { share: 0.1, cost: 0.1 } as const;
 /** Revisions of one run that only save cost (L8). Those that it cannot go on without do not count. */
-export const MAX_IMPROVEMENTS = 8;
+const MAX_IMPROVEMENTS = 8;
 
 export interface WeighRequest {
   workflow: WorkflowDocument;

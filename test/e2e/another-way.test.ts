@@ -64,7 +64,7 @@ it("the agents of the best role are killed in the middle of their task: the goal
   expect(view.plan.retired).toMatchObject({ make: { state: "failed", outcome: "cancelled" } });
   expect((await stage.run("show", "r1")).stdout).toContain("revision 1: nobody served best");
   expect((await stage.run("trace", "r1")).stdout).toContain("revision 1: nobody served best");
-});
+}, 180_000);
 
 it("a task that fails for good is replaced by a path of two, and what was tried is told", async () => {
   await stage.daemon();
@@ -77,4 +77,4 @@ it("a task that fails for good is replaced by a path of two, and what was tried 
   expect(view.outputs).toEqual({ answer: "x is 2" });
   expect(view.plan.revisions[0]?.reason).toContain("the sensor is broken");
   expect(view.plan.retired).toMatchObject({ make: { failures: [{ message: "the sensor is broken" }] } });
-});
+}, 180_000);
