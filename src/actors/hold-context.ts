@@ -52,4 +52,6 @@ export interface HoldContext {
   /** Of the roles' queues, among all runs that are held here. */
   shares: RoleShares;
   observer?: HoldObserver;
+  /** Whether tasks carry their dispatch's trace context also when the submission has none. */
+  traced?: boolean;
 }

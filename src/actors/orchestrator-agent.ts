@@ -44,6 +44,8 @@ export interface OrchestratorAgentOptions {
   maxRuns?: number;
   /** Told what happens in the runs that are held here. */
   observer?: HoldObserver;
+  /** Whether tasks carry trace context. Default: those of submissions that do. */
+  traced?: boolean;
 }
 
 export class OrchestratorAgent {
@@ -201,7 +203,7 @@ export class OrchestratorAgent {
   }
 
   #holdContext(): HoldContext {
-    const { bus, clock, log, planning, id, newId, observer } = this.#options;
+    const { bus, clock, log, planning, id, newId, observer, traced = false } = this.#options;
     const context = {
       bus,
       clock,
@@ -211,6 +213,7 @@ export class OrchestratorAgent {
       newId,
       lease: this.#lease,
       shares: this.#shares,
+      traced,
     };
     return observer === undefined ? context : { ...context, observer };
   }

@@ -22,6 +22,7 @@ import {
   type TaskMessage,
   WIRE_VERSION,
 } from "../bus/messages.ts";
+import { SpanIds } from "../bus/span-ids.ts";
 import type { Stopped } from "../fold/cancellations.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
@@ -91,6 +92,7 @@ export class RunHold implements Sharer {
   #heardAt = 0;
   #summaryDirty = false;
   #readTo = 0;
+  #spanIds: SpanIds | undefined;
   /** What was in the queues when this hold took over. */
   #left: readonly DispatchRef[] = [];
 
@@ -235,6 +237,14 @@ export class RunHold implements Sharer {
       if (started || inQueue.has(`${ref.step}#${ref.n}`)) continue;
       void this.#dispatcher.push(fold.taskOf(ref.step));
     }
+  }
+
+  /** With its dispatch's trace context, where somebody collects spans: worked out from the log, as the span is. */
+  #traced(task: TaskMessage): TaskMessage {
+    const { submission, startedAt } = this.fold;
+    if (!this.#context.traced && submission?.traceparent === undefined) return task;
+    this.#spanIds ??= new SpanIds(this.run, startedAt ?? 0, submission?.traceparent);
+    return { ...task, traceparent: this.#spanIds.traceparent(task.step, task.n) };
   }
 
   /** Gives the run back: what is out stays out, and whoever claims next goes on. */
@@ -496,7 +506,8 @@ export class RunHold implements Sharer {
   #dispatch(step: string): void {
     const now = this.#now();
     const timeoutMs = this.fold.steps?.step(step).timeoutMs;
-    const task = this.fold.taskOf(step, timeoutMs === undefined ? undefined : now + timeoutMs);
+    const deadline = timeoutMs === undefined ? undefined : now + timeoutMs;
+    const task = this.#traced(this.fold.taskOf(step, deadline));
     const ref = { run: this.run, step, n: task.n, role: task.role };
     this.#fly(
       step,

@@ -22,6 +22,7 @@ import { LiveFeed, QUICK_MS } from "./live-feed.ts";
 import { boundText, hostError, notesProblem, schemaProblem, thrownError } from "./outcome.ts";
 import { type AbortCause, TaskAbort, type TaskAbortedError } from "./task-abort.ts";
 import { DispatchContext } from "./task-context.ts";
+import { inTaskSpan } from "./task-span.ts";
 import { Backoff, wait } from "./waiting.ts";
 
 /** A task delivered more often than this kills its agents; it is failed without running it (L8). */
@@ -266,7 +267,10 @@ export class Dispatch {
     });
     this.#context = context;
     try {
-      return { kind: "returned", value: await definition.run(inputs, context) };
+      return {
+        kind: "returned",
+        value: await inTaskSpan(this.task, id, () => definition.run(inputs, context)),
+      };
     } catch (thrown) {
       return { kind: "threw", thrown };
     } finally {

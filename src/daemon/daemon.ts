@@ -23,6 +23,7 @@ import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.
 import { SwarmMetrics } from "./metrics.ts";
 import { watchReadiness } from "./readiness.ts";
 import { type RetentionOptions, startRetention } from "./retention.ts";
+import { SpanExport, spanTarget, withSpans } from "./span-export.ts";
 
 /** How long a starting daemon waits for others that are busy. */
 const OTHERS_ANSWER_MS = 500;
@@ -144,6 +145,10 @@ async function assemble(
           held: () => orchestrator.statuses,
         });
   undo.push(async () => metrics?.stop());
+  const collector = spanTarget(options.env);
+  const spans = collector && new SpanExport(bus.log, log, collector);
+  undo.push(async () => spans?.stop());
+  const observer = spans === undefined ? metrics : withSpans(spans, metrics);
   const orchestrator: OrchestratorAgent = new OrchestratorAgent({
     bus,
     clock: systemClock,
@@ -152,7 +157,8 @@ async function assemble(
     id,
     newId: randomId,
     ...(options.maxRuns === undefined ? {} : { maxRuns: options.maxRuns }),
-    ...(metrics === undefined ? {} : { observer: metrics }),
+    ...(observer === undefined ? {} : { observer }),
+    traced: spans !== undefined,
   });
   orchestrator.start();
   let http: HttpServer | undefined;

@@ -4,12 +4,13 @@
  * A collector takes it as it is (`POST /v1/traces`). Span ids are worked out from the log, so that exporting
  * twice gives the same spans. Source: opentelemetry-proto 1.x, `trace/v1`, JSON mapping.
  */
+
+import { SpanIds } from "../bus/span-ids.ts";
 import type { TransitionRecord } from "../fold/transition-record.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
 import { groupBy } from "./grouping.ts";
 import type { Trace } from "./replay.ts";
-import { SpanIds } from "./span-ids.ts";
 import { nameOf } from "./view.ts";
 
 type AttributeValue =

@@ -52,8 +52,8 @@ export class Workspace {
   }
 
   /** A daemon on the folder's store; resolves when it is ready. */
-  async up(args: readonly string[] = []): Promise<RunningCli> {
-    const cli = this.start(["up", "--json", ...args]);
+  async up(args: readonly string[] = [], options: CliOptions = {}): Promise<RunningCli> {
+    const cli = this.start(["up", "--json", ...args], options);
     await cli.waitForLine((line) => line.includes('"ready"'));
     return cli;
   }

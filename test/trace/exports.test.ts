@@ -4,10 +4,10 @@
  */
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { SpanIds } from "../../src/bus/span-ids.ts";
 import { otlpDocument } from "../../src/trace/otlp.ts";
 import { renderPerfetto } from "../../src/trace/perfetto.ts";
 import { endOf, replay } from "../../src/trace/replay.ts";
-import { SpanIds } from "../../src/trace/span-ids.ts";
 import { START, sampleRecords } from "./sample-run.ts";
 
 const NOW = START + 4_000;

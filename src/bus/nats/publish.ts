@@ -7,7 +7,7 @@
 import type { MsgHdrs } from "nats";
 import { UnreachableError } from "../../workflow/errors.ts";
 import { ApiRefusal } from "./failure.ts";
-import type { NatsLink } from "./link.ts";
+import { headersOf, type NatsLink } from "./link.ts";
 
 export interface StreamAnswer {
   stream: string;
@@ -49,10 +49,11 @@ export async function publishOnce(
   link: NatsLink,
   subject: string,
   bytes: Uint8Array,
+  headers?: Readonly<Record<string, string>>,
 ): Promise<"queued" | "present"> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await publishToStream(link, subject, bytes);
+      await publishToStream(link, subject, bytes, headers && headersOf(headers));
       return "queued";
     } catch (error) {
       if (error instanceof ApiRefusal && error.isPresent) return "present";

@@ -38,7 +38,8 @@ export class NatsTasks implements TaskQueue {
       const encoding = this.#roles.encoding(task.role);
       const bytes = encodeBody(task, typeof encoding === "string" ? encoding : await encoding);
       assertFits(bytes, this.#link.maxPayloadBytes, `The task ${task.run}/${task.step}`);
-      return publishOnce(this.#link, subject, bytes);
+      const { traceparent } = task;
+      return publishOnce(this.#link, subject, bytes, traceparent === undefined ? undefined : { traceparent });
     });
   }
 

@@ -43,6 +43,8 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
   const definitions = await loadAgentFiles(flags.files.map((file) => resolve(shell.cwd, file)));
   const roles = definitions.map(({ role }) => role);
   const id = agentId(roles[0] ?? "agent", shell.random);
+  const { startTelemetry } = await import("../../agent/telemetry.ts");
+  const stopTelemetry = await startTelemetry(shell.env, `datahammer ${roles.join(" ")}`);
   const bus = await connectBus(call, await endpointOf(settings), id, `_INBOX_${id}`);
   try {
     const running = await serveAgent(definitions, {
@@ -70,6 +72,9 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
     await running.drain(drainMs(shell));
   } finally {
     await bus.close();
+    await stopTelemetry?.().catch((error: unknown) =>
+      call.log("info").warn({ err: error }, "spans were not sent"),
+    );
   }
   return shell.interrupted.reason === "SIGINT" ? EXIT.interrupted : EXIT.done;
 }

@@ -1,0 +1,105 @@
+/**
+ * Sends the spans of runs that have ended to an OpenTelemetry collector.
+ *
+ * They are read from the log, so nothing is collected while runs go on, and sending a run twice (two daemons, a
+ * restart) sends the same spans. What a collector does not take is told once and given up: the log still has it,
+ * and `trace --format otlp` prints it.
+ */
+import type { Logger } from "pino";
+import type { HoldObserver } from "../actors/hold-observer.ts";
+import type { RunLog } from "../bus/bus.ts";
+import { otlpDocument } from "../trace/otlp.ts";
+import { endOf, replay } from "../trace/replay.ts";
+
+/** Runs whose spans wait to be sent; beyond, the oldest is given up (L8). */
+const MAX_WAITING = 1_000;
+const TIMEOUT_MS = 10_000;
+
+export interface SpanTarget {
+  /** Where OTLP's JSON is posted to. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** From the standard variables; undefined when they name no endpoint. */
+export function spanTarget(env: Readonly<Record<string, string | undefined>>): SpanTarget | undefined {
+  const base = env.OTEL_EXPORTER_OTLP_ENDPOINT?.replace(/\/+$/, "");
+  const url = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base ? `${base}/v1/traces` : "");
+  if (url === "") return undefined;
+  const pairs = (env.OTEL_EXPORTER_OTLP_TRACES_HEADERS ?? env.OTEL_EXPORTER_OTLP_HEADERS ?? "").split(",");
+  const headers = pairs.flatMap((pair) => {
+    const at = pair.indexOf("=");
+    return at < 1 ? [] : [[pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim())]];
+  });
+  return { url, headers: Object.fromEntries(headers) };
+}
+
+export class SpanExport {
+  readonly #log: RunLog;
+  readonly #logger: Logger;
+  readonly #target: SpanTarget;
+  readonly #waiting = new Set<string>();
+  #sending: Promise<void> | undefined;
+  #refused = false;
+
+  constructor(log: RunLog, logger: Logger, target: SpanTarget) {
+    this.#log = log;
+    this.#logger = logger;
+    this.#target = target;
+  }
+
+  /** Takes a run that has ended. */
+  add(run: string): void {
+    this.#waiting.add(run);
+    const [oldest] = this.#waiting;
+    if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#waiting.delete(oldest);
+    this.#sending ??= this.#sendAll();
+  }
+
+  /** Sends what waits, for as long as one sending may take. */
+  async stop(): Promise<void> {
+    await this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
+    for (const run of this.#waiting) {
+      this.#waiting.delete(run);
+      try {
+        await this.#send(run);
+        this.#refused = false;
+      } catch (error) {
+        const say = this.#refused ? "debug" : "warn";
+        this.#logger[say](
+          { run, url: this.#target.url, err: error },
+          "the collector did not take a run's spans",
+        );
+        this.#refused = true;
+      }
+    }
+    this.#sending = undefined;
+  }
+
+  async #send(run: string): Promise<void> {
+    const trace = await replay(run, this.#log.read(run));
+    const answer = await fetch(this.#target.url, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...this.#target.headers },
+      body: JSON.stringify(otlpDocument(trace, endOf(trace))),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    await answer.arrayBuffer();
+    if (!answer.ok) throw new Error(`it answered ${answer.status}`);
+  }
+}
+
+/** An observer of holds that has the spans of ended runs sent, and tells another one the same. */
+export function withSpans(spans: SpanExport, other: HoldObserver | undefined): HoldObserver {
+  return {
+    onTransition: (transition, fold) => other?.onTransition(transition, fold),
+    onVoid: (record) => other?.onVoid(record),
+    onHoldEnd: (run, outcome) => {
+      if (outcome === "finished") spans.add(run);
+      other?.onHoldEnd(run, outcome);
+    },
+  };
+}

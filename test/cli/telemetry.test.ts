@@ -1,0 +1,100 @@
+/**
+ * A real daemon and agent process with a collector: would catch spans that are not sent, that do not hang
+ * together over processes, or a collector whose absence harms a run.
+ */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ECHO_AGENT, jsonOf, Workspace } from "./workspace.ts";
+
+interface Span {
+  name: string;
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+  kind: number;
+}
+
+/** Takes OTLP's JSON as a collector does. */
+class Collector {
+  readonly spans: Span[] = [];
+  readonly #server: Server;
+  readonly #heard: (() => void)[] = [];
+
+  constructor() {
+    this.#server = createServer((request, response) => {
+      const parts: Buffer[] = [];
+      request.on("data", (part: Buffer) => parts.push(part));
+      request.on("end", () => {
+        const body = JSON.parse(Buffer.concat(parts).toString());
+        for (const { scopeSpans } of body.resourceSpans)
+          for (const { spans } of scopeSpans) this.spans.push(...spans);
+        response.setHeader("content-type", "application/json").end("{}");
+        for (const heard of this.#heard.splice(0)) heard();
+      });
+    });
+  }
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#heard.push(resolve));
+  }
+
+  stop(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+describe("with a collector", () => {
+  const collector = new Collector();
+  let work: Workspace;
+
+  beforeAll(async () => {
+    work = await Workspace.make();
+    const endpoint = await collector.start();
+    await work.write("one.yaml", {
+      name: "one",
+      steps: [{ id: "say", agent: "echo", task: "say", inputs: { text: "hi" } }],
+    });
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: "50" };
+    await work.up(["--agents", ECHO_AGENT], { env });
+  });
+  afterAll(async () => {
+    await work.remove();
+    collector.stop();
+  });
+
+  it("a run's spans go from the run over step and dispatch into the agent's process", async () => {
+    const ran = await work.run(["run", "one.yaml", "--run", "r-spans", "--json"]);
+    expect(jsonOf(ran)).toMatchObject({ status: "done" });
+    const find = (name: string) => collector.spans.find((span) => span.name === name);
+    await collector.until(() => find("echo/say") !== undefined && find("dispatch say #1") !== undefined);
+    const [run, step, dispatch, task] = ["run one", "step say", "dispatch say #1", "echo/say"].map(find);
+    expect(step?.parentSpanId).toBe(run?.spanId);
+    expect(dispatch?.parentSpanId).toBe(step?.spanId);
+    expect(task?.parentSpanId).toBe(dispatch?.spanId);
+    expect(new Set([run, step, dispatch, task].map((span) => span?.traceId)).size).toBe(1);
+  });
+});
+
+describe("with a collector that is away", () => {
+  it("a run goes on as it would without", async () => {
+    const work = await Workspace.make();
+    try {
+      await work.write("one.yaml", {
+        steps: [{ id: "say", agent: "echo", task: "say", inputs: { text: "hi" } }],
+      });
+      const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" };
+      const ran = await work.run(["run", "one.yaml", "--agents", ECHO_AGENT, "--json"], { env });
+      expect(ran.code, ran.stderr).toBe(0);
+      expect(jsonOf(ran)).toMatchObject({ status: "done" });
+    } finally {
+      await work.remove();
+    }
+  });
+});
