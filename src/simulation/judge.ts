@@ -186,6 +186,12 @@ function dispatches(
     if (prompt && paused && fact.kind === "pushed")
       say("a paused run gives nothing out", `${run} ${name} by ${fact.party} at ${fact.at.toFixed(1)}`);
     if (fact.kind !== "pushed") continue;
+    if (
+      reference.budgeted &&
+      !(granted <= fact.logEnd) &&
+      !reference.undoing.some(({ id }) => id === fact.step)
+    )
+      say("a budget is kept", `${run} ${name} is given out, and the log has not granted it`);
     if (JSON.stringify(sorted(fact.inputs)) !== JSON.stringify(sorted(opening.inputs)))
       say(
         "a dispatch has its step's inputs",

@@ -28,20 +28,20 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a late result counts",
     file: "src/fold/run-fold.ts",
-    from: "isOpen && result.n === context.n && role",
-    to: "isOpen && result.n <= context.n && role",
+    from: "flow.awaits(result.step, result.n) && role",
+    to: "flow.awaits(result.step, Math.max(result.n, context.n)) && role",
   },
   {
     name: "an early result counts",
     file: "src/fold/run-fold.ts",
-    from: "isOpen && result.n === context.n && role",
-    to: "isOpen && result.n >= context.n && role",
+    from: "flow.awaits(result.step, result.n) && role",
+    to: "flow.awaits(result.step, Math.min(result.n, context.n)) && role",
   },
   {
     name: "a result of a foreign role counts",
     file: "src/fold/run-fold.ts",
-    from: "result.n === context.n && role === context.role) return true",
-    to: "result.n === context.n) return true",
+    from: "flow.awaits(result.step, result.n) && role === context.role)",
+    to: "flow.awaits(result.step, result.n))",
   },
   {
     name: "decisions of any epoch count",
@@ -52,8 +52,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a decision about a closed dispatch counts",
     file: "src/fold/run-fold.ts",
-    from: '(state === "ready" || state === "running") && context.n === decision.n;',
-    to: '(state === "ready" || state === "running") && context.n >= decision.n;',
+    from: "if (!flow.isIn(decision.step, decision.n)) return",
+    to: "if (!flow.isIn(decision.step, flow.read(decision.step).context.n)) return",
   },
   {
     name: "an end that is not due counts",
@@ -88,8 +88,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "maxParallel is one too many",
     file: "src/actors/run-hold.ts",
-    from: "while (this.#flights.size < maxParallel)",
-    to: "while (this.#flights.size <= maxParallel)",
+    from: "return this.#flights.size < (this.fold.graph?.maxParallel ?? 0)",
+    to: "return this.#flights.size <= (this.fold.graph?.maxParallel ?? 0)",
   },
   {
     name: "a replaced holder goes on",
@@ -112,8 +112,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a successor does not offer what is ready",
     file: "src/actors/run-hold.ts",
-    from: "for (const step of fold.ready) if (!this.#flights.has(step)) this.#offer(step);",
-    to: "",
+    from: "    }\n    this.#offerReady();",
+    to: "    }",
   },
   {
     name: "gaps in the log are not healed",
@@ -160,8 +160,56 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a paused run goes on",
     file: "src/actors/run-hold.ts",
-    from: 'if (this.fold.status !== "running") return;',
-    to: "if (this.fold.ended) return;",
+    from: 'if (this.fold.status !== "running") return this.#parking.consider();',
+    to: "if (this.fold.ended) return this.#parking.consider();",
+  },
+  {
+    name: "a step that waits for a person is given out",
+    file: "src/fold/step-moves.ts",
+    from: "if (this.#mustWait(id)) return this.#wait(id);",
+    to: "",
+  },
+  {
+    name: "an item settles its fan-out twice",
+    file: "src/fold/fan-outs.ts",
+    from: "fanOut.awaited -= 1;",
+    to: "fanOut.awaited -= 2;",
+  },
+  {
+    name: "a step is repeated without a bound",
+    file: "src/fold/step-flow.ts",
+    from: "if (iteration % max === 0) throw repeatLimit(until, max);",
+    to: "if (iteration < 0) throw repeatLimit(until, max);",
+  },
+  {
+    name: "what completed first is undone first",
+    file: "src/fold/compensations.ts",
+    from: "for (const { step } of this.#completed.toReversed()) {",
+    to: "for (const { step } of this.#completed.reverse()) {",
+  },
+  {
+    name: "a dispatch beyond the budget is given out",
+    file: "src/actors/spending-gate.ts",
+    from: "if (!this.#isGranted(task)) this.#scene.refuse(task);",
+    to: "if (this.#scene.over()) this.#scene.refuse(task);",
+  },
+  {
+    name: "a dispatch that has started times out in its queue",
+    file: "src/fold/time-outs.ts",
+    from: 'if (code === "E_QUEUE_TIMEOUT" && state !== "ready") return',
+    to: 'if (code === "E_QUEUE_TIMEOUT" && state === "done") return',
+  },
+  {
+    name: "a repeated step that was cancelled skips an iteration",
+    file: "src/fold/step-flow.ts",
+    from: " && last.n === context.n;",
+    to: ";",
+  },
+  {
+    name: "a doubt is never over",
+    file: "src/actors/run-hold.ts",
+    from: "Math.max(keptAt, this.#undoubtedAt)",
+    to: "keptAt",
   },
 ];
 
