@@ -105,4 +105,9 @@ async function reachSwarm(
   return { bus: daemon.bus, endpoint: daemon.nats, daemon };
 }
 
+/** Says where a run can be looked at, when this command serves the inspector. */
+export function tellWhereToLook({ output }: Invocation, { daemon }: HostedSwarm, run: string): void {
+  if (daemon?.http !== undefined) output.notice(`look inside: ${daemon.http}/runs/${run}`);
+}
+
 const isManaged = (settings: Settings): boolean => settings.nats === undefined;

@@ -14,7 +14,7 @@ import type { RunView } from "../../trace/view.ts";
 import { DataHammerError, InvalidInputError, NotFoundError } from "../../workflow/errors.ts";
 import type { ServedRole } from "../agent-processes.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
-import { type HostedSwarm, hostSwarm } from "../hosted-swarm.ts";
+import { type HostedSwarm, hostSwarm, tellWhereToLook } from "../hosted-swarm.ts";
 import type { Command, Invocation } from "../invocation.ts";
 import { exitCodeOfRun, runText } from "../run-report.ts";
 import { watchRun } from "../watched-run.ts";
@@ -52,6 +52,7 @@ export const demo: Command<DemoFlags> = async (call, flags) => {
       `${bold("agents")}  ${served.map(({ role, pid }) => `${role} ${dim(String(pid))}`).join("  ")}`,
     );
     const { run } = await swarm.client.submit({ goals: goal, want: [...job.WANT], environment });
+    tellWhereToLook(call, swarm, run);
     const watched = await watchRun(call, swarm.client, run, { onEvent: planTeller(call) });
     if (watched.because === "interrupted") return await interrupted(call, swarm, { run, goal, served });
     return await finish(call, swarm, job, { goal, served, view: watched.view });

@@ -7,7 +7,7 @@ import { budgetFlag } from "../budget-flag.ts";
 import { findEndpoint, withClient } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { concurrencyFlag, durationFlag, readGivenFile, readInputs, readObjectFile } from "../given-file.ts";
-import { type HostedSwarm, hostSwarm } from "../hosted-swarm.ts";
+import { type HostedSwarm, hostSwarm, tellWhereToLook } from "../hosted-swarm.ts";
 import type { Command, Invocation } from "../invocation.ts";
 import { exitCodeOfRun, runText } from "../run-report.ts";
 import { watchRun } from "../watched-run.ts";
@@ -113,6 +113,7 @@ async function submitAndWatch(
   const { output } = call;
   const { client } = swarm;
   const { run: id } = await client.submit(request);
+  tellWhereToLook(call, swarm, id);
   const { view, because } = await watchRun(call, client, id, { timeoutMs });
   if (because === "ended") {
     output.data(view, () => runText(view, output.colors));

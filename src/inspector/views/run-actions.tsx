@@ -141,6 +141,23 @@ export function StepActions({ head, step, state }: { head: RunHead; step: string
           Retry
         </button>
       )}
+      {head.endedAt === null && (state === "ready" || state === "running") && (
+        <button
+          type="button"
+          class="button"
+          onClick={() =>
+            askFirst({
+              title: `Cancel ${label}?`,
+              text: "Its agent is told to stop. The run goes on as its workflow says for a failed step.",
+              verb: "Cancel the step",
+              danger: true,
+              act: () => control(run, "cancel", { step }),
+            })
+          }
+        >
+          Cancel the step
+        </button>
+      )}
       <button
         type="button"
         class="button"

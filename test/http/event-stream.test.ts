@@ -1,0 +1,87 @@
+/**
+ * One client's event stream, without a network. Catches: a client that reads nothing and fills the daemon's
+ * memory, a cut that does not say why, and a stream whose timers outlive it.
+ */
+import { EventEmitter } from "node:events";
+import type { ServerResponse } from "node:http";
+import { describe, expect, it } from "vitest";
+import { EventStream } from "../../src/http/event-stream.ts";
+import { ManualClock } from "../agent/stage.ts";
+
+/** A response whose client reads only when told. */
+class StalledResponse extends EventEmitter {
+  readonly written: string[] = [];
+  ended = false;
+  writableNeedDrain = false;
+  socket = { destroySoon: () => this.emit("close") };
+
+  writeHead(): void {}
+  write(text: string): boolean {
+    this.written.push(text);
+    return !this.writableNeedDrain;
+  }
+  end(text: string): void {
+    this.written.push(text);
+    this.ended = true;
+  }
+  read(): void {
+    this.writableNeedDrain = false;
+    this.emit("drain");
+  }
+}
+
+function opened(): { stream: EventStream; response: StalledResponse; clock: ManualClock } {
+  const response = new StalledResponse();
+  const clock = new ManualClock();
+  // The parts of a response that the stream uses.
+  const stream = new EventStream(response as unknown as ServerResponse, clock);
+  return { stream, response, clock };
+}
+
+describe("an event stream", () => {
+  it("is not ready while its client is behind, and says when it is again", () => {
+    const { stream, response } = opened();
+    let told = 0;
+    stream.onReady(() => {
+      told += 1;
+    });
+    response.writableNeedDrain = true;
+    stream.send("records", { seq: 1 }, 1);
+    expect([stream.ready, told]).toEqual([false, 0]);
+    response.read();
+    expect([stream.ready, told]).toEqual([true, 1]);
+  });
+
+  it("is cut when its client reads nothing for half a minute, and says why", async () => {
+    const { stream, response, clock } = opened();
+    let closed = false;
+    stream.onClose(() => {
+      closed = true;
+    });
+    response.writableNeedDrain = true;
+    stream.send("records", { seq: 1 }, 1);
+    await clock.advance(29_000);
+    expect(response.ended).toBe(false);
+    await clock.advance(2_000);
+    expect([response.ended, closed]).toEqual([true, true]);
+    expect(response.written.at(-1)).toMatch(/^event: cut\ndata: .*E_SLOW_CLIENT.*Last-Event-ID/);
+  });
+
+  it("is kept when its client reads in time", async () => {
+    const { stream, response, clock } = opened();
+    response.writableNeedDrain = true;
+    stream.send("records", { seq: 1 }, 1);
+    await clock.advance(20_000);
+    response.read();
+    await clock.advance(60_000);
+    expect(response.ended).toBe(false);
+  });
+
+  it("sends a comment now and then, and leaves no timer when it is closed", async () => {
+    const { response, clock } = opened();
+    await clock.advance(16_000);
+    expect(response.written).toContain(": still here\n\n");
+    response.emit("close");
+    expect(clock.pending()).toBe(0);
+  });
+});
