@@ -1,7 +1,7 @@
-// Compiles the sources to dist/, bundles the inspector page, makes the command executable, and writes the
-// published JSON Schema.
+// Compiles the sources to dist/, bundles the inspector page, copies the prompts, makes the command executable, and
+// writes the published JSON Schema.
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -36,5 +36,6 @@ await build({
 });
 for (const file of ["index.html", "icon.svg"])
   copyFileSync(`src/inspector/${file}`, `dist/inspector/${file}`);
+cpSync("src/model/prompts", "dist/src/model/prompts", { recursive: true });
 const { workflowJsonSchema } = await import("../dist/src/workflow/json-schema.js");
 writeFileSync("dist/workflow.schema.json", `${JSON.stringify(workflowJsonSchema(), null, 2)}\n`);

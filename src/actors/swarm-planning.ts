@@ -2,7 +2,8 @@
 import type { Logger } from "pino";
 import type { Bus, Clock } from "../bus/bus.ts";
 import type { RunFold } from "../fold/run-fold.ts";
-import { WorkflowPlanner } from "../planner/planner.ts";
+import { type Advice, type Advisor, planWithAdvice } from "../planner/advised-planning.ts";
+import { type Plan, WorkflowPlanner } from "../planner/planner.ts";
 import type { Weighing } from "../planner/revision.ts";
 import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
@@ -26,31 +27,54 @@ export class SwarmPlanning implements RunPlanning {
   readonly #absenceMs: number;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #advisor: Advisor | undefined;
 
-  /** @param absenceMs a role that nobody serves for so long is planned round */
-  constructor(bus: Bus, clock: Clock, log: Logger, absenceMs = ROLE_ABSENCE_MS) {
+  /**
+   * @param absenceMs a role that nobody serves for so long is planned round
+   * @param advisor a language model that is asked about goals in words
+   */
+  constructor(bus: Bus, clock: Clock, log: Logger, absenceMs = ROLE_ABSENCE_MS, advisor?: Advisor) {
     this.#roster = new Roster(bus, clock);
     this.#absenceMs = absenceMs;
     this.#clock = clock;
     this.#log = log;
+    this.#advisor = advisor;
   }
 
   async plan(fold: RunFold): Promise<Proposal> {
-    const planner = this.#planner(await this.#roster.present());
-    const { goals, want } = fold.submission ?? {};
+    const cards = await this.#roster.present();
     try {
-      const plan = planner.createWorkflow(goals, fold.environment.values, {
-        inputs: fold.inputs,
-        ...(want ? { want } : {}),
-      });
+      const { plan, advice } = await this.#planFrom(cards, fold);
       this.#log.info({ run: fold.run, steps: plan.workflow.steps.length, cost: plan.cost }, "planned");
       const { workflow, cost, optimal, explored, reasons } = plan;
-      return { type: "plan", workflow, cost, optimal, explored, reasons };
+      const usage = advice && { ...advice.usage };
+      return { type: "plan", workflow, cost, optimal, explored, reasons, ...(usage && { usage }) };
     } catch (error) {
       if (!(error instanceof DataHammerError)) throw error;
       const message = error.remedy ? `${error.message} ${error.remedy}` : error.message;
       return { type: "end", status: "failed", error: { code: error.code, message } };
     }
+  }
+
+  async #planFrom(cards: readonly RoleCard[], fold: RunFold): Promise<{ plan: Plan; advice?: Advice }> {
+    const planner = this.#planner(cards);
+    const { goals, want, budget } = fold.submission ?? {};
+    const environment = fold.environment.values;
+    const options = { inputs: fold.inputs, ...(want ? { want } : {}) };
+    if (this.#advisor === undefined) return { plan: planner.createWorkflow(goals, environment, options) };
+    const { outcome, advice } = await planWithAdvice(planner, this.#advisor, {
+      goals,
+      environment,
+      cards,
+      options,
+      ...(budget?.tokens !== undefined && { tokensLeft: budget.tokens }),
+    });
+    if (advice !== undefined) {
+      const { by: model, note, usage, asked } = advice;
+      this.#log[advice.taken ? "info" : "warn"]({ run: fold.run, model, asked, ...usage }, note);
+    }
+    if (outcome instanceof DataHammerError) throw outcome;
+    return { plan: outcome, ...(advice && { advice }) };
   }
 
   async weigh(fold: RunFold): Promise<PlanChoice> {

@@ -199,6 +199,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
     optimal: z.boolean(),
     explored: z.number(),
     reasons: z.record(z.string(), z.string()).default({}),
+    /** What a language model's advice has cost; it counts into the run's budget. */
+    usage: usageSchema.optional(),
   }),
   /** A dispatch got no result within its time-out. */
   z.object({

@@ -48,6 +48,7 @@ export async function hostDaemon(
     ...(endpoint === undefined ? {} : { nats: endpoint }),
     ...(settings.http === undefined ? {} : { http: settings.http }),
     ...(settings.httpToken === undefined ? {} : { httpToken: settings.httpToken }),
+    ...(settings.model === undefined ? {} : { model: settings.model }),
     ...withoutGaps(settings.daemon),
     ...retentionOf(settings),
   });

@@ -8,9 +8,11 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import type { ModelSettings } from "../daemon/advisor.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { ID_PATTERN, parseDuration } from "../workflow/names.ts";
 import { type DaemonFlags, type DaemonSettings, daemonSettings, type Sourced } from "./daemon-settings.ts";
+import { modelFileSchema, modelSettings } from "./model-settings.ts";
 
 const CONFIG_FILE = "datahammer.yaml";
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -39,6 +41,8 @@ export interface Settings {
   /** Absolute; folder in which the daemon archives what it removes. */
   archiveTo: string | undefined;
   daemon: DaemonSettings;
+  /** The language model that proposes plans; undefined: none. */
+  model: ModelSettings | undefined;
 }
 
 /** The flags that are settings, as commander gives them. */
@@ -72,6 +76,7 @@ const fileSchema = z.strictObject({
   roleAbsence: z.string().optional(),
   replicas: z.union([z.string(), z.int().transform(String)]).optional(),
   fsync: z.string().optional(),
+  model: modelFileSchema.optional(),
 });
 
 type FileSettings = z.infer<typeof fileSchema>;
@@ -83,7 +88,11 @@ export function resolveSettings(
   cwd: string,
 ): Settings {
   const file = readConfigFile(resolve(cwd, CONFIG_FILE));
-  const pick = (flag: string | undefined, variable: string, key: keyof FileSettings): Sourced | undefined => {
+  const pick = (
+    flag: string | undefined,
+    variable: string,
+    key: Exclude<keyof FileSettings, "model">,
+  ): Sourced | undefined => {
     const fromEnv = env[variable];
     if (flag !== undefined) return { value: flag, source: `--${kebab(key)}` };
     if (fromEnv !== undefined && fromEnv !== "") return { value: fromEnv, source: variable };
@@ -106,6 +115,7 @@ export function resolveSettings(
     httpToken: pick(flags.httpToken, "DATAHAMMER_HTTP_TOKEN", "httpToken")?.value,
     keepMs: checkKeep(pick(flags.keep, "DATAHAMMER_KEEP", "keep")),
     archiveTo: archiveTo && resolve(cwd, archiveTo),
+    model: modelSettings(file.model, env),
     daemon: daemonSettings((key, variable) => pick(flags[key], variable, key)),
   };
 }
@@ -136,7 +146,7 @@ function readConfigFile(path: string): FileSettings {
   throw new InvalidInputError(
     "E_CONFIG",
     `${path}: ${issue?.path.join(".") ?? ""}${issue?.path.length ? ": " : ""}${issue?.message}`,
-    { remedy: `It may hold ${Object.keys(fileSchema.shape).join(", ")}, each a text.` },
+    { remedy: `It may hold ${Object.keys(fileSchema.shape).join(", ")}; all but model are texts.` },
   );
 }
 

@@ -18,6 +18,7 @@ import type { HttpServer, PlainAnswer } from "../http/http-server.ts";
 import { serveSwarm } from "../http/swarm-http.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
+import { type ModelSettings, makeAdvisor } from "./advisor.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
 import { SwarmMetrics } from "./metrics.ts";
@@ -53,6 +54,8 @@ export interface DaemonOptions {
   roleAbsenceMs?: number;
   /** Copies of everything stored, in a cluster. Default: as many as there are, at first 1. */
   replicas?: number;
+  /** A language model that proposes plans of goals in words. Default: none. */
+  model?: ModelSettings;
   /** Lines for the person who waits, such as what is being fetched. */
   notice?: (line: string) => void;
   /** Gives the start up, and nothing is left behind; later it says that the daemon will be stopped. */
@@ -149,11 +152,14 @@ async function assemble(
   const spans = collector && new SpanExport(bus.log, log, collector);
   undo.push(async () => spans?.stop());
   const observer = spans === undefined ? metrics : withSpans(spans, metrics);
+  const asking = new AbortController();
+  undo.push(async () => asking.abort());
+  const advisor = options.model && makeAdvisor(options.model, systemClock, asking.signal);
   const orchestrator: OrchestratorAgent = new OrchestratorAgent({
     bus,
     clock: systemClock,
     log,
-    planning: new SwarmPlanning(bus, systemClock, log, options.roleAbsenceMs),
+    planning: new SwarmPlanning(bus, systemClock, log, options.roleAbsenceMs, advisor),
     id,
     newId: randomId,
     ...(options.maxRuns === undefined ? {} : { maxRuns: options.maxRuns }),

@@ -676,6 +676,7 @@ export class RunFold {
     if (this.#flow || this.#failure) return "the run has a workflow";
     const { cost, optimal } = decision;
     this.#history.begin(decision);
+    this.#spending.reportPlanning(decision.usage);
     this.#adopt(decision.workflow, `planned: cost ${cost}${optimal ? ", proven least" : ""}`);
     return undefined;
   }

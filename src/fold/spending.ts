@@ -1,10 +1,11 @@
 /**
- * What a run has spent: tokens and money that agents reported with their results, and dispatches.
+ * What a run has spent: tokens and money that agents reported with their results, or the planning
+ * with the plan, and dispatches.
  *
  * It owns counting each of them once. A late result was paid for like any other, so it counts; a foreign one,
  * of a party that never had the dispatch, does not. A result that an agent publishes twice counts once.
  */
-import type { ResultMessage } from "../bus/messages.ts";
+import type { ResultMessage, Usage } from "../bus/messages.ts";
 
 export interface Spent {
   tokens: number;
@@ -38,13 +39,13 @@ export class Spending {
     const key = `${step}#${n}#${agent}`;
     if (this.#reported.has(key)) return;
     this.#reported.add(key);
-    const ofStep = this.#step(step);
-    for (const sum of [this.total, ofStep]) {
-      // What is negative would give a run money back: nobody can.
-      sum.tokens += Math.max(0, usage.tokens ?? 0);
-      sum.usd += Math.max(0, usage.usd ?? 0);
-      sum.dispatches += Math.max(0, usage.dispatches ?? 0);
-    }
+    add(this.total, usage);
+    add(this.#step(step), usage);
+  }
+
+  /** Adds what making the plan has cost: the run's, and no step's. */
+  reportPlanning(usage: Usage | undefined): void {
+    if (usage !== undefined) add(this.total, usage);
   }
 
   #step(step: string): Spent {
@@ -55,4 +56,11 @@ export class Spending {
     }
     return spent;
   }
+}
+
+/** What is negative would give a run money back: nobody can. */
+function add(sum: Spent, usage: Usage): void {
+  sum.tokens += Math.max(0, usage.tokens ?? 0);
+  sum.usd += Math.max(0, usage.usd ?? 0);
+  sum.dispatches += Math.max(0, usage.dispatches ?? 0);
 }

@@ -121,11 +121,31 @@ export function matchGoals(goals: readonly string[], cards: readonly RoleCard[])
       }
     }
     for (const { role, capability } of forbidden) {
-      ruledOut.set(`${role}.${capability.name}`, `the goal rules it out (“${words.ruledOutText}”)`);
+      ruledOut.set(`${role}.${capability.name}`, ruledOutReason(words.ruledOutText));
     }
   }
   return { matches, ruledOut };
 }
+
+/** Why a task must not be used, by `role.task`: what the goals rule out, whether or not they are clear otherwise. */
+export function tasksRuledOut(
+  goals: readonly string[],
+  cards: readonly RoleCard[],
+): ReadonlyMap<string, string> {
+  const entries = entriesOf(cards);
+  return new Map(
+    goals.flatMap((goal) => {
+      const words = readGoal(goal);
+      return entries
+        .filter((entry) => isNamedBy(entry, words.ruledOut))
+        .map(
+          (entry) => [`${entry.role}.${entry.capability.name}`, ruledOutReason(words.ruledOutText)] as const,
+        );
+    }),
+  );
+}
+
+const ruledOutReason = (text: string): string => `the goal rules it out (“${text}”)`;
 
 function entriesOf(cards: readonly RoleCard[]): Entry[] {
   const readers = new Map<string, Set<string>>();

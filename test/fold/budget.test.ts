@@ -45,6 +45,30 @@ describe("what is spent", () => {
   });
 });
 
+describe("what planning has cost", () => {
+  const planned = (usage: { tokens: number; usd?: number }) => {
+    const log = new LogWriter();
+    const body = { v: 1 as const, goals: "work", inputs: {}, budget: { tokens: 100 } };
+    log.add({ kind: "submit", body });
+    log.claim(1);
+    const workflow = { steps: [step("s0")] };
+    log.decide({ type: "plan", workflow, cost: 1, optimal: true, explored: 0, reasons: {}, usage });
+    return log.fold;
+  };
+
+  it("counts as the run's, and as no step's", () => {
+    const fold = planned({ tokens: 40, usd: 0.5 });
+    expect(fold.spending.total).toMatchObject({ tokens: 40, usd: 0.5 });
+    expect(fold.spending.of("s0")?.tokens ?? 0).toBe(0);
+    expect(fold.status).toBe("running");
+  });
+
+  it("may use the budget up: nothing is given out then", () => {
+    const fold = planned({ tokens: 120 });
+    expect(fold.pause?.message).toBe("the budget of 100 tokens is spent: 120 tokens");
+  });
+});
+
 describe("at a limit", () => {
   it("a run that wants to go on pauses, and says what is spent and what was allowed", () => {
     const log = new LogWriter().submit(chain({ tokens: 100 }));

@@ -1,10 +1,12 @@
 /** `plan`: what a run of these goals would do, and why, without running it. */
 import { stringify } from "yaml";
+import { makeAdvisor } from "../../daemon/advisor.ts";
+import { type AdviceRequest, planWithAdvice } from "../../planner/advised-planning.ts";
 import { parseCapabilities } from "../../planner/capabilities-file.ts";
 import { planDiagram } from "../../planner/plan-diagram.ts";
 import { type Plan, WorkflowPlanner } from "../../planner/planner.ts";
 import type { RoleCard } from "../../workflow/capability.ts";
-import { InvalidInputError } from "../../workflow/errors.ts";
+import { DataHammerError, InvalidInputError } from "../../workflow/errors.ts";
 import { parseDuration } from "../../workflow/names.ts";
 import { withClient } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
@@ -33,16 +35,14 @@ export const plan: Command<PlanFlags> = async (call, flags) => {
   const timeLimitMs = durationFlag(flags.timeLimit ?? DEFAULT_TIME_LIMIT);
   const environment = flags.have === undefined ? {} : await readObjectFile(flags.have, shell.cwd);
   const inputs = await readInputs(flags.input, flags.inputFile, shell.cwd);
+  const cards = await knownCapabilities(call, flags);
   const planner = new WorkflowPlanner({
-    capabilities: await knownCapabilities(call, flags),
+    capabilities: cards,
     timeLimitMs,
     now: () => shell.clock.monotonic(),
   });
-  const found = planner.createWorkflow(flags.goal, environment, {
-    inputs,
-    explain: true,
-    ...(flags.want === undefined ? {} : { want: flags.want }),
-  });
+  const options = { inputs, explain: true, ...(flags.want === undefined ? {} : { want: flags.want }) };
+  const found = await planOf(call, planner, { goals: flags.goal, environment, cards, options });
   if (asDiagram) {
     const mermaid = planDiagram(found);
     output.data({ mermaid }, () => mermaid);
@@ -53,6 +53,18 @@ export const plan: Command<PlanFlags> = async (call, flags) => {
   output.data(found, () => stringify(found.workflow));
   return EXIT.done;
 };
+
+/** With a model's advice where one is configured, and a line that says what became of it. */
+async function planOf(call: Invocation, planner: WorkflowPlanner, request: AdviceRequest): Promise<Plan> {
+  const { settings, shell, output } = call;
+  const { goals, environment, options } = request;
+  if (settings.model === undefined) return planner.createWorkflow(goals, environment, options);
+  const advisor = makeAdvisor(settings.model, shell.clock, shell.interrupted);
+  const { outcome, advice } = await planWithAdvice(planner, advisor, request);
+  if (advice !== undefined) output.notice(`${advice.note} (${advice.usage.tokens} tokens)`);
+  if (outcome instanceof DataHammerError) throw outcome;
+  return outcome;
+}
 
 function isDiagram(format: string | undefined): boolean {
   if (format === undefined || format === "text") return false;
