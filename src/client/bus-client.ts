@@ -44,7 +44,7 @@ import type {
 /** Ids made up for one submission before it gives up (L8); the first is practically always free. */
 const ID_TRIES = 5;
 /** Runs of a swarm that are open and not put away, beyond which no client submits another (L8). */
-export const MAX_OPEN_RUNS = 20_000;
+const MAX_OPEN_RUNS = 20_000;
 const DEFAULT_PATIENCE_MS = 30_000;
 const DEFAULT_HELLO_MS = 1_000;
 /** The orchestrator gives an agent up after five seconds; what comes after that is a matter of moments. */

@@ -140,7 +140,7 @@ export function parentView({ submission }: RunFold): Pick<RunView, "parent"> | u
   return parent && { parent: { run: parent.run, step: parent.step } };
 }
 
-export function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | undefined {
+function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | undefined {
   if (fold.compensations.length === 0) return undefined;
   const compensations = fold.compensations.map(({ id }) => {
     const { state, context } = fold.step(id);

@@ -37,7 +37,7 @@ export function compensationOf(
 }
 
 /** The wire name of the step that undoes another: `reserve~undo`, or `reserve~3~undo` for an item. */
-export function undoRef(step: string): string {
+function undoRef(step: string): string {
   return `${step}~undo`;
 }
 
