@@ -38,6 +38,10 @@ export function ActionDialog() {
   const done = (): void => {
     question.value = undefined;
   };
+  // The event comes later than the closing: by then the next question may stand there.
+  const onClose = (): void => {
+    if (dialog.current?.open === false) done();
+  };
   const act = async (): Promise<void> => {
     if (asked === undefined) return;
     setBusy(true);
@@ -51,7 +55,7 @@ export function ActionDialog() {
     }
   };
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby="dialog-title" onClose={done}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="dialog-title" onClose={onClose}>
       <form
         method="dialog"
         onSubmit={(event) => {
