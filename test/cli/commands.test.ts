@@ -190,7 +190,11 @@ describe("the command line, on a running swarm", () => {
 
     expect(jsonOf(await work.run(["pause", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
     expect(jsonOf(await work.run(["resume", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
-    expect(jsonOf(await work.run(["cancel", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
+    expect(jsonOf(await work.run(["cancel", "r-env", "--json"]))).toMatchObject({
+      run: "r-env",
+      ok: true,
+      settled: true,
+    });
     const watch = await work.run(["watch", "r-env"]);
     expect(watch.code).toBe(1);
     const again = await work.run(["cancel", "r-env", "--json"]);
@@ -297,7 +301,11 @@ describe("the command line, on a running swarm", () => {
     const result = await work.run(["run", "waiting.yaml", "--run", "r-late", "--timeout", "300ms", "--json"]);
     expect(result.code).toBe(4);
     expect(jsonOf(result)).toMatchObject({ run: "r-late", status: "running" });
-    expect(jsonOf(await work.run(["cancel", "r-late", "--json"]))).toEqual({ run: "r-late", ok: true });
+    expect(jsonOf(await work.run(["cancel", "r-late", "--json"]))).toMatchObject({
+      run: "r-late",
+      ok: true,
+      settled: true,
+    });
   });
 
   it("ends with 5 when no plan reaches the goal", async () => {
