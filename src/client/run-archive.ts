@@ -6,7 +6,7 @@
  *
  *     {"archive":"datahammer-run","version":1,"swarm":…,"run":…,"name":…,"status":…,"startedAt":…,"endedAt":…}
  *     {"seq":…,"ts":…,"subject":…,"body":…}       `packed` (MessagePack as base64) where a body holds bytes
- *     {"seq":…,"ts":…,"subject":…,"problem":…}    a record that could not be read
+ *     {"seq":…,"ts":…,"subject":…,"problem":…}    a record that could not be read; `newer`: its wire version
  *     {"artifact":…,"data":…}                     base64; several lines of one name follow each other
  *     {"records":…,"artifacts":…}
  *
@@ -45,6 +45,7 @@ const recordLineSchema = z.object({
   body: z.unknown().optional(),
   packed: z.base64().optional(),
   problem: z.string().optional(),
+  newer: z.int().optional(),
 });
 const lineSchema = z.union([
   recordLineSchema,
@@ -70,7 +71,8 @@ export async function* archiveLines(input: ArchiveInput): AsyncGenerator<string>
     const { seq, ts, run } = record;
     count++;
     if (record.kind === "unreadable") {
-      yield JSON.stringify({ seq, ts, subject: record.subject, problem: record.problem });
+      const { subject, problem, newer } = record;
+      yield JSON.stringify({ seq, ts, subject, problem, newer });
     } else yield recordLine({ seq, ts, subject: subjects.record(run, addressOf(record)) }, record.body);
   }
   for (const ref of artifacts) {
@@ -174,9 +176,11 @@ export class RunArchive implements RunSource {
     throw broken(this.#path, `line ${number} is damaged`);
   }
 
-  #record({ seq, ts, subject, body, packed, problem }: z.infer<typeof recordLineSchema>): LogRecord {
+  #record({ seq, ts, subject, body, packed, ...unread }: z.infer<typeof recordLineSchema>): LogRecord {
+    const { problem, newer } = unread;
     const at = { run: this.header.run, seq, ts, subject };
-    if (problem !== undefined) return recordOf(at, { ok: false, problem });
+    if (problem !== undefined)
+      return recordOf(at, { ok: false, problem, ...(newer === undefined ? {} : { newer }) });
     if (packed !== undefined) return recordOf(at, decodeBody(Buffer.from(packed, "base64")));
     return recordOf(at, { ok: true, value: body });
   }

@@ -41,8 +41,9 @@ describe("the client of a swarm", () => {
     await expect(client.submit({ run: "a.b", workflow: WORKFLOW })).rejects.toMatchObject({
       code: "E_RUN_ID",
     });
-    const tooLarge = { text: "x".repeat(9 * 1024 * 1024) };
-    await expect(client.submit({ workflow: WORKFLOW, inputs: tooLarge })).rejects.toMatchObject({
+    // Large inputs are stored beside the submission; a large document is not.
+    const tooLarge = { ...WORKFLOW, description: "x".repeat(9 * 1024 * 1024) };
+    await expect(client.submit({ workflow: tooLarge })).rejects.toMatchObject({
       code: "E_PAYLOAD_TOO_LARGE",
     });
   });
