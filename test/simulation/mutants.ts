@@ -194,18 +194,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "if (this.#scene.over()) this.#scene.refuse(task);",
   },
   {
-    name: "a dispatch that has started times out in its queue",
-    file: "src/fold/time-outs.ts",
-    from: 'if (code === "E_QUEUE_TIMEOUT" && state !== "ready") return',
-    to: 'if (code === "E_QUEUE_TIMEOUT" && state === "done") return',
-  },
-  {
-    name: "a repeated step that was cancelled skips an iteration",
-    file: "src/fold/step-flow.ts",
-    from: " && last.n === context.n;",
-    to: ";",
-  },
-  {
     name: "a doubt is never over",
     file: "src/actors/run-hold.ts",
     from: "Math.max(keptAt, this.#undoubtedAt)",

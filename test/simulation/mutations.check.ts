@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MUTATIONS, mutantHome, writeMutant } from "./mutants.ts";
 
 /** A mutant that lives longer than this many seeds is not caught. */
-const SEEDS = 400;
+const SEEDS = 800;
 
 interface Catch {
   at: number;
