@@ -8,7 +8,7 @@
  * task is executed again, with the same key, and finds its payment.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { defineAgent } from "datahammer";
@@ -24,12 +24,17 @@ async function chargeOnce(folder: string, key: string, amount: number): Promise<
   await mkdir(folder, { recursive: true });
   const file = join(folder, `${key.replaceAll(":", "_")}.json`);
   const payment = { id: randomUUID(), amount };
+  // Written beside it and linked: a process that is killed while it writes leaves no half of a payment.
+  const draft = `${file}.${payment.id}`;
+  await writeFile(draft, JSON.stringify(payment));
   try {
-    await writeFile(file, JSON.stringify(payment), { flag: "wx" });
+    await link(draft, file);
     return payment;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     return JSON.parse(await readFile(file, "utf8")) as Payment;
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 
