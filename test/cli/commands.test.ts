@@ -199,7 +199,11 @@ describe("the command line, on a running swarm", () => {
     expect(watch.code).toBe(1);
     const again = await work.run(["cancel", "r-env", "--json"]);
     expect(again.code).toBe(1);
-    expect(jsonOf(again)).toEqual({ run: "r-env", ok: false });
+    expect(jsonOf(again)).toMatchObject({
+      run: "r-env",
+      ok: false,
+      reason: expect.stringContaining("cancelled"),
+    });
   });
 
   it("lists agents and roles, and changes a role's queue", async () => {
