@@ -7,23 +7,13 @@
  *  - P1 A run is put away only on a log that was read to its end, and with nothing under way.
  *  - P2 Its timer is set before its task goes: whoever dies in between leaves the task.
  */
-import type { Logger } from "pino";
-import type { RunQueue } from "../bus/bus.ts";
-import type { RunFold } from "../fold/run-fold.ts";
-import type { Deadlines } from "./deadlines.ts";
 import { HOLD_LIMITS } from "./hold-context.ts";
+import type { HoldFrame } from "./hold-frame.ts";
 
-/** What the parking needs of the hold. */
-export interface ParkingScene {
-  readonly fold: RunFold;
-  readonly runs: RunQueue;
-  readonly log: Logger;
-  readonly deadlines: Deadlines;
+/** What the parking needs to know of the hold. */
+interface ParkingScene {
   /** A dispatch is out, or a decision is being written. */
   busy(): boolean;
-  over(): boolean;
-  /** Whether the log was read to its end. */
-  sync(): Promise<boolean>;
   /** Ms until the first thing that the run itself has to do by time. */
   untilDue(): number | undefined;
   /** Lets go of the run. */
@@ -31,42 +21,45 @@ export interface ParkingScene {
 }
 
 export class Parking {
+  readonly #frame: HoldFrame;
   readonly #scene: ParkingScene;
 
-  constructor(scene: ParkingScene) {
+  constructor(frame: HoldFrame, scene: ParkingScene) {
+    this.#frame = frame;
     this.#scene = scene;
   }
 
   /** Called whenever something has happened: the run is put away soon, if nothing comes in between. */
   consider(): void {
-    const { deadlines } = this.#scene;
+    const { deadlines } = this.#frame;
     if (!this.#mayPark) deadlines.clear("park");
     else if (!deadlines.has("park")) deadlines.set("park", HOLD_LIMITS.parkMs);
   }
 
   async park(): Promise<void> {
-    const { fold, runs, log, deadlines, sync, over, leave } = this.#scene;
+    const { run, fold, context, deadlines } = this.#frame;
+    const { bus, log } = context;
     const dueMs = this.#scene.untilDue();
     if (!this.#mayPark) return;
     if (dueMs !== undefined && dueMs < HOLD_LIMITS.parkAtLeastMs) {
       return deadlines.set("park", dueMs + HOLD_LIMITS.parkMs);
     }
     try {
-      if (dueMs !== undefined) await runs.setTimer(fold.run, dueMs); // P2
-      if (!over() && (await sync()) && this.#mayPark) {
-        log.info({ run: fold.run, status: fold.status, dueMs }, "run parked");
-        return leave();
+      if (dueMs !== undefined) await bus.runs.setTimer(run, dueMs); // P2
+      if (!this.#frame.over && (await this.#frame.sync()) && this.#mayPark) {
+        log.info({ run, status: fold.status, dueMs }, "run parked");
+        return this.#scene.leave();
       }
     } catch (error) {
-      log.debug({ run: fold.run, err: error }, "the run could not be put away");
+      log.debug({ run, err: error }, "the run could not be put away");
     }
-    if (!over()) this.consider();
+    if (!this.#frame.over) this.consider();
   }
 
   /** P1 */
   get #mayPark(): boolean {
-    const { fold, busy } = this.#scene;
+    const { fold } = this.#frame;
     const thinking = fold.recovering.size + fold.weighing.size > 0;
-    return fold.rests && !thinking && !busy() && fold.dueEnd() === undefined;
+    return fold.rests && !thinking && !this.#scene.busy() && fold.dueEnd() === undefined;
   }
 }

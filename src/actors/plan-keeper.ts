@@ -6,8 +6,8 @@
  * planning does) nor what they change (the fold does). An answer is computed again at the moment of writing,
  * on the state of that moment (L3).
  */
-import type { RunFold } from "../fold/run-fold.ts";
 import type { Proposal } from "./decision-writer.ts";
+import type { HoldFrame } from "./hold-frame.ts";
 import type { RunPlanning, WaitingDispatch } from "./run-planning.ts";
 
 /** A planned run looks this often whether the roles that it waits for are still served. */
@@ -15,40 +15,30 @@ export const ROLE_LOOK_MS = 5_000;
 /** Revisions that did not fit are tried so often; then the plan stands (L8). */
 const MAX_MISFITS = 3;
 
-/** What the keeper needs of the hold. */
-interface PlanScene {
-  fold(): RunFold;
-  over(): boolean;
-  /** Resolves once the decision is folded, or given up. */
-  propose(make: () => Proposal | undefined): Promise<void>;
-  /** The run is handed back: somebody else shall try. */
-  giveUp(what: string, error: unknown): void;
-}
-
 export class PlanKeeper {
   readonly #planning: RunPlanning;
-  readonly #scene: PlanScene;
+  readonly #frame: HoldFrame;
   #weighing = false;
   #looking = false;
 
-  constructor(planning: RunPlanning, scene: PlanScene) {
-    this.#planning = planning;
-    this.#scene = scene;
+  constructor(frame: HoldFrame) {
+    this.#frame = frame;
+    this.#planning = frame.context.planning;
   }
 
   plan(): void {
-    const fold = this.#scene.fold();
+    const { fold } = this.#frame;
     void this.#act("planning failed", async () => {
       const proposal = await this.#planning.plan(fold);
-      await this.#scene.propose(() => (fold.graph || fold.ended ? undefined : proposal));
+      await this.#frame.propose(() => (fold.graph || fold.ended ? undefined : proposal));
     });
   }
 
   recover(step: string): void {
-    const fold = this.#scene.fold();
+    const { fold } = this.#frame;
     void this.#act(`recovery of ${step} failed`, async () => {
       const choose = await this.#planning.recover(fold, step);
-      await this.#scene.propose(() => (fold.recovering.has(step) ? choose() : undefined));
+      await this.#frame.propose(() => (fold.recovering.has(step) ? choose() : undefined));
     });
   }
 
@@ -57,10 +47,10 @@ export class PlanKeeper {
     if (this.#weighing) return;
     this.#weighing = true;
     void this.#act("weighing the plan failed", async () => {
-      const fold = this.#scene.fold();
-      for (let misfits = 0; fold.weighing.size > 0 && !fold.ended && !this.#scene.over(); misfits++) {
+      const { fold } = this.#frame;
+      for (let misfits = 0; fold.weighing.size > 0 && !fold.ended && !this.#frame.over; misfits++) {
         const choose = await this.#planning.weigh(fold);
-        await this.#scene.propose(() => {
+        await this.#frame.propose(() => {
           if (fold.weighing.size === 0 || fold.ended) return undefined;
           return misfits < MAX_MISFITS ? choose() : standing([...fold.weighing]);
         });
@@ -75,8 +65,8 @@ export class PlanKeeper {
     if (this.#looking || waiting().length === 0) return;
     this.#looking = true;
     await this.#act("looking for another way failed", async () => {
-      const choose = await this.#planning.replace(this.#scene.fold(), waiting());
-      if (choose !== undefined) await this.#scene.propose(choose);
+      const choose = await this.#planning.replace(this.#frame.fold, waiting());
+      if (choose !== undefined) await this.#frame.propose(choose);
     });
     this.#looking = false;
   }
@@ -85,7 +75,7 @@ export class PlanKeeper {
     try {
       await act();
     } catch (error) {
-      this.#scene.giveUp(what, error);
+      this.#frame.giveUp(what, error);
     }
   }
 }

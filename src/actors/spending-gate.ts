@@ -8,54 +8,38 @@
  * It owns the tasks between being chosen and being granted, and the deadline of the time that the budget
  * allows. It does not own what is spent, nor what follows from it: the fold does (L1).
  */
-import type { Bus } from "../bus/bus.ts";
 import type { TaskMessage } from "../bus/messages.ts";
-import type { RunFold } from "../fold/run-fold.ts";
 import { UnreachableError } from "../workflow/errors.ts";
-import type { Proposal } from "./decision-writer.ts";
 import { HOLD_LIMITS } from "./hold-context.ts";
+import type { HoldFrame } from "./hold-frame.ts";
 
-/** What the gate needs of the hold. */
-export interface SpendingScene {
-  readonly bus: Bus;
-  readonly fold: RunFold;
-  readonly epoch: number;
-  /** Epoch ms by the hold's reckoning (L7). */
-  now(): number;
-  /** Resolves once the log is folded up to this sequence, or the hold is over. */
-  folded(seq: number): Promise<void>;
-  /** Reads the log to its end from the leader. */
-  sync(): Promise<unknown>;
-  pause(delayMs: number): Promise<void>;
-  over(): boolean;
-  propose(make: () => Proposal | undefined): void;
-  /** Calls `timeIsUp` after a delay. */
-  armDeadline(delayMs: number): void;
-  /** The run cannot be held any longer. */
-  fail(error: unknown): void;
+/** What becomes of the tasks that were chosen. */
+interface GateScene {
   give(task: TaskMessage): void;
   /** Takes back the choice of a task that was not granted. */
   refuse(task: TaskMessage): void;
 }
 
 export class SpendingGate {
-  readonly #scene: SpendingScene;
+  readonly #frame: HoldFrame;
+  readonly #scene: GateScene;
   #chosen: TaskMessage[] = [];
   #underWay = 0;
   #scheduled = false;
 
-  constructor(scene: SpendingScene) {
+  constructor(frame: HoldFrame, scene: GateScene) {
+    this.#frame = frame;
     this.#scene = scene;
   }
 
   /** Whether the run's dispatches have to pass here. */
   get stands(): boolean {
-    return this.#scene.fold.budget !== undefined;
+    return this.#frame.fold.budget !== undefined;
   }
 
   /** Whether one more task may be chosen. */
   get isOpen(): boolean {
-    const { budget } = this.#scene.fold;
+    const { budget } = this.#frame.fold;
     if (!budget || budget.isLifted) return true;
     if (this.#timeLeftMs() <= 0) return false;
     return budget.excess === undefined && this.#chosen.length + this.#underWay < budget.dispatchesLeft;
@@ -64,15 +48,16 @@ export class SpendingGate {
   /** Sees to it that the end of the allowed time is noticed. */
   arm(): void {
     const left = this.#timeLeftMs();
-    if (Number.isFinite(left)) this.#scene.armDeadline(left);
+    if (Number.isFinite(left)) this.#frame.deadlines.set("budget", left);
   }
 
   /** L3, L7: a timer decides nothing; what counts is in the log. */
   timeIsUp(): void {
-    const { fold, now, propose } = this.#scene;
-    propose(() => {
+    const { fold } = this.#frame;
+    void this.#frame.propose(() => {
       if (fold.ended || !fold.budget || fold.budget.isTimeUp || this.#timeLeftMs() > 0) return undefined;
-      return { type: "time-spent", elapsedMs: now() - (fold.startedAt ?? now()) };
+      const now = this.#frame.now();
+      return { type: "time-spent", elapsedMs: now - (fold.startedAt ?? now) };
     });
   }
 
@@ -92,43 +77,45 @@ export class SpendingGate {
     try {
       await this.#note(tasks);
     } catch (error) {
-      return this.#scene.fail(error);
+      return this.#frame.giveUp("dispatches could not be noted", error);
     }
     this.#underWay -= tasks.length;
     for (const task of tasks) {
-      if (this.#scene.over()) return;
+      if (this.#frame.over) return;
       if (!this.#isGranted(task)) this.#scene.refuse(task);
-      else if (this.#scene.fold.isOpen(task)) this.#scene.give(task);
+      else if (this.#frame.fold.isOpen(task)) this.#scene.give(task);
     }
   }
 
   /** Resolves when the log has judged all of them. An append may be in the log although it failed: look again. */
   async #note(tasks: readonly TaskMessage[]): Promise<void> {
-    const { bus, fold, epoch, now, over } = this.#scene;
-    while (!over()) {
+    const { run, fold, context, writer } = this.#frame;
+    while (!this.#frame.over) {
       const left = tasks.filter((task) => fold.isOpen(task) && !this.#isGranted(task));
       if (left.length === 0) return;
-      const at = now();
+      const at = this.#frame.now();
       const dispatched = left.map(({ step, n, role }) => ({ step, n, role, at }));
       try {
-        const body = { v: 1 as const, epoch, dispatched, started: [] };
-        const outcome = await bus.log.append(fold.run, { kind: "observed", body });
-        if (outcome.ok) return await this.#scene.folded(outcome.seq);
+        const body = { v: 1 as const, epoch: writer.epoch, dispatched, started: [] };
+        const outcome = await context.bus.log.append(run, { kind: "observed", body });
+        if (outcome.ok) return await this.#frame.folded(outcome.seq);
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
       }
-      await this.#scene.pause(HOLD_LIMITS.retryMs);
-      await this.#scene.sync();
+      await this.#frame.pause(HOLD_LIMITS.retryMs);
+      await this.#frame.sync();
     }
   }
 
   #isGranted({ step, n }: TaskMessage): boolean {
-    return this.#scene.fold.dispatches.get(step)?.ref.n === n;
+    return this.#frame.fold.dispatches.get(step)?.ref.n === n;
   }
 
   #timeLeftMs(): number {
-    const { fold, now } = this.#scene;
+    const { fold } = this.#frame;
     const wall = fold.budget?.limits.wall;
-    return wall === undefined ? Number.POSITIVE_INFINITY : (fold.startedAt ?? now()) + wall - now();
+    if (wall === undefined) return Number.POSITIVE_INFINITY;
+    const now = this.#frame.now();
+    return (fold.startedAt ?? now) + wall - now;
   }
 }

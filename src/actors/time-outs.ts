@@ -10,50 +10,33 @@
  *    lost while no daemon listens.
  *  - T3 Steps without time-outs cost nothing here.
  */
-import type { Logger } from "pino";
-import type { TaskQueue } from "../bus/bus.ts";
 import type { DispatchRef } from "../bus/messages.ts";
-import type { RunFold } from "../fold/run-fold.ts";
 import type { StepTimeouts } from "../workflow/step-timeouts.ts";
 import { answerDueAt, defaultAnswer } from "./answer-deadline.ts";
-import type { Deadlines } from "./deadlines.ts";
-import type { Proposal } from "./decision-writer.ts";
+import type { HoldFrame } from "./hold-frame.ts";
 
 /** A dispatch that was out when the run changed hands is looked for this soon, if its start would be timed. */
 const TAKEN_LOOK_MS = 1_000;
 
 const RUN = "run-time-out";
 
-/** What the time-outs need of the hold. */
-export interface TimeOutScene {
-  readonly fold: RunFold;
-  readonly deadlines: Deadlines;
-  readonly tasks: TaskQueue;
-  readonly log: Logger;
-  /** Epoch ms by the hold's reckoning (L7). */
-  now(): number;
-  monotonic(): number;
-  over(): boolean;
-  /** The step's dispatch that is out. */
-  flight(step: string): DispatchRef | undefined;
-  sync(): Promise<boolean>;
-  propose(make: () => Proposal | undefined): void;
-}
-
 export class TimeOuts {
-  readonly #scene: TimeOutScene;
+  readonly #frame: HoldFrame;
+  readonly #flight: (step: string) => DispatchRef | undefined;
   /** Monotonic ms of the last sign of life, of steps that have a heartbeat. */
   readonly #heardAt = new Map<string, number>();
 
-  constructor(scene: TimeOutScene) {
-    this.#scene = scene;
+  /** @param flight the step's dispatch that is out */
+  constructor(frame: HoldFrame, flight: (step: string) => DispatchRef | undefined) {
+    this.#frame = frame;
+    this.#flight = flight;
   }
 
   // ── arming ───────────────────────────────────────────────────────────────────────────────────────
 
   /** After a claim or a retry: what stands in the log is armed again. */
   resume(): void {
-    const { fold } = this.#scene;
+    const { fold } = this.#frame;
     this.#armRun();
     for (const step of fold.waits.keys()) this.waits(step);
     for (const step of fold.clocked.keys()) this.#armStep(step);
@@ -61,45 +44,45 @@ export class TimeOuts {
 
   /** The step became ready, for the first time or again. */
   ready(step: string): void {
-    if (this.#scene.fold.clocked.has(step)) this.#armStep(step);
+    if (this.#frame.fold.clocked.has(step)) this.#armStep(step);
   }
 
   /** The step waits for somebody outside. */
   waits(step: string): void {
     this.ready(step);
-    const dueAt = answerDueAt(this.#scene.fold, step);
+    const dueAt = answerDueAt(this.#frame.fold, step);
     if (dueAt !== undefined) this.#at(`answer ${step}`, dueAt);
   }
 
   /** @param unheard its start may have been announced while another held the run */
   flies(step: string, dispatchedAt: number, startedAt: number | undefined, unheard: boolean): void {
-    const definition = this.#scene.fold.steps?.step(step);
+    const definition = this.#frame.fold.steps?.step(step);
     if (definition?.timeoutMs !== undefined)
       this.#at(`time-out ${step}`, dispatchedAt + definition.timeoutMs);
     const { timeouts } = definition ?? {};
     if (!timeouts) return;
     if (startedAt !== undefined) return this.#armWork(step, timeouts, startedAt);
     if (timeouts.queueMs !== undefined) this.#at(`queue ${step}`, dispatchedAt + timeouts.queueMs);
-    if (unheard && timesWork(timeouts)) this.#scene.deadlines.set(`taken ${step}`, TAKEN_LOOK_MS);
+    if (unheard && timesWork(timeouts)) this.#frame.deadlines.set(`taken ${step}`, TAKEN_LOOK_MS);
   }
 
   /** The log says that an agent has begun. */
   started(step: string, startedAt: number): void {
     const timeouts = this.#timeoutsOf(step);
     if (!timeouts) return;
-    this.#scene.deadlines.clear(`queue ${step}`);
-    this.#scene.deadlines.clear(`taken ${step}`);
+    this.#frame.deadlines.clear(`queue ${step}`);
+    this.#frame.deadlines.clear(`taken ${step}`);
     this.#armWork(step, timeouts, startedAt);
   }
 
   /** A sign of life of the agent that has the step. */
   heard(step: string): void {
-    if (this.#heardAt.has(step)) this.#heardAt.set(step, this.#scene.monotonic());
+    if (this.#heardAt.has(step)) this.#heardAt.set(step, this.#frame.context.clock.monotonic());
   }
 
   /** The step's dispatch is over. */
   landed(step: string): void {
-    const { deadlines } = this.#scene;
+    const { deadlines } = this.#frame;
     deadlines.clear(`time-out ${step}`);
     if (!this.#timeoutsOf(step)) return;
     for (const what of ["queue", "execution", "heartbeat", "taken"]) deadlines.clear(`${what} ${step}`);
@@ -108,20 +91,20 @@ export class TimeOuts {
 
   /** Whether a deadline is about something that still matters, for a run of which nothing is out. */
   matters(what: string, step: string | undefined): boolean {
-    const { fold } = this.#scene;
+    const { fold } = this.#frame;
     if (what === "answer") return fold.waits.has(step ?? "");
     if (what === "step") return fold.clocked.has(step ?? "");
     return what === RUN;
   }
 
   #armRun(): void {
-    const { fold } = this.#scene;
+    const { fold } = this.#frame;
     if (fold.timeoutMs !== undefined && fold.timedFrom !== undefined && !fold.ended)
       this.#at(RUN, fold.timedFrom + fold.timeoutMs);
   }
 
   #armStep(step: string): void {
-    const since = this.#scene.fold.clocked.get(step);
+    const since = this.#frame.fold.clocked.get(step);
     const stepMs = this.#timeoutsOf(step)?.stepMs;
     if (since !== undefined && stepMs !== undefined) this.#at(`step ${step}`, since + stepMs);
   }
@@ -130,16 +113,16 @@ export class TimeOuts {
     if (runMs !== undefined) this.#at(`execution ${step}`, startedAt + runMs);
     if (heartbeatMs === undefined) return;
     // Over a failover the silence counts from the claim: what was said before was said to another.
-    this.#heardAt.set(step, this.#scene.monotonic());
-    this.#scene.deadlines.set(`heartbeat ${step}`, heartbeatMs);
+    this.#heardAt.set(step, this.#frame.context.clock.monotonic());
+    this.#frame.deadlines.set(`heartbeat ${step}`, heartbeatMs);
   }
 
   #at(key: string, dueAt: number): void {
-    this.#scene.deadlines.set(key, dueAt - this.#scene.now());
+    this.#frame.deadlines.set(key, dueAt - this.#frame.now());
   }
 
   #timeoutsOf(step: string): StepTimeouts | undefined {
-    const { steps } = this.#scene.fold;
+    const { steps } = this.#frame.fold;
     // A plan that was revised may have let go of the step.
     return steps?.has(step) ? steps.step(step).timeouts : undefined;
   }
@@ -163,68 +146,70 @@ export class TimeOuts {
   }
 
   #stepTimeoutMs(step: string): number | undefined {
-    return this.#scene.fold.steps?.step(step).timeoutMs;
+    return this.#frame.fold.steps?.step(step).timeoutMs;
   }
 
   async #decide(step: string, code: string, afterMs: number | undefined): Promise<void> {
-    const { fold, flight, sync, propose } = this.#scene;
-    const ref = flight(step);
+    const { fold } = this.#frame;
+    const ref = this.#flight(step);
     if (!ref || afterMs === undefined) return;
-    await sync(); // T1
+    await this.#frame.sync(); // T1
     const { n } = ref;
-    propose(() => (fold.isOpen(ref) ? { type: "timed-out", step, n, code, afterMs } : undefined));
+    void this.#frame.propose(() =>
+      fold.isOpen(ref) ? { type: "timed-out", step, n, code, afterMs } : undefined,
+    );
   }
 
   async #leftInQueue(step: string): Promise<void> {
-    const { tasks, log, flight, over } = this.#scene;
-    const ref = flight(step);
+    const { bus, log } = this.#frame.context;
+    const ref = this.#flight(step);
     if (!ref) return;
     try {
       // T2: whoever took it lets its work be timed from now.
-      if (await tasks.isTaken(ref)) return over() ? undefined : this.#begunUnheard(step, ref);
+      if (await bus.tasks.isTaken(ref)) return this.#frame.over ? undefined : this.#begunUnheard(step, ref);
     } catch (error) {
       log.debug({ ...ref, err: error }, "the queue could not be looked into");
-      return over() ? undefined : this.#scene.deadlines.set(`queue ${step}`, TAKEN_LOOK_MS);
+      return this.#frame.over ? undefined : this.#frame.deadlines.set(`queue ${step}`, TAKEN_LOOK_MS);
     }
     await this.#decide(step, "E_QUEUE_TIMEOUT", this.#timeoutsOf(step)?.queueMs);
   }
 
   async #lookWhetherTaken(step: string): Promise<void> {
-    const { tasks, log, flight, over } = this.#scene;
-    const ref = flight(step);
+    const { bus, log } = this.#frame.context;
+    const ref = this.#flight(step);
     if (!ref) return;
     try {
-      if ((await tasks.isTaken(ref)) && !over()) this.#begunUnheard(step, ref);
+      if ((await bus.tasks.isTaken(ref)) && !this.#frame.over) this.#begunUnheard(step, ref);
     } catch (error) {
       log.debug({ ...ref, err: error }, "the queue could not be looked into");
-      if (!over()) this.#scene.deadlines.set(`taken ${step}`, TAKEN_LOOK_MS);
+      if (!this.#frame.over) this.#frame.deadlines.set(`taken ${step}`, TAKEN_LOOK_MS);
     }
   }
 
   /** Somebody has the task and was not heard: its work counts from now, at worst. */
   #begunUnheard(step: string, ref: DispatchRef): void {
-    const { fold, flight, now } = this.#scene;
-    const isSame = flight(step)?.n === ref.n;
-    if (isSame && fold.step(step).state === "ready" && !this.#heardAt.has(step)) this.started(step, now());
+    const isSame = this.#flight(step)?.n === ref.n;
+    const isUnheard = this.#frame.fold.step(step).state === "ready" && !this.#heardAt.has(step);
+    if (isSame && isUnheard) this.started(step, this.#frame.now());
   }
 
   async #silent(step: string): Promise<void> {
     const heartbeatMs = this.#timeoutsOf(step)?.heartbeatMs;
     const heardAt = this.#heardAt.get(step);
     if (heartbeatMs === undefined || heardAt === undefined) return;
-    const leftMs = heardAt + heartbeatMs - this.#scene.monotonic();
-    if (leftMs > 0) return this.#scene.deadlines.set(`heartbeat ${step}`, leftMs);
+    const leftMs = heardAt + heartbeatMs - this.#frame.context.clock.monotonic();
+    if (leftMs > 0) return this.#frame.deadlines.set(`heartbeat ${step}`, leftMs);
     await this.#decide(step, "E_HEARTBEAT_TIMEOUT", heartbeatMs);
   }
 
   async #decideStep(step: string): Promise<void> {
-    const { fold, sync, propose, now } = this.#scene;
-    await sync(); // T1
+    const { fold } = this.#frame;
+    await this.#frame.sync(); // T1
     const afterMs = this.#timeoutsOf(step)?.stepMs;
-    propose(() => {
+    void this.#frame.propose(() => {
       const since = fold.clocked.get(step);
       if (fold.ended || since === undefined || afterMs === undefined) return undefined;
-      if (now() < since + afterMs) {
+      if (this.#frame.now() < since + afterMs) {
         this.#armStep(step);
         return undefined;
       }
@@ -234,21 +219,21 @@ export class TimeOuts {
 
   /** Nobody answered in time: what the workflow says for that case counts. */
   async #answerByDefault(step: string): Promise<void> {
-    const { fold, sync, propose, now, over } = this.#scene;
-    await sync(); // T1
+    const { fold } = this.#frame;
+    await this.#frame.sync(); // T1
     const dueAt = answerDueAt(fold, step);
-    if (over() || dueAt === undefined) return;
-    if (now() < dueAt) return this.waits(step);
-    propose(() => defaultAnswer(fold, step, now()));
+    if (this.#frame.over || dueAt === undefined) return;
+    if (this.#frame.now() < dueAt) return this.waits(step);
+    void this.#frame.propose(() => defaultAnswer(fold, step, this.#frame.now()));
   }
 
   async #endRun(): Promise<void> {
-    const { fold, sync, propose, now } = this.#scene;
-    await sync(); // T1
-    propose(() => {
+    const { fold } = this.#frame;
+    await this.#frame.sync(); // T1
+    void this.#frame.propose(() => {
       const { timeoutMs, timedFrom } = fold;
       if (fold.ended || timeoutMs === undefined || timedFrom === undefined) return undefined;
-      if (now() >= timedFrom + timeoutMs) return { type: "run-timed-out", afterMs: timeoutMs };
+      if (this.#frame.now() >= timedFrom + timeoutMs) return { type: "run-timed-out", afterMs: timeoutMs };
       // A retry has set it going anew.
       this.#armRun();
       return undefined;

@@ -13,54 +13,44 @@ import type { RunFold } from "../fold/run-fold.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 import type { ExpressionScope } from "../workflow/expressions.ts";
 import type { Proposal } from "./decision-writer.ts";
-import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
+import { HOLD_LIMITS } from "./hold-context.ts";
+import type { HoldFrame } from "./hold-frame.ts";
 
 type Resolved = Omit<Proposal & { type: "resolved" }, "type" | "step">;
 
-/** What the resolver needs of the hold. */
-interface ResolverScene {
-  fold(): RunFold;
-  over(): boolean;
-  pause(delayMs: number): Promise<void>;
-  propose(make: () => Proposal | undefined): Promise<void>;
-  giveUp(what: string, error: unknown): void;
-}
-
 export class ValueResolver {
-  readonly #context: HoldContext;
-  readonly #scene: ResolverScene;
+  readonly #frame: HoldFrame;
   readonly #busy = new Set<string>();
 
-  constructor(context: HoldContext, scene: ResolverScene) {
-    this.#context = context;
-    this.#scene = scene;
+  constructor(frame: HoldFrame) {
+    this.#frame = frame;
   }
 
   resolve(step: string): void {
     if (this.#busy.has(step)) return;
     this.#busy.add(step);
     this.#resolve(step)
-      .catch((error: unknown) => this.#scene.giveUp(`the inputs of ${step} could not be computed`, error))
+      .catch((error: unknown) => this.#frame.giveUp(`the inputs of ${step} could not be computed`, error))
       .finally(() => this.#busy.delete(step));
   }
 
   async #resolve(step: string): Promise<void> {
-    const fold = this.#scene.fold();
+    const { fold } = this.#frame;
     const parts = await this.#persist(() => this.#parts(fold, step));
     for (const part of parts ?? []) {
-      await this.#scene.propose(() =>
+      await this.#frame.propose(() =>
         fold.unresolved.has(step) && !fold.ended ? { type: "resolved", step, ...part } : undefined,
       );
     }
   }
 
   async #persist<T>(act: () => Promise<T>): Promise<T | undefined> {
-    while (!this.#scene.over()) {
+    while (!this.#frame.over) {
       try {
         return await act();
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
-        await this.#scene.pause(HOLD_LIMITS.retryMs);
+        await this.#frame.pause(HOLD_LIMITS.retryMs);
       }
     }
     return undefined;
@@ -91,7 +81,7 @@ export class ValueResolver {
     fold: RunFold,
     wanted: LookedInto | undefined,
   ): Promise<Pick<ExpressionScope, "inputs" | "env" | "steps">> {
-    const { artifacts } = this.#context.bus;
+    const { artifacts } = this.#frame.context.bus;
     const fetched = {
       inputs: {} as Record<string, unknown>,
       env: {} as Record<string, unknown>,
@@ -139,6 +129,6 @@ export class ValueResolver {
 
   async #small(values: Record<string, unknown>): Promise<Record<string, unknown>> {
     if (travelsAsItIs(values)) return values;
-    return checkIn(this.#context.bus.artifacts, this.#scene.fold().run, values);
+    return checkIn(this.#frame.context.bus.artifacts, this.#frame.run, values);
   }
 }
