@@ -5,7 +5,7 @@
  * here rejects: what cannot be done is logged, or told through the run's log.
  */
 import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
-import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
+import type { DispatchRef, TaskMessage, WireError } from "../bus/messages.ts";
 import type { Stopped } from "../fold/cancellations.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
@@ -50,13 +50,17 @@ export class Dispatcher {
       );
       if (!given) this.#scene.onKept(task);
     } catch (cause) {
-      if (!this.#scene.isOpen(ref)) return;
-      try {
-        await this.#persist(ref, () => this.#reportFailure(ref, cause));
-      } catch (error) {
-        this.#context.log.error({ ...ref, err: error }, "a task that cannot be sent could not be failed");
-      }
+      await this.#fail(ref, unsendable(ref, cause));
     }
+  }
+
+  /** Fails a dispatch whose task, like those of the ones before it, is gone from its queue (L8). */
+  async giveUpLost(ref: DispatchRef): Promise<void> {
+    const { lostInARow } = HOLD_LIMITS;
+    const message =
+      `its task vanished from the queue of role ${ref.role} ${lostInARow + 1} times in a row, the bound is ` +
+      `${lostInARow}: something removes tasks there`;
+    await this.#fail(ref, { name: "TaskLostError", code: "E_LOST", message, retryable: false });
   }
 
   /** Tells watchers from whom the work passes to whom. */
@@ -148,15 +152,25 @@ export class Dispatcher {
     else await stopChild(bus, task, "its step needs it no more");
   }
 
-  /** A task that can never be pushed fails through the log like any other: by a result, of its holder. */
-  async #reportFailure(ref: DispatchRef, thrown: unknown): Promise<void> {
-    const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
+  /** A dispatch that no agent can end ends through the log like any other: by a result, of its holder. */
+  async #fail(ref: DispatchRef, error: WireError): Promise<void> {
     const { run, step, n, role } = ref;
-    const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
-    const message = role === ORCHESTRATOR_ROLE ? cause.message : `inputs cannot be sent: ${cause.message}`;
-    // Another attempt at a limit lets the run's own budget decide.
-    const error = { name: cause.name, code, message, retryable: code === "E_BUDGET" };
-    const body = { v: 1, run, step, n, agent: this.#context.holder, status: "failed", error } as const;
-    await this.#context.bus.log.append(run, { kind: "result", role, body });
+    const { bus, holder, log } = this.#context;
+    if (!this.#scene.isOpen(ref)) return;
+    const body = { v: 1, run, step, n, agent: holder, status: "failed", error } as const;
+    try {
+      await this.#persist(ref, async () => void (await bus.log.append(run, { kind: "result", role, body })));
+    } catch (thrown) {
+      log.error({ ...ref, err: thrown, code: error.code }, "a dispatch could not be failed");
+    }
   }
+}
+
+/** Why a task can never be pushed. */
+function unsendable({ role }: DispatchRef, thrown: unknown): WireError {
+  const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const code = cause instanceof DataHammerError ? cause.code : "E_DISPATCH";
+  const message = role === ORCHESTRATOR_ROLE ? cause.message : `inputs cannot be sent: ${cause.message}`;
+  // Another attempt at a limit lets the run's own budget decide.
+  return { name: cause.name, code, message, retryable: code === "E_BUDGET" };
 }

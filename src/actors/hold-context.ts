@@ -20,6 +20,8 @@ export const HOLD_LIMITS = {
   /** How often tasks that are out are looked for in their queues (L10), and how many at a time. */
   watchdogMs: 15_000,
   watchdogBatch: 64,
+  /** A dispatch whose task vanished is given out anew so many times in a row; then its step fails as `E_LOST`. */
+  lostInARow: 5,
   /** How much less often nested runs are looked at: they tell by themselves. */
   childLookMs: 60_000,
   /** A run that only waits is put away after this: most of what a person says next comes at once, or late. */

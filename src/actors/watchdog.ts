@@ -51,6 +51,8 @@ export class Watchdog {
     if (await context.bus.tasks.has(ref)) return;
     await this.#frame.readLog();
     const { step, n } = ref;
+    // L8: what vanishes again and again is not given out for ever.
+    if (fold.lossesOf(step) >= HOLD_LIMITS.lostInARow) return this.#dispatcher.giveUpLost(ref);
     void this.#frame.propose(() => (fold.isOpen(ref) ? { type: "lost", step, n } : undefined));
   }
 

@@ -237,6 +237,10 @@ export class RunFold {
   get clocked(): ReadonlyMap<string, number> {
     return this.#flow?.clocked ?? NONE_CLOCKED;
   }
+  /** How often in a row the task of a step's dispatches vanished. */
+  lossesOf(step: string): number {
+    return this.#flow?.losses.get(step) ?? 0;
+  }
   get counts(): Readonly<StepCounts> {
     return this.#flow?.counts ?? NO_STEPS;
   }

@@ -122,6 +122,10 @@ export class StepFlow {
     return this.#moves.clocked;
   }
 
+  get losses(): ReadonlyMap<string, number> {
+    return this.#moves.losses;
+  }
+
   /** Nothing moves until somebody outside says something: every open step waits, and one at least does. */
   get waitsOnly(): boolean {
     const { ready, running } = this.counts;
@@ -344,9 +348,7 @@ export class StepFlow {
   }
 
   lose(id: string, cause: string): void {
-    this.dispatches.delete(id);
-    this.#moves.move(id, { type: "lose" }, cause);
-    this.#moves.offer(id, 0);
+    this.#moves.lose(id, cause);
   }
 
   /** Opens a failed step again; its failure is no longer the run's. */

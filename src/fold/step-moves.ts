@@ -33,6 +33,8 @@ export class StepMoves {
   /** Open steps with a time-out over all attempts: epoch ms of when they became ready, or were opened again. */
   readonly clocked = new Map<string, number>();
   readonly cancellations = new Cancellations();
+  /** Steps whose tasks vanished: how often in a row, without a word of an agent in between (L8). */
+  readonly losses = new Map<string, number>();
   readonly #frame: FoldFrame;
   readonly #ledger: StepLedger;
   readonly #notBefore = new Map<string, number>();
@@ -67,7 +69,16 @@ export class StepMoves {
       this.cancellations.forget(id);
     if (this.clocked.size > 0 && (after.state === "done" || after.state === "failed"))
       this.clocked.delete(id);
+    if (this.losses.size > 0 && event.type !== "lose" && event.type !== "start") this.losses.delete(id);
     return after;
+  }
+
+  /** The step's task is gone without a result: it may be given out again. */
+  lose(id: string, cause: string): void {
+    this.dispatches.delete(id);
+    this.losses.set(id, (this.losses.get(id) ?? 0) + 1);
+    this.move(id, { type: "lose" }, cause);
+    this.offer(id, 0);
   }
 
   /** A waiting step was approved: it may be given out. */

@@ -1,7 +1,16 @@
 /** The agents of random workflows: their tasks do what the script in their inputs says. */
 import type { AgentDefinition, Handoff, TaskContext } from "../agent/define.ts";
 import type { CrewScene } from "./scenario.ts";
-import { ALL_KEYS, midwayKey, outputKey, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
+import {
+  ALL_KEYS,
+  FLAKY_ERROR,
+  midwayKey,
+  outputKey,
+  productOf,
+  ROLES,
+  type Script,
+  SPARE_ROLE,
+} from "./workflows.ts";
 import type { Party } from "./world.ts";
 
 /** Longer than every time-out of a simulated step. */
@@ -59,7 +68,7 @@ async function work(
   await pause(party, ctx, script.ms, script.heeds);
   switch (script.act) {
     case "flaky":
-      if (ctx.attempt <= script.until) throw new Error("not this time");
+      if (ctx.attempt <= script.until) throw Object.assign(new Error("not this time"), { name: FLAKY_ERROR });
       return outputs;
     case "refuse":
       throw Object.assign(new Error("never"), { name: "NonRetryableError" });

@@ -26,6 +26,8 @@ export interface Verdict {
 
 /** Clocks of the simulation run at most this much too fast. */
 const DRIFT = 0.0051;
+/** Tasks of one step that may vanish in a row; then it has to fail. */
+const MOST_LOSSES = 5;
 
 export function judge(life: Life): Verdict {
   const wrongs: Wrong[] = [];
@@ -49,7 +51,10 @@ export function judge(life: Life): Verdict {
       if (!life.evidence.rogueDecisions.has(decision))
         say("only ends that are due are written", `${run}: ${what}`);
     }
+    for (const what of reference.overshoots)
+      say("a budget is overshot only by what was out", `${run}: ${what}`);
     completions(run, reference, say);
+    losses(run, records, say);
     folds(run, records, reference, scenario.language, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
@@ -71,6 +76,20 @@ export function completions(run: string, reference: Reference, say: Say): void {
     if (parent !== undefined && parent.list === undefined) continue;
     if (reference.status === "done" && completions !== 1 && !closedWell)
       say("a step of a finished run has completed", `${run} ${id}: ${outcome}`);
+  }
+}
+
+/** A dispatch whose task vanishes is given out anew, but not for ever. */
+function losses(run: string, records: readonly LogRecord[], say: Say): void {
+  const inARow = new Map<string, number>();
+  for (const record of records) {
+    if (record.kind === "control" && record.body.verb === "retry") inARow.clear();
+    if (record.kind === "result") inARow.delete(record.body.step);
+    if (record.kind !== "decision" || record.body.type !== "lost") continue;
+    const { step } = record.body;
+    const times = (inARow.get(step) ?? 0) + 1;
+    inARow.set(step, times);
+    if (times > MOST_LOSSES) say("nothing is given out for ever", `${run} ${step} was lost ${times} times`);
   }
 }
 
@@ -186,6 +205,16 @@ function dispatches(
     if (prompt && paused && fact.kind === "pushed")
       say("a paused run gives nothing out", `${run} ${name} by ${fact.party} at ${fact.at.toFixed(1)}`);
     if (fact.kind !== "pushed") continue;
+    const unwanted = reference.unwanted.some(
+      ({ step, from, to }) =>
+        step.id === fact.step &&
+        granted > from &&
+        from <= (folded.get(fact.party) ?? 0) &&
+        fact.logEnd >= from &&
+        fact.logEnd < to,
+    );
+    if (prompt && unwanted)
+      say("a step that is to be stopped is not given out", `${run} ${name} by ${fact.party}`);
     if (
       reference.budgeted &&
       !(granted <= fact.logEnd) &&

@@ -34,6 +34,8 @@ export interface PartyBusScene {
   spins(party: string, what: string): void;
   /** Tasks acked lately, which a restarting broker brings back. */
   acked(task: TaskMessage): void;
+  /** Whether the queue loses the task as soon as it has it. */
+  swallows(task: TaskMessage): boolean;
   /** Whether the task came back after its ack. */
   isGhost(task: TaskMessage): boolean;
 }
@@ -223,9 +225,13 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       roles: () => call("roles", () => inner.tasks.roles()),
       push: (task) =>
         call(`push ${task.step}#${task.n}`, async () => {
-          const outcome = await inner.tasks.push(task);
+          const swallowed = scene.swallows(task);
+          const outcome = swallowed ? "queued" : await inner.tasks.push(task);
           const { run, step, n, role, attempt, inputs } = task;
-          world.note(party.name, `pushes ${run} ${step}#${n} to ${role}: ${outcome}`);
+          world.note(
+            party.name,
+            `pushes ${run} ${step}#${n} to ${role}: ${outcome}${swallowed ? ", and it vanishes" : ""}`,
+          );
           const fact = { run, step, n, role, attempt, inputs, logEnd: scene.logEnd(run) };
           evidence.add({ at: world.now, party: party.name, kind: "pushed", ...fact });
           return outcome;

@@ -148,11 +148,29 @@ export class People {
     const chance = faults.chance("people");
     world.after(chance.between(500, faults.untilMs), () => {
       if (this.#ending) return;
-      const verb = chance.pick(["pause", "pause", "cancel", "env", "retry", "signal"] as const);
-      if (verb === "env") void this.setKey(run, "note", chance.between(1, 9));
+      const verb = chance.pick([
+        "pause",
+        "pause",
+        "cancel",
+        "stop",
+        "stop",
+        "env",
+        "retry",
+        "signal",
+      ] as const);
+      if (verb === "stop") this.#stopSomething(run, chance);
+      else if (verb === "env") void this.setKey(run, "note", chance.between(1, 9));
       else if (verb !== "cancel" || chance.happens(0.4)) void this.control(run, { verb });
       if (verb === "pause") world.after(chance.between(100, 20_000), () => void this.#resume(run));
     });
+  }
+
+  /** Cancels one step: any, for nobody knows beforehand where it will be by then. */
+  #stopSomething(run: string, chance: Chance): void {
+    const open = [...this.referenceOf(run).steps.values()].filter(
+      ({ state }) => state !== "done" && state !== "failed",
+    );
+    if (open.length > 0) void this.control(run, { verb: "cancel", step: chance.pick(open).id });
   }
 
   #retryFailures(run: string, left: number, everyMs: readonly [number, number]): void {

@@ -50,12 +50,14 @@ export class ReferenceBudget {
     this.#add("dispatches", 1);
   }
 
-  report({ step, n, agent, usage }: ResultMessage): void {
+  /** @returns whether something was spent that was not told before */
+  report({ step, n, agent, usage }: ResultMessage): boolean {
     const key = `${step}#${n} ${agent}`;
-    if (usage === undefined || this.#reported.has(key)) return;
+    if (usage === undefined || this.#reported.has(key)) return false;
     this.#reported.add(key);
     this.#add("tokens", Math.max(0, usage.tokens ?? 0));
     this.#add("usd", Math.max(0, usage.usd ?? 0));
+    return true;
   }
 
   timePassed(elapsedMs: number): void {

@@ -44,6 +44,8 @@ export class ReferenceFlow {
     inputs: Record<string, unknown>;
     outputs: Record<string, unknown>;
   }[] = [];
+  /** Whom somebody wanted stopped, from which to which sequence. */
+  readonly unwanted: { step: ReferenceStep; from: number; to: number }[] = [];
   /** The steps that undo them, in the order in which they do; undefined while the run has not given up. */
   undoing: ReferenceStep[] | undefined;
   /** Something failed for which the run fails. */
@@ -138,6 +140,7 @@ export class ReferenceFlow {
         continue;
       }
       if (doc.forEach === undefined) this.#open(step, 0);
+      else if (step.unwanted) waiting.push(...this.#stopped(Object.assign(step, { n: step.n + 1 })));
       else waiting.push(...this.#fanOut(step));
     }
   }
@@ -149,7 +152,9 @@ export class ReferenceFlow {
     step.exhausted = false;
     const { id, n, role, attempt, own, brought, doc } = step;
     const answered = role === "human" || role === "signal";
-    step.waits = answered ? role : doc.approval === true && !step.approved ? "approval" : undefined;
+    const waits = answered ? role : doc.approval === true && !step.approved ? "approval" : undefined;
+    // Nobody is asked about a step that is about to be stopped.
+    step.waits = step.unwanted ? undefined : waits;
     if (step.waits !== undefined) this.#waiting.push(step);
     const free = step.waits === undefined ? this.#seq : Number.POSITIVE_INFINITY;
     this.openings.set(nameOf(step), {
@@ -209,7 +214,11 @@ export class ReferenceFlow {
     if (status === "handoff" && handoff) return this.#handOff(step, handoff);
     if (status === "done") return this.#done(step, outputs);
     step.errors.push(error?.code ?? error?.name ?? "Error");
-    this.#failedAttempt(step, this.#mayHelp(error), "failed");
+    const { nonRetryable } = step.retry;
+    const isNamed = [error?.name, error?.code].some(
+      (name) => name !== undefined && nonRetryable.includes(name),
+    );
+    this.#failedAttempt(step, (error?.retryable ?? true) && !isNamed, "failed");
   }
 
   /** The agent was told to stop, because the run is about to end. */
@@ -220,8 +229,33 @@ export class ReferenceFlow {
     step.outcome = "cancelled";
   }
 
-  #mayHelp(error: ResultMessage["error"]): boolean {
-    return error?.retryable ?? true;
+  /** Somebody wants the step stopped: at once where nothing of it is out, else once that is taken back. */
+  want(step: ReferenceStep): void {
+    if (step.state === "done" || step.state === "failed") return;
+    if (step.state === "pending" || (this.isIn(step, step.n) && step.waits === undefined)) {
+      step.unwanted = true;
+      this.unwanted.push({ step, from: this.#seq, to: Number.POSITIVE_INFINITY });
+    } else this.stop(step);
+  }
+
+  stop(step: ReferenceStep): void {
+    this.#release(this.#stopped(step));
+  }
+
+  /** @returns the steps that may go on nevertheless */
+  #stopped(step: ReferenceStep): ReferenceStep[] {
+    for (const item of step.items) this.#cancel(item);
+    step.errors.push("E_CANCELLED");
+    return this.#failed(step, "cancelled");
+  }
+
+  /** Whoever is closed is wanted stopped no more. */
+  forgetClosed(): void {
+    for (const one of this.unwanted) {
+      if (!one.step.unwanted || (one.step.state !== "done" && one.step.state !== "failed")) continue;
+      one.step.unwanted = false;
+      for (const same of this.unwanted) if (same.step === one.step) same.to = Math.min(same.to, this.#seq);
+    }
   }
 
   #handOff(step: ReferenceStep, { role, task, inputs }: NonNullable<ResultMessage["handoff"]>): void {
@@ -330,7 +364,10 @@ export class ReferenceFlow {
     const worked = step.state === "running" || OF_WORK.has(code);
     this.#shut(step, code);
     step.errors.push(code);
-    if (worked) this.#failedAttempt(step, !LAST_TIMEOUTS.has(code), "timed-out");
+    const isFinal =
+      LAST_TIMEOUTS.has(code) ||
+      [code, "TimeoutError"].some((name) => step.retry.nonRetryable.includes(name));
+    if (worked) this.#failedAttempt(step, !isFinal, "timed-out");
     else this.#release(this.#failed(step, "timed-out"));
     return true;
   }

@@ -1,7 +1,14 @@
 /** A step and a dispatch as the reference sees them. */
 import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 
-const RETRY_DEFAULTS = { maxAttempts: 3, initial: "1s", factor: 2, max: "30s", jitter: 0.2 };
+const RETRY_DEFAULTS = {
+  maxAttempts: 3,
+  initial: "1s",
+  factor: 2,
+  max: "30s",
+  jitter: 0.2,
+  nonRetryable: [] as readonly string[],
+};
 type RetryRules = typeof RETRY_DEFAULTS;
 
 /** One dispatch that the log opened. */
@@ -52,6 +59,8 @@ export interface ReferenceStep {
   /** What it waits for from outside. */
   waits: "approval" | "human" | "signal" | undefined;
   approved: boolean;
+  /** Somebody wants it stopped, and it is not closed yet. */
+  unwanted: boolean;
   closedDependencies: number;
   /** Results that completed it. */
   completions: number;
@@ -95,6 +104,7 @@ export function makeStep(
     recovering: false,
     waits: undefined,
     approved: false,
+    unwanted: false,
     closedDependencies: 0,
     completions: 0,
     errors: [],

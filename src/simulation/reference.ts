@@ -29,6 +29,8 @@ export class Reference {
   readonly claims: { epoch: number; holder: string; seq: number }[] = [];
   /** Of a run with a budget: where in the log each dispatch was allowed. */
   readonly grants = new Map<string, number>();
+  /** Of a run with a budget: what was spent by a dispatch that was given out after the limit was reached. */
+  readonly overshoots: string[] = [];
   status: "none" | "running" | "waiting" | "paused" | "done" | "failed" | "cancelled" = "none";
   epoch = 0;
   readonly #language: Language;
@@ -39,6 +41,8 @@ export class Reference {
   /** How the run will end once what it did is undone. */
   #givenUp: "failed" | "cancelled" | undefined;
   #waited = false;
+  /** Where in the log it had spent what it may. */
+  #exceededAt = Number.POSITIVE_INFINITY;
   #seq = 0;
 
   constructor(workflow: WorkflowDocument, language: Language) {
@@ -59,6 +63,10 @@ export class Reference {
   /** Steps of the document, their items, and what undoes them. */
   get steps(): ReadonlyMap<string, ReferenceStep> {
     return this.#flow.steps;
+  }
+
+  get unwanted(): ReferenceFlow["unwanted"] {
+    return this.#flow.unwanted;
   }
 
   get env(): ReferenceFlow["env"] {
@@ -83,9 +91,13 @@ export class Reference {
     else if (record.kind === "control") this.#control(record.body);
     else if (record.kind === "decision") this.#decision(record.body);
     else if (record.kind === "observed" && !this.ended) this.#observed(record.body);
-    if (this.status === "none" || this.ended) return;
+    if (this.status === "none") return;
+    this.#flow.forgetClosed();
+    if (this.ended) return;
     this.#keepWaits();
     this.#keepBudget();
+    if (!this.#budget.exceeded) this.#exceededAt = Number.POSITIVE_INFINITY;
+    else this.#exceededAt = Math.min(this.#exceededAt, this.#seq);
   }
 
   #submit({ inputs, environment = {}, budget }: SubmitMessage): void {
@@ -105,15 +117,24 @@ export class Reference {
     if (this.ended || !fits || !this.#flow.isIn(step, result.n)) {
       // What comes too late was paid for all the same, but not what was never asked for.
       const isForeign = result.n > step.n || (result.n === step.n && role !== step.role);
-      if (!isForeign) this.#budget.report(result);
+      if (!isForeign) this.#pay(result);
       return;
     }
     this.#budget.dispatched(result.step, result.n);
-    this.#budget.report(result);
+    this.#pay(result);
     const ends = this.#cancel || this.#runFailure || this.#flow.failure;
-    const isStopped = result.status === "failed" && result.error?.code === "E_CANCELLED" && ends;
-    if (isStopped) this.#flow.stopped(step);
+    const isStopped = result.status === "failed" && result.error?.code === "E_CANCELLED";
+    if (isStopped && step.unwanted) this.#flow.stop(step);
+    else if (isStopped && ends) this.#flow.stopped(step);
     else this.#flow.result(step, result);
+  }
+
+  /** What is spent beyond the limit is spent by what was out when it was reached. */
+  #pay(result: ResultMessage): void {
+    const name = `${result.step}#${result.n}`;
+    const isNew = this.#budget.report(result);
+    if (isNew && (this.grants.get(name) ?? Number.POSITIVE_INFINITY) > this.#exceededAt)
+      this.overshoots.push(`${name} spent at ${this.#seq}, and the limit was reached at ${this.#exceededAt}`);
   }
 
   #update({ key, value, step: id, n, ifRevision }: EnvUpdateMessage): void {
@@ -174,7 +195,9 @@ export class Reference {
       return;
     }
     if (this.ended) return;
-    if (verb === "cancel") this.#cancel ||= this.#givenUp === undefined;
+    if (verb === "cancel" && this.#givenUp !== undefined) return;
+    if (verb === "cancel" && id !== undefined) step && this.#flow.want(step);
+    else if (verb === "cancel") this.#cancel = true;
     else if (verb === "pause" && (status === "running" || status === "waiting")) this.#pause();
     else if (verb === "resume" && status === "paused") {
       if (this.#budget.raise(budgetIn(value))) this.#goOn();
@@ -229,8 +252,10 @@ export class Reference {
     if (!this.#flow.isIn(step, decision.n)) return;
     if (decision.type === "defaulted")
       return this.#flow.answerByDefault(step, decision.answer, decision.value);
-    // Nobody in a simulation cancels a single step.
-    if (decision.type === "cancelled") return;
+    if (decision.type === "cancelled") {
+      if (step.unwanted) this.#flow.stop(step);
+      return;
+    }
     this.#budget.dispatched(decision.step, decision.n);
     if (decision.type === "lost") return this.#flow.lost(step);
     this.#flow.timedOut(step, decision.code);

@@ -6,7 +6,7 @@ import type { WorkflowStepDocument } from "../workflow/document.ts";
 import type { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 import type { Say } from "./scenario.ts";
-import { productOf, ROLES, type Script } from "./workflows.ts";
+import { FLAKY_ERROR, productOf, ROLES, type Script } from "./workflows.ts";
 
 const SERIAL = "the environment is that of a serial run";
 
@@ -38,6 +38,7 @@ function dueValue(step: ReferenceStep): unknown {
 /** What faults can make of a dispatch, so that its script alone does not tell its outcome. */
 const FAULTS_CODES = new Set([
   "E_POISON",
+  "E_LOST",
   "E_TIMEOUT",
   "E_QUEUE_TIMEOUT",
   "E_EXECUTION_TIMEOUT",
@@ -65,7 +66,11 @@ function expectedOutcome(run: string, step: ReferenceStep, say: Say): void {
     say("a step ends as its script says", `${run} ${doc.id} (${act}) completed`);
   if (always && outcome === "failed")
     say("a step ends as its script says", `${run} ${doc.id} (${act}) failed: ${errors}`);
-  if (act === "flaky" && outcome === "failed" && (doc.retry?.maxAttempts ?? 3) > until)
+  const { maxAttempts = 3, nonRetryable = [] } = doc.retry ?? {};
+  const hopeless = nonRetryable.includes(FLAKY_ERROR);
+  if (act === "flaky" && outcome === "completed" && hopeless)
+    say("an error that must not be retried is not", `${run} ${doc.id} completed after it`);
+  if (act === "flaky" && outcome === "failed" && maxAttempts > until && !hopeless)
     say(
       "a step ends as its script says",
       `${run} ${doc.id} failed although it had an attempt left: ${errors}`,

@@ -97,6 +97,8 @@ class Simulation {
   readonly #kills = new Map<string, number>();
   readonly #ackedLately: { task: TaskMessage; at: number }[] = [];
   readonly #ghosts = new Set<string>();
+  /** Steps whose tasks vanish whenever they are given out, also when nothing new goes wrong any more. */
+  readonly #cursed = new Set<string>();
   readonly #logEnds = new Map<string, number>();
   readonly #references = new Map<string, Reference>();
   readonly #spinning: string[] = [];
@@ -296,6 +298,7 @@ class Simulation {
       acked: (task) => {
         this.#ackedLately.push({ task, at: this.#world.now });
       },
+      swallows: ({ run, step }) => this.#cursed.has(`${run} ${step}`),
       isGhost: (task) => this.#ghosts.has(key(task)),
     };
   }
@@ -383,6 +386,7 @@ class Simulation {
     const pushed = this.#evidence.of("pushed").slice(-5);
     if (pushed.length === 0) return;
     const { run, step, n, role } = chance.pick(pushed);
+    if (chance.happens(0.3)) this.#cursed.add(`${run} ${step}`);
     if (await this.#spy.tasks.remove({ run, step, n, role }))
       this.#world.note("broker", `loses the task of ${run} ${step}#${n}`);
   }

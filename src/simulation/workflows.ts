@@ -8,6 +8,8 @@ import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/documen
 import type { Chance } from "./chance.ts";
 
 export const ROLES = ["red", "green", "blue"] as const;
+/** The name of the error that a flaky task throws. */
+export const FLAKY_ERROR = "FlakyError";
 /** A role that can do what others failed to do. */
 export const SPARE_ROLE = "spare";
 
@@ -118,6 +120,7 @@ function randomStep(chance: Chance, at: number): WorkflowStepDocument {
       factor: chance.pick([1, 2, 3]),
       max: "10s",
       jitter: chance.pick([0, 0.2]),
+      ...(chance.happens(0.15) ? { nonRetryable: [chance.pick([FLAKY_ERROR, "E_TIMEOUT"])] } : {}),
     };
   }
   const mustBound = script.act === "hang" || (script.act === "poison" && chance.happens(0.3));

@@ -95,6 +95,40 @@ describe("one daemon", () => {
     expect((await stage.fold()).step("a").context).toMatchObject({ n: 2, attempt: 1 });
   });
 
+  it("a task that vanishes again and again is not given out for ever: its step fails", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a")] });
+    for (let n = 1; n <= HOLD_LIMITS.lostInARow + 1; n++) {
+      expect(stage.inHand("worker")).toEqual([`a#${n}`]);
+      stage.taken.get("worker")?.pop()?.ack();
+      await stage.clock.advance(2 * HOLD_LIMITS.watchdogMs + 1_000);
+    }
+    const fold = await stage.fold();
+    expect(fold.status).toBe("failed");
+    expect(fold.error).toMatchObject({ code: "E_LOST", message: expect.stringContaining("6 times") });
+  });
+
+  it("a word of an agent in between gives a vanishing task all its chances again", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    await stage.daemon();
+    await stage.submit({ steps: [step("a", { retry: { maxAttempts: 2, initial: "1s" } })] });
+    const vanish = async (times: number): Promise<void> => {
+      for (; times > 0; times--) {
+        stage.taken.get("worker")?.pop()?.ack();
+        await stage.clock.advance(2 * HOLD_LIMITS.watchdogMs + 1_000);
+      }
+    };
+    await vanish(HOLD_LIMITS.lostInARow);
+    await stage.answer("worker", failed(true));
+    await stage.clock.advance(2_000);
+    await vanish(HOLD_LIMITS.lostInARow);
+    await stage.answer("worker");
+    expect((await stage.fold()).status).toBe("done");
+  });
+
   it("a cancelled run takes back what is queued", async () => {
     const stage = new SwarmStage();
     await stage.bus.tasks.ensureRole({ role: "worker" });

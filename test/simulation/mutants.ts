@@ -194,6 +194,30 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "if (this.#scene.over()) this.#scene.refuse(task);",
   },
   {
+    name: "a task that vanishes is given out for ever",
+    file: "src/actors/watchdog.ts",
+    from: "if (fold.lossesOf(step) >= HOLD_LIMITS.lostInARow)",
+    to: "if (this.#frame.over)",
+  },
+  {
+    name: "an error that must not be retried is",
+    file: "src/fold/step-flow.ts",
+    from: "return isNamed ? { ...error, retryable: false } : error;",
+    to: "return isNamed ? { ...error } : error;",
+  },
+  {
+    name: "a step that is to be stopped is given out",
+    file: "src/actors/giving-out.ts",
+    from: "cancelling.has(step) || this.#flights",
+    to: "this.#flights",
+  },
+  {
+    name: "a step that is to be stopped is taken back and not closed",
+    file: "src/actors/run-ending.ts",
+    from: "if (!fold.cancelling.has(step) || fold.ended) return undefined;",
+    to: "if (step !== undefined) return undefined;",
+  },
+  {
     name: "a doubt is never over",
     file: "src/actors/run-hold.ts",
     from: "Math.max(keptAt, this.#undoubtedAt)",
