@@ -16,20 +16,41 @@ export interface Endpoint {
   readonly creds?: string;
 }
 
+/** A daemon that is there is waited for until its broker is, for so long. */
+const STARTING_MS = 10_000;
+const LOOK_AGAIN_MS = 100;
+
 /**
  * The broker that the settings name, else the one of the daemon on the store.
+ *
+ * @param absentMs how long a daemon that is not there (yet, or not any more) is waited for. Default: not at all
  * @throws UnreachableError when no broker is named and no daemon runs on the store
  */
-export async function endpointOf(settings: Settings): Promise<Endpoint> {
+export async function endpointOf({ settings, shell }: Invocation, absentMs = 0): Promise<Endpoint> {
   if (settings.nats !== undefined) return namedEndpoint(settings, settings.nats);
-  const { url, token } = await readBrokerFile(settings.store);
-  return { url, token };
+  const { clock, interrupted } = shell;
+  for (const begun = clock.monotonic(); ; ) {
+    try {
+      const { url, token } = await readBrokerFile(settings.store);
+      return { url, token };
+    } catch (error) {
+      const waited = clock.monotonic() - begun;
+      if (interrupted.aborted || waited >= patience(error, absentMs)) throw error;
+    }
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+function patience(error: unknown, absentMs: number): number {
+  if (!(error instanceof UnreachableError)) return 0;
+  if (error.code === "E_DAEMON_STARTING") return Math.max(STARTING_MS, absentMs);
+  return error.code === "E_NO_DAEMON" ? absentMs : 0;
 }
 
 /** Undefined instead of an error where there is nothing to connect to, so that one may start a daemon. */
-export async function findEndpoint(settings: Settings): Promise<Endpoint | undefined> {
+export async function findEndpoint(call: Invocation): Promise<Endpoint | undefined> {
   try {
-    return await endpointOf(settings);
+    return await endpointOf(call);
   } catch (error) {
     if (error instanceof UnreachableError && error.code === "E_NO_DAEMON") return undefined;
     throw error;
@@ -81,7 +102,7 @@ export async function withClient<Result>(
   call: Invocation,
   work: (client: SwarmClient) => Promise<Result>,
 ): Promise<Result> {
-  const bus = await connectBus(call, await endpointOf(call.settings), "datahammer-cli");
+  const bus = await connectBus(call, await endpointOf(call), "datahammer-cli");
   try {
     return await work(await clientOn(bus, call));
   } finally {

@@ -92,7 +92,7 @@ async function reachSwarm(
   call: Invocation,
   undo: (() => Promise<void>)[],
 ): Promise<{ bus: Bus; endpoint: Endpoint; daemon: Daemon | undefined }> {
-  const found = await findEndpoint(call.settings);
+  const found = await findEndpoint(call);
   if (found !== undefined) {
     const bus = await connectBus(call, found, "datahammer-cli");
     undo.push(() => bus.close());

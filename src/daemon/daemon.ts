@@ -255,7 +255,9 @@ async function admit(bus: Bus, log: Logger, message: HelloMessage): Promise<Hell
         bus.tasks.ensureRole(encoding === undefined ? { role } : { role, encoding }),
       ),
     );
-    log.info({ agent: message.id, roles: roles.map(({ role }) => role) }, "agent joined");
+    // Another daemon says hello, too, and serves no role.
+    if (roles.length > 0)
+      log.info({ agent: message.id, roles: roles.map(({ role }) => role) }, "agent joined");
     return { ok: true, roles };
   } catch (error) {
     const cause = error instanceof DataHammerError ? error : new DataHammerError("E_ROLE", String(error));

@@ -135,6 +135,16 @@ describe("the managed broker", () => {
     }
   });
 
+  it("brings its server back however often somebody kills it", async () => {
+    const often = await start({ restart: { initialMs: 1, maxMs: 2, limit: 2 } });
+    for (let kill = 0; kill < 5; kill++) {
+      const restarted = event(often, "restarted");
+      process.kill(often.pid, "SIGKILL");
+      await restarted;
+    }
+    await canConnect(often);
+  });
+
   it("can be stopped while it waits to restart its server", async () => {
     const { pid } = await start({ restart: { initialMs: 3_600_000, maxMs: 3_600_000 } });
     const exited = event(broker as ManagedBroker, "exited");

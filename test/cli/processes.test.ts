@@ -148,6 +148,13 @@ describe("a daemon", () => {
     expect(watched.code, watched.stderr).toBe(0);
   });
 
+  it("an agent that is started before its daemon serves when that comes", async () => {
+    const agent = work.start(["agent", ECHO_AGENT, "--json"]);
+    await agent.waitForLine((line) => line.includes("waiting for a daemon"), { stream: "stderr" });
+    await work.up();
+    await agent.waitForLine((line) => line.includes('"ready"'));
+  });
+
   it("says which port is in use, and leaves no broker behind", async () => {
     const daemon = await work.up(["--http", "127.0.0.1:0"]);
     const { http } = JSON.parse(daemon.stdout()) as { http: string };

@@ -15,6 +15,8 @@ import type { Shell } from "../shell.ts";
 
 /** Without a daemon nobody makes the roles' queues; the person is told after this long. */
 const PATIENCE_MS = 5_000;
+/** Agents are started beside their daemon, and brought back beside it: so long it may be on its way. */
+const DAEMON_ABSENT_MS = 15_000;
 
 /** Of an agent whose parent stops: below the time after which the parent kills it. */
 const SUPERVISED_DRAIN_MS = 5_000;
@@ -45,7 +47,11 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
   const id = agentId(roles[0] ?? "agent", shell.random);
   const { startTelemetry } = await import("../../agent/telemetry.ts");
   const stopTelemetry = await startTelemetry(shell.env, `datahammer ${roles.join(" ")}`);
-  const bus = await connectBus(call, await endpointOf(settings), id, `_INBOX_${id}`);
+  const tellWaiting = () =>
+    output.notice(`waiting for a daemon of swarm ${settings.swarm} (start one with \`datahammer up\`)`);
+  let patience = shell.clock.setTimeout(tellWaiting, PATIENCE_MS);
+  const endpoint = await endpointOf(call, DAEMON_ABSENT_MS).finally(() => shell.clock.clearTimeout(patience));
+  const bus = await connectBus(call, endpoint, id, `_INBOX_${id}`);
   try {
     const running = await serveAgent(definitions, {
       bus,
@@ -61,9 +67,7 @@ async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
       if (shell.interrupted.aborted) interrupt();
     });
     const ended = running.ended.then(() => "ended" as const);
-    const patience = shell.clock.setTimeout(() => {
-      output.notice(`waiting for a daemon of swarm ${settings.swarm} (start one with \`datahammer up\`)`);
-    }, PATIENCE_MS);
+    patience = shell.clock.setTimeout(tellWaiting, PATIENCE_MS);
     const first = await Promise.race([running.joined.then(() => "joined" as const), interrupted, ended]);
     shell.clock.clearTimeout(patience);
     if (first === "joined") announce(call, roles, id);

@@ -116,7 +116,7 @@ function filterOf({ runs, older, status }: FilterFlags): FinishedFilter {
 }
 
 async function withBus<Result>(call: Invocation, work: (bus: Bus) => Promise<Result>): Promise<Result> {
-  const bus = await connectBus(call, await endpointOf(call.settings), "datahammer-cli");
+  const bus = await connectBus(call, await endpointOf(call), "datahammer-cli");
   try {
     return await work(bus);
   } finally {

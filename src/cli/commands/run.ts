@@ -93,7 +93,7 @@ async function detached(call: Invocation, flags: RunFlags, request: SubmitReques
       remedy: "Agents end with the command: start them with `datahammer agent FILE`, or leave --detach out.",
     });
   }
-  if ((await findEndpoint(call.settings)) === undefined) {
+  if ((await findEndpoint(call)) === undefined) {
     throw new UnreachableError("E_NO_DAEMON", "there is no daemon that could go on with a detached run", {
       remedy: "Start one with `datahammer up`, or leave --detach out.",
     });

@@ -10,7 +10,8 @@
  *  - M2 Port and secret stay the same over restarts of the server, and of the daemon where the port is still
  *    free, so that agents which outlive either find their way back by themselves.
  *  - M3 A server that ends unasked is started again, at growing intervals, at most `limit` times in
- *    `windowMs` (L8); then the broker has failed and says so.
+ *    `windowMs` (L8); then the broker has failed and says so. One that somebody killed does not count: it was
+ *    well, and however often that happens, the next one is too.
  */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -86,6 +87,9 @@ export interface ManagedBroker {
   stop(): Promise<void>;
 }
 
+/** Longest pause after a kill: what is well need not be spared. */
+const KILLED_MAX_MS = 1_000;
+
 /** What outlives a daemon's life (M2). */
 const identitySchema = z.object({ token: z.string().min(32), port: z.int().min(1).max(65_535).optional() });
 type Identity = z.infer<typeof identitySchema>;
@@ -116,8 +120,8 @@ class ManagedServer implements ManagedBroker {
   readonly #listeners = new Set<(event: BrokerEvent) => void>();
   readonly #stopping = new AbortController();
   #server: ServerProcess;
-  /** When the server ended unasked, monotonic ms, within the window. */
-  #ends: number[] = [];
+  /** The server's unasked ends within the window; `at` in monotonic ms. */
+  #ends: { at: number; killed: boolean }[] = [];
   #supervision: Promise<void>;
   #stopped: Promise<void> | undefined;
 
@@ -241,7 +245,7 @@ class ManagedServer implements ManagedBroker {
       if (exit === "asked") return;
       this.#log.warn({ serverPid: this.pid, ...exit }, "the broker ended unasked");
       this.#tell({ kind: "exited", exit });
-      const failure = await this.#restart(describeExit(exit), signal);
+      const failure = await this.#restart(exit, signal);
       if (failure) {
         this.#log.error({ err: failure }, "the broker has failed");
         this.#tell({ kind: "failed", error: failure });
@@ -254,23 +258,26 @@ class ManagedServer implements ManagedBroker {
   }
 
   /** Tries until the server runs, the bound is reached or somebody stops it. Resolves with why it failed. */
-  async #restart(reason: string, signal: AbortSignal): Promise<DataHammerError | undefined> {
+  async #restart(exit: ServerExit, signal: AbortSignal): Promise<DataHammerError | undefined> {
     const { initialMs, maxMs, limit, windowMs } = this.#policy;
-    let why = reason;
+    let why = describeExit(exit);
+    let killed = exit.signal === "SIGKILL";
     while (!signal.aborted) {
       const now = performance.now();
-      this.#ends = [...this.#ends.filter((at) => now - at < windowMs), now];
-      if (this.#ends.length > limit) {
+      this.#ends = [...this.#ends.filter(({ at }) => now - at < windowMs), { at: now, killed }];
+      const failures = this.#ends.filter((end) => !end.killed).length;
+      if (failures > limit) {
         return new UnreachableError(
           "E_BROKER_FAILED",
-          `nats-server ${this.version} ended ${this.#ends.length} times within ${windowMs} ms (bound ${limit}). Last: ${why}`,
+          `nats-server ${this.version} ended ${failures} times within ${windowMs} ms (bound ${limit}). Last: ${why}`,
           {
             remedy: `Read ${join(this.#folder, "nats", "server.log")}, then start the daemon again.`,
-            data: { limit, windowMs, ends: this.#ends.length },
+            data: { limit, windowMs, ends: failures },
           },
         );
       }
-      const pause = Math.min(initialMs * 2 ** (this.#ends.length - 1), maxMs);
+      const longest = killed ? Math.min(KILLED_MAX_MS, maxMs) : maxMs;
+      const pause = Math.min(initialMs * 2 ** (this.#ends.length - 1), longest);
       await delay(pause, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return undefined;
       try {
@@ -280,6 +287,7 @@ class ManagedServer implements ManagedBroker {
       } catch (error) {
         if (signal.aborted) return undefined;
         why = error instanceof Error ? error.message : String(error);
+        killed = false;
         this.#log.warn({ err: error }, "the broker could not be restarted");
       }
     }
