@@ -17,8 +17,10 @@ import { checkIn, holdsReference, redeem, travelsAsItIs } from "../bus/claim-che
 import type { ResultMessage, TaskMessage, WireError } from "../bus/messages.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
+import { SecretMask } from "../workflow/secrets.ts";
 import { type AgentDefinition, Handoff, type TaskDefinition } from "./define.ts";
 import { LiveFeed, QUICK_MS } from "./live-feed.ts";
+import { maskedLog } from "./masked-log.ts";
 import { boundText, hostError, notesProblem, schemaProblem, thrownError } from "./outcome.ts";
 import { type AbortCause, TaskAbort, type TaskAbortedError } from "./task-abort.ts";
 import { DispatchContext } from "./task-context.ts";
@@ -402,7 +404,11 @@ export class Dispatch {
     const { run, step, n, role, task, traceparent } = this.task;
     // Of `<version>-<trace id>-<parent id>-<flags>`.
     const traceId = traceparent?.split("-")[1];
-    this.#cachedLog ??= this.#host.log.child({ run, step, n, role, task, ...(traceId && { traceId }) });
+    if (this.#cachedLog === undefined) {
+      const log = this.#host.log.child({ run, step, n, role, task, ...(traceId && { traceId }) });
+      const { secrets } = this.task;
+      this.#cachedLog = secrets === undefined ? log : maskedLog(log, SecretMask.ofTexts(secrets));
+    }
     return this.#cachedLog;
   }
 

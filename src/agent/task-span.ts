@@ -8,6 +8,8 @@
 import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from "@opentelemetry/api";
 import type { TaskMessage } from "../bus/messages.ts";
 import { parseTraceparent } from "../bus/span-ids.ts";
+import { SecretMask } from "../workflow/secrets.ts";
+import { maskedError } from "./masked-log.ts";
 
 /** Runs a task's code within its span. What the code throws, or rejects with, goes through. */
 export async function inTaskSpan<Value>(
@@ -37,7 +39,7 @@ export async function inTaskSpan<Value>(
     try {
       return await code();
     } catch (thrown) {
-      noteFailure(span, thrown);
+      noteFailure(span, thrown, task);
       throw thrown;
     } finally {
       span.end();
@@ -45,8 +47,9 @@ export async function inTaskSpan<Value>(
   });
 }
 
-function noteFailure(span: Span, thrown: unknown): void {
-  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+function noteFailure(span: Span, thrown: unknown, { secrets }: TaskMessage): void {
+  const told = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const error = secrets === undefined ? told : maskedError(told, SecretMask.ofTexts(secrets));
   span.recordException(error);
   span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
 }

@@ -342,6 +342,8 @@ export const taskSchema = z.object({
     })
     .optional(),
   traceparent: z.string().optional(),
+  /** Texts in the inputs that the workflow names as secret: not for the agent's log, nor for its spans. */
+  secrets: z.array(z.string()).optional(),
 });
 export type TaskMessage = z.infer<typeof taskSchema>;
 

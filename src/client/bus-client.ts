@@ -21,6 +21,7 @@ import { stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
+import { masked } from "../workflow/secrets.ts";
 import { cancelReport } from "./cancel-report.ts";
 import { resubmissionOf } from "./rerun.ts";
 import { makeRunId } from "./run-id.ts";
@@ -317,7 +318,7 @@ class Watch {
       live.close();
       follower?.close();
     }
-    return wholeView(bus.artifacts, viewOf(this.#fold, clock.now()));
+    return wholeView(bus.artifacts, this.#fold, clock.now());
   }
 
   #take(record: LogRecord): void {
@@ -332,11 +333,13 @@ class Watch {
 
   #tell(what: { log?: LogRecord; live?: LiveMessage & { role: string } }): void {
     const fold = this.#fold;
+    const { secrets } = fold;
     const { clock } = this.#ports;
     const event: WatchEvent = {
       ...what,
-      transitions: what.log === undefined ? [] : this.#transitions,
-      voids: what.log === undefined ? [] : this.#voids,
+      ...(what.live === undefined ? {} : { live: masked(secrets, what.live) }),
+      transitions: what.log === undefined ? [] : masked(secrets, this.#transitions),
+      voids: what.log === undefined ? [] : masked(secrets, this.#voids),
       fold,
       current: this.#current,
       get view() {

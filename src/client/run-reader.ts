@@ -11,6 +11,7 @@ import { type RunView, viewOf } from "../trace/view.ts";
 import { readPath } from "../workflow/environment.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
+import { MASK, masked } from "../workflow/secrets.ts";
 import type { EnvironmentView } from "./swarm.ts";
 
 /** Where runs' logs and artifacts are read from. */
@@ -30,7 +31,7 @@ export class RunReader {
 
   /** @throws NotFoundError for a run that has no log */
   async show(run: string): Promise<RunView> {
-    return wholeView(this.#source.artifacts, viewOf(await this.folded(run), this.#clock.now()));
+    return wholeView(this.#source.artifacts, await this.folded(run), this.#clock.now());
   }
 
   records(run: string): AsyncIterable<LogRecord> {
@@ -40,10 +41,11 @@ export class RunReader {
 
   /** @throws NotFoundError for a run without a log, or a key that is not set */
   async environment(run: string, key?: string, options: { at?: number } = {}): Promise<EnvironmentView> {
-    const { environment } = await this.folded(run, options.at);
+    const { environment, secrets } = await this.folded(run, options.at);
     if (key === undefined) {
       const values = await redeem(this.#source.artifacts, { ...environment.values });
-      return { revision: environment.revision, values: values as Record<string, unknown> };
+      const view = { revision: environment.revision, values: values as Record<string, unknown> };
+      return masked(secrets, view);
     }
     const top = key.split(".")[0] as string;
     const entry = environment.entry(top);
@@ -56,7 +58,8 @@ export class RunReader {
         data: { run, key },
       });
     }
-    return { revision: entry.revision, values: { [key]: reading.value } };
+    const shown = secrets?.has(top) ? MASK : masked(secrets, reading.value);
+    return { revision: entry.revision, values: { [key]: shown } };
   }
 
   /** The run as its log has it, up to the sequence `to`. @throws NotFoundError for a run that has no log */
@@ -73,12 +76,17 @@ export class RunReader {
   }
 }
 
-/** The view with its large values in the place of their references. */
-export async function wholeView(artifacts: Pick<ArtifactStore, "get">, view: RunView): Promise<RunView> {
+/** The view of a run with its large values in the place of their references. @param now epoch ms */
+export async function wholeView(
+  artifacts: Pick<ArtifactStore, "get">,
+  fold: RunFold,
+  now: number,
+): Promise<RunView> {
+  const view = viewOf(fold, now);
   try {
     const outputs = (await redeem(artifacts, view.outputs)) as RunView["outputs"];
     const environment = (await redeem(artifacts, view.environment)) as RunView["environment"];
-    return { ...view, outputs, environment };
+    return { ...view, ...masked(fold.secrets, { outputs, environment }) };
   } catch (error) {
     if (error instanceof NotFoundError) return view; // Purged meanwhile: the references are what is left.
     throw error;

@@ -8,8 +8,8 @@
 import type { Logger } from "pino";
 import type { HoldObserver } from "../actors/hold-observer.ts";
 import type { RunLog } from "../bus/bus.ts";
-import { otlpDocument } from "../trace/otlp.ts";
-import { endOf, replay } from "../trace/replay.ts";
+import { renderTrace } from "../trace/format.ts";
+import { replay } from "../trace/replay.ts";
 
 /** Runs whose spans wait to be sent; beyond, the oldest is given up (L8). */
 const MAX_WAITING = 1_000;
@@ -84,7 +84,7 @@ export class SpanExport {
     const answer = await fetch(this.#target.url, {
       method: "POST",
       headers: { "content-type": "application/json", ...this.#target.headers },
-      body: JSON.stringify(otlpDocument(trace, endOf(trace))),
+      body: renderTrace(trace, "otlp"),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     await answer.arrayBuffer();

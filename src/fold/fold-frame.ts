@@ -1,6 +1,7 @@
 /** What the parts of a fold share: the record that is being folded, and the effects that follow from it. */
 import { isClaimCheck } from "../bus/claim-check.ts";
 import { Environment, type EnvironmentVerdict, type EnvironmentWriter } from "../workflow/environment.ts";
+import type { SecretMask } from "../workflow/secrets.ts";
 import type { Effect } from "./effect.ts";
 import type { FoldObserver, VoidRecord } from "./transition-record.ts";
 
@@ -13,6 +14,8 @@ export class FoldFrame {
   /** Epoch ms of the record. */
   ts = 0;
   effects: Effect[] = [];
+  /** Undefined while the workflow names none: then nothing is spent on them. */
+  secrets: SecretMask | undefined;
 
   constructor(run: string, observer: FoldObserver) {
     this.run = run;
@@ -32,6 +35,7 @@ export class FoldFrame {
     const verdict = this.environment.apply(ifRevision === undefined ? update : { ...update, ifRevision });
     if (verdict.applied) {
       if (isClaimCheck(value)) this.environment.hasLarge = true;
+      this.secrets?.learn(key, value);
       this.effects.push({ type: "env", change: { run: this.run, key, value, revision: this.seq, writer } });
     }
     return verdict;

@@ -32,6 +32,7 @@ import type { Environment, EnvironmentWriter } from "../workflow/environment.ts"
 import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
+import { SecretMask, secretNamesOf } from "../workflow/secrets.ts";
 import { applyAnswer, applyDefault, deliverSignals } from "./answers.ts";
 import { CANCELLED_CODE, type Stopped } from "./cancellations.ts";
 import type { Effect } from "./effect.ts";
@@ -128,6 +129,10 @@ export class RunFold {
   /** The steps of the workflow and those made from them; undefined until there is a valid workflow. */
   get steps(): RunSteps | undefined {
     return this.#flow?.steps;
+  }
+  /** What is hidden from all but the agents; undefined: nothing. */
+  get secrets(): SecretMask | undefined {
+    return this.#frame.secrets;
   }
   get submission(): SubmitMessage | undefined {
     return this.#submission;
@@ -408,6 +413,7 @@ export class RunFold {
   /** Makes a document this run's workflow; one that is invalid ends the run (F4: it does not throw). */
   #adopt(document: unknown, cause: string): void {
     const environmentKeys = Object.keys(this.environment.values);
+    this.#keepSecrets(document);
     let graph: WorkflowGraph;
     try {
       graph = WorkflowGraph.fromDocument(document, { environmentKeys });
@@ -428,6 +434,18 @@ export class RunFold {
     this.#flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame, planned);
     this.#moveRun({ type: "planned" }, cause);
     this.#flow.begin(this.#submission?.origin);
+  }
+
+  /** From here on what the document names as secret is known to who shows the run. */
+  #keepSecrets(document: unknown): void {
+    const names = secretNamesOf(document);
+    if (names.length === 0) return;
+    const secrets = this.#frame.secrets ?? new SecretMask();
+    this.#frame.secrets = secrets;
+    secrets.add(names);
+    secrets.learnAll((document as { inputs?: Record<string, unknown> }).inputs ?? {});
+    secrets.learnAll(this.#submission?.inputs ?? {});
+    secrets.learnAll(this.environment.values);
   }
 
   // ── results ──────────────────────────────────────────────────────────────────────────────────────

@@ -142,6 +142,7 @@ export class RunValues {
   /** Has the outputs of a step that was done in another run; the environment is taken over by itself. */
   keepOutputs(step: string, outputs: Record<string, unknown>): void {
     if (!this.#hasLarge) for (const key in outputs) if (isClaimCheck(outputs[key])) this.#hasLarge = true;
+    this.#frame.secrets?.learnAll(outputs);
     this.#stepOutputs[step] = { outputs };
   }
 

@@ -198,6 +198,7 @@ export class StepFlow {
       inputs: this.inputsOf(id),
       roleOf: (step) => this.read(step).context.role,
       deadline,
+      secrets: this.#frame.secrets,
     });
   }
 

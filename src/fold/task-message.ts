@@ -2,6 +2,7 @@
 import type { TaskMessage } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
+import type { SecretMask } from "../workflow/secrets.ts";
 
 export interface TaskFacts {
   run: string;
@@ -13,9 +14,18 @@ export interface TaskFacts {
   roleOf(step: string): string;
   /** Epoch ms. */
   deadline: number | undefined;
+  secrets: SecretMask | undefined;
 }
 
-export function taskMessage({ run, step, context, inputs, roleOf, deadline }: TaskFacts): TaskMessage {
+export function taskMessage({
+  run,
+  step,
+  context,
+  inputs,
+  roleOf,
+  deadline,
+  secrets,
+}: TaskFacts): TaskMessage {
   return {
     v: 1,
     run,
@@ -30,6 +40,7 @@ export function taskMessage({ run, step, context, inputs, roleOf, deadline }: Ta
     outputs: [...step.outputs],
     handoff: handoffOf(step, context, roleOf),
     ...(deadline === undefined ? {} : { deadline }),
+    ...(secrets === undefined ? {} : { secrets: secrets.textsIn(inputs) }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Routes that act on a run: its controls, and what its steps stored as artifacts. */
 import { z } from "zod";
 import { redeem } from "../bus/claim-check.ts";
+import { NotFoundError } from "../workflow/errors.ts";
 import {
   controlRequestSchema,
   controlVerdictSchema,
@@ -10,11 +11,12 @@ import {
   rerunRequestSchema,
 } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
+import { HttpError } from "./problem.ts";
 import { ANSWERED, type Route, route } from "./route.ts";
 
 const runParams = z.object({ run: z.string() });
 
-export function actionRoutes({ bus, client }: ApiContext): Route[] {
+export function actionRoutes({ bus, client, library }: ApiContext): Route[] {
   return [
     route(
       {
@@ -92,11 +94,14 @@ export function actionRoutes({ bus, client }: ApiContext): Route[] {
       async ({ params, query, response }) => {
         // The run is part of the name, so that no other run's artifacts are reached by it.
         const name = `${params.run}/${params.artifact}`;
+        const secrets = await library.secretsOf(params.run).catch(undefinedIfGone);
+        if (secrets !== undefined && secrets.text(name) !== name) throw secretArtifact(params.run);
         if (query.as === "value") {
           const reference = { $artifact: { name, bytes: 0, holds: "value" as const } };
           return { value: (await redeem(bus.artifacts, reference)) as never };
         }
-        const bytes = await bus.artifacts.get({ $artifact: { name, bytes: 0 } });
+        const stored = await bus.artifacts.get({ $artifact: { name, bytes: 0 } });
+        const bytes = secrets === undefined ? stored : secrets.bytes(stored);
         response.writeHead(200, {
           "content-type": "application/octet-stream",
           "content-length": bytes.length,
@@ -108,4 +113,15 @@ export function actionRoutes({ bus, client }: ApiContext): Route[] {
       },
     ),
   ];
+}
+
+/** An artifact may outlive its run's log. */
+function undefinedIfGone(error: unknown): undefined {
+  if (!(error instanceof NotFoundError)) throw error;
+}
+
+function secretArtifact(run: string): HttpError {
+  return new HttpError(403, "E_SECRET", "the run's workflow names this value as secret", {
+    remedy: `Only its agents are given it: see \`secrets\` in the workflow of run ${run}.`,
+  });
 }

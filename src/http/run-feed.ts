@@ -8,6 +8,7 @@
 import type { Bus, Clock, Subscription } from "../bus/bus.ts";
 import type { LiveMessage } from "../bus/messages.ts";
 import { isoTime } from "../trace/view.ts";
+import { masked } from "../workflow/secrets.ts";
 import type { LiveEvent, RecordsEvent } from "./api.ts";
 import type { EventStream } from "./event-stream.ts";
 import { changeView, countsView, endOf, liveView, transitionView, voidView } from "./presented.ts";
@@ -73,7 +74,7 @@ export class RunFeed {
     const event: LiveEvent = { messages: this.#live, dropped: this.#dropped };
     this.#live = [];
     this.#dropped = 0;
-    this.#stream.send("live", event);
+    this.#stream.send("live", masked(this.#reading.fold.secrets, event));
   }
 
   #sendRecords(lastSeq: number): void {
@@ -97,7 +98,7 @@ export class RunFeed {
       graph: between(reading.graphChanges, (seq) => seq, from, to).length > 0,
     };
     this.#seq = to;
-    this.#stream.send("records", event, to);
+    this.#stream.send("records", masked(reading.fold.secrets, event), to);
   }
 
   #close(): void {

@@ -5,6 +5,7 @@
  * many or they hold too much. Those in use are never closed under their users; how many may be in use is
  * bounded by the streams that a daemon serves at once.
  */
+import type { SecretMask } from "../workflow/secrets.ts";
 import { type ReadingPorts, RunReading } from "./run-reading.ts";
 
 /** Readings without a user that are kept, at most. */
@@ -50,6 +51,13 @@ export class RunLibrary {
     } finally {
       release();
     }
+  }
+
+  /** What must not be shown of a run that was just read; undefined: nothing. @throws NotFoundError */
+  async secretsOf(run: string): Promise<SecretMask | undefined> {
+    const { reading, release } = await this.borrow(run);
+    release();
+    return reading.fold.secrets;
   }
 
   /** The run as it was: read for this answer alone. @throws NotFoundError */

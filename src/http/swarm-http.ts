@@ -14,7 +14,7 @@ import { Guard } from "./guard.ts";
 import { type HttpServer, type HttpServerOptions, parseAddress, startHttpServer } from "./http-server.ts";
 import { openApiDocument } from "./openapi.ts";
 import { PageFiles } from "./page-files.ts";
-import { type Route, RouteTable, route } from "./route.ts";
+import { ANSWERED, type Route, RouteTable, route } from "./route.ts";
 import { RunLibrary } from "./run-library.ts";
 import { runRoutes } from "./run-routes.ts";
 import { runsRoutes } from "./runs-routes.ts";
@@ -71,13 +71,27 @@ export async function serveSwarm(options: SwarmHttpOptions): Promise<HttpServer>
   };
 }
 
+/** The same route, whose answers hold nothing that the run's workflow names as secret. */
+function withoutSecrets(route: Route, library: RunLibrary): Route {
+  if (route.method === "POST" || !route.path.includes("{run}")) return route;
+  return {
+    ...route,
+    answer: async (call) => {
+      const answered = await route.answer(call);
+      if (answered === ANSWERED) return answered;
+      const secrets = await library.secretsOf(String(call.params.run));
+      return secrets === undefined ? answered : { ...answered, value: secrets.view(answered.value) };
+    },
+  };
+}
+
 function apiRoutes(context: ApiContext): RouteTable {
   const routes: Route[] = [
     ...swarmRoutes(context),
     ...runsRoutes(context),
-    ...runRoutes(context),
-    ...environmentRoutes(context),
-    ...actionRoutes(context),
+    ...[...runRoutes(context), ...environmentRoutes(context), ...actionRoutes(context)].map((route) =>
+      withoutSecrets(route, context.library),
+    ),
   ];
   let document: Record<string, unknown> | undefined;
   const described: Route = route(

@@ -6,6 +6,7 @@
  * between any two runs. How long steps took is told apart, where it differs much.
  */
 import { isDeepStrictEqual } from "node:util";
+import { masked } from "../workflow/secrets.ts";
 import { type StepTime, stepTimes } from "./critical-path.ts";
 import { groupBy } from "./grouping.ts";
 import type { Trace } from "./replay.ts";
@@ -58,13 +59,14 @@ export function diffTraces(one: Trace, other: Trace): TraceDiff {
     difference.parted = !sources.some((id) => differing.has(id));
   }
   const inputs = new Set([...Object.keys(one.fold.inputs), ...Object.keys(other.fold.inputs)]);
-  return {
+  const diff: TraceDiff = {
     runs: [one.fold.run, other.fold.run],
     statuses: [one.fold.status, other.fold.status],
     steps,
     inputs: [...inputs].filter((key) => !isDeepStrictEqual(one.fold.inputs[key], other.fold.inputs[key])),
     times: timeDifferences(stepTimes(one), stepTimes(other)),
   };
+  return masked(one.fold.secrets, masked(other.fold.secrets, diff));
 }
 
 /** One run, as it is compared. */
@@ -122,6 +124,15 @@ class Side {
   outputs(id: string): Record<string, unknown> {
     return this.#trace.fold.outputsOf(id) ?? {};
   }
+
+  /** Outputs of a step as text, secrets hidden before anything is cut. */
+  shown(id: string, keys: readonly string[]): string {
+    const { secrets } = this.#trace.fold;
+    const outputs = secrets?.values(this.outputs(id)) ?? this.outputs(id);
+    return keys
+      .map((key) => `${key} = ${oneLine(JSON.stringify(outputs[key]) ?? "nothing").slice(0, 60)}`)
+      .join(", ");
+  }
 }
 
 function stepDifference(
@@ -144,13 +155,8 @@ function stepDifference(
   const keys = [...new Set([...Object.keys(gave), ...Object.keys(gaveToo)])];
   const changed = keys.filter((key) => !isDeepStrictEqual(gave[key], gaveToo[key]));
   const seqs: [number | null, number | null] = [mine.at(-1)?.seq ?? null, theirs.at(-1)?.seq ?? null];
-  if (changed.length > 0) {
-    const text = (outputs: Record<string, unknown>) =>
-      changed
-        .map((key) => `${key} = ${oneLine(JSON.stringify(outputs[key]) ?? "nothing").slice(0, 60)}`)
-        .join(", ");
-    return { what: "outputs", one: text(gave), other: text(gaveToo), seqs };
-  }
+  if (changed.length > 0)
+    return { what: "outputs", one: one.shown(id, changed), other: other.shown(id, changed), seqs };
   if (one.definition(id) === other.definition(id)) return undefined;
   return { what: "definition", one: one.definition(id), other: other.definition(id), seqs: [null, null] };
 }

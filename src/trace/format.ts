@@ -31,5 +31,6 @@ export function traceFormat(name: string): TraceFormat {
 
 /** Renders a trace; width and colours of the options matter to text only. */
 export function renderTrace(trace: Trace, format: TraceFormat, options: TextOptions = {}): string {
-  return RENDERERS[format](trace, options);
+  const text = RENDERERS[format](trace, options);
+  return trace.fold.secrets?.text(text) ?? text;
 }

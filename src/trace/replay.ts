@@ -11,6 +11,7 @@ import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts"
 import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { IssueList } from "../workflow/issues.ts";
+import { masked } from "../workflow/secrets.ts";
 import { Dispatches, type DispatchSpan } from "./dispatches.ts";
 import { isoTime } from "./view.ts";
 
@@ -108,7 +109,10 @@ export async function replay(
   if (step !== undefined) assertStep(fold, step);
   const own = step === undefined ? dispatches.all : dispatches.all.filter((span) => span.step === step);
   if (Number.isFinite(until)) asOf = Math.max(asOf, until);
-  return { fold, transitions, voids, dispatches: own, writes, asOf };
+  // Once all is read: a record may quote what only a later one makes known as secret.
+  const { secrets } = fold;
+  const shown = { transitions, voids, dispatches: own, writes };
+  return { fold, asOf, ...(secrets === undefined ? shown : masked(secrets, shown)) };
 }
 
 /** Epoch ms of the last thing that the trace knows of: until when open spans are drawn if nobody says. */

@@ -12,6 +12,7 @@ import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/s
 import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
+import { masked } from "../workflow/secrets.ts";
 import { type PlanView, planViewOf } from "./plan-view.ts";
 
 /** One step as `show --json` prints it. */
@@ -91,7 +92,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
   const endedAt = fold.ended ? fold.endedAt : undefined;
   const steps: Record<string, StepView> = {};
   for (const { id } of fold.steps?.all() ?? []) steps[stepLabel(id)] = stepViewOf(fold, id);
-  return {
+  return masked(fold.secrets, {
     run: fold.run,
     name: nameOf(fold),
     status: fold.status,
@@ -111,7 +112,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     endedAt: endedAt === undefined ? null : isoTime(endedAt),
     durationMs: Math.max(0, Math.round((endedAt ?? now) - startedAt)),
     seq: fold.lastSeq,
-  };
+  });
 }
 
 function stepViewOf(fold: RunFold, id: string): StepView {

@@ -5,6 +5,7 @@
 import type { TransitionRecord } from "../fold/transition-record.ts";
 import { waitText, waitViewOf } from "../fold/wait-view.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
+import { masked } from "../workflow/secrets.ts";
 import { fansOut, waitsFor } from "./critical-path.ts";
 import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
 import { formatDuration } from "./duration.ts";
@@ -29,7 +30,7 @@ const WORTH_A_SENTENCE_MS = 10;
  */
 export function whyStep(trace: Trace, step: string, now = endOf(trace)): Reason[] {
   assertStep(trace.fold, step);
-  return new StepStory(trace, step, now).tell();
+  return masked(trace.fold.secrets, new StepStory(trace, step, now).tell());
 }
 
 class StepStory {

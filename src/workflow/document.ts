@@ -116,6 +116,12 @@ export const workflowSchema = z.strictObject({
     .describe("JSON Schemas of environment keys: a value that does not match is refused."),
   steps: z.array(stepSchema).min(1),
   outputs: z.record(z.string(), z.unknown()).optional(),
+  secrets: z
+    .array(envKeySchema)
+    .optional()
+    .describe(
+      "Inputs and environment keys whose values are shown to nobody but the agents: `***` elsewhere.",
+    ),
   assumptions: z
     .array(assumptionSchema)
     .optional()

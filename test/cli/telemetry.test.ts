@@ -2,53 +2,9 @@
  * A real daemon and agent process with a collector: would catch spans that are not sent, that do not hang
  * together over processes, or a collector whose absence harms a run.
  */
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Collector } from "../support/otlp-collector.ts";
 import { ECHO_AGENT, jsonOf, Workspace } from "./workspace.ts";
-
-interface Span {
-  name: string;
-  traceId: string;
-  spanId: string;
-  parentSpanId?: string;
-  kind: number;
-}
-
-/** Takes OTLP's JSON as a collector does. */
-class Collector {
-  readonly spans: Span[] = [];
-  readonly #server: Server;
-  readonly #heard: (() => void)[] = [];
-
-  constructor() {
-    this.#server = createServer((request, response) => {
-      const parts: Buffer[] = [];
-      request.on("data", (part: Buffer) => parts.push(part));
-      request.on("end", () => {
-        const body = JSON.parse(Buffer.concat(parts).toString());
-        for (const { scopeSpans } of body.resourceSpans)
-          for (const { spans } of scopeSpans) this.spans.push(...spans);
-        response.setHeader("content-type", "application/json").end("{}");
-        for (const heard of this.#heard.splice(0)) heard();
-      });
-    });
-  }
-
-  async start(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise<void>((resolve) => this.#heard.push(resolve));
-  }
-
-  stop(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
 
 describe("with a collector", () => {
   const collector = new Collector();

@@ -2,6 +2,7 @@
 import type { Browser, Page } from "puppeteer-core";
 
 const PATIENCE_MS = 30_000;
+const POLLING_MS = 30;
 
 export interface PageOptions {
   width?: number;
@@ -37,6 +38,9 @@ export class DrivenPage {
   ): Promise<DrivenPage> {
     const { width = 1_280, height = 800, scheme = "light", still = false } = options;
     const page = await browser.newPage();
+    // The page before may still be closing: what is not in front draws no frames and hears no keys.
+    await page.bringToFront();
+    await page.emulateFocusedPage(true);
     await page.setViewport({ width, height });
     await page.emulateMediaFeatures([
       { name: "prefers-color-scheme", value: scheme },
@@ -66,7 +70,8 @@ export class DrivenPage {
   /** Until an expression of the page is true. */
   async until(expression: string): Promise<void> {
     try {
-      await this.page.waitForFunction(expression, { timeout: PATIENCE_MS });
+      // By the clock and not by frames, so that a page that draws none is told from one that is wrong.
+      await this.page.waitForFunction(expression, { timeout: PATIENCE_MS, polling: POLLING_MS });
     } catch (cause) {
       const text = await this.page.evaluate<[], () => string>("document.body.innerText" as never);
       throw new Error(

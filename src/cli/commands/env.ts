@@ -90,7 +90,14 @@ async function set(
 ): Promise<ExitCode> {
   const { output } = call;
   const options = ifRevision === undefined ? {} : { ifRevision };
-  const verdict = await withClient(call, (client) => client.setEnvironment(run, key, value, options));
+  const { verdict, shown } = await withClient(call, async (client) => {
+    const given = await client.setEnvironment(run, key, value, options);
+    // As everybody is shown it: the run's workflow may name secrets that are in it.
+    return {
+      verdict: given,
+      shown: given.applied ? (await client.environment(run, key)).values[key] : value,
+    };
+  });
   if (!verdict.applied) {
     const conflict = verdict.conflict;
     throw new DataHammerError("E_NOT_APPLIED", `"${key}" of run "${run}" was not set: ${verdict.reason}`, {
@@ -101,8 +108,8 @@ async function set(
       data: { run, key },
     });
   }
-  output.data({ revision: verdict.revision, values: { [key]: value } }, () => {
-    return `${key} = ${shownValue(value)} (revision ${verdict.revision})\n`;
+  output.data({ revision: verdict.revision, values: { [key]: shown } }, () => {
+    return `${key} = ${shownValue(shown)} (revision ${verdict.revision})\n`;
   });
   return EXIT.done;
 }

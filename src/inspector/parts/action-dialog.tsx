@@ -25,6 +25,7 @@ export function askFirst(asked: Question): void {
 export function ActionDialog() {
   const asked = question.value;
   const dialog = useRef<HTMLDialogElement>(null);
+  const shown = useRef<Question | undefined>(undefined);
   const [text, setText] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | undefined>(undefined);
@@ -33,14 +34,15 @@ export function ActionDialog() {
     setText(asked.value?.initial ?? "");
     setProblem(undefined);
     setBusy(false);
-    dialog.current?.showModal();
+    shown.current = asked;
+    if (dialog.current?.open === false) dialog.current.showModal();
   }, [asked]);
   const done = (): void => {
     question.value = undefined;
   };
-  // The event comes later than the closing: by then the next question may stand there.
+  // The event comes later than the closing: by then the next question may have been asked, and not be shown yet.
   const onClose = (): void => {
-    if (dialog.current?.open === false) done();
+    if (dialog.current?.open === false && question.peek() === shown.current) done();
   };
   const act = async (): Promise<void> => {
     if (asked === undefined) return;
