@@ -2,27 +2,19 @@
  * How the steps of a run follow one another: released when their dependencies allow, completed, failed,
  * tried again, recovered.
  *
- * It owns the frontier and the failure that the run will end with. It does not own whether a record may move
- * a step (the fold judges that before), where steps stand (the moves), nor values (the run's values).
+ * It owns how a dispatch ends and what a step is given then. It does not own whether a record may move a step
+ * (the fold judges that before), where steps stand (the moves), which of them may go on (the frontier), nor
+ * values (the run's values).
  */
-import type {
-  DecisionMessage,
-  DispatchRef,
-  ResultMessage,
-  RunError,
-  RunOrigin,
-  TaskMessage,
-  WireError,
-} from "../bus/messages.ts";
+import type { DispatchRef, ResultMessage, RunOrigin, TaskMessage, WireError } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
-import { isDerived, itemRef } from "../workflow/derived-step.ts";
+import { isDerived } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
-import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
+import type { WorkflowGraph } from "../workflow/graph.ts";
 import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from "./cancellations.ts";
-import { Compensations } from "./compensations.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
-import { ItemFlow } from "./item-flow.ts";
+import { Frontier } from "./frontier.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
 import { RunValues } from "./run-values.ts";
@@ -42,24 +34,16 @@ export interface Reopening {
 
 export class StepFlow {
   readonly values: RunValues;
-  /** Steps that failed and wait for a recovery. */
-  readonly recovering = new Set<string>();
-  /** Steps that could be ready, but for what their expressions find inside large values. */
-  readonly unresolved = new Set<string>();
+  readonly frontier: Frontier;
   /** Steps that informed a planned run; what comes after them waits until its plan was weighed. */
   readonly weighing = new Set<string>();
   /** Steps that had begun when a revision left them out: their history stays, their results are late. */
   readonly retired = new Map<string, WorkflowStep>();
   /** Whether the workflow was planned from goals, and so may be weighed again. */
   readonly planned: boolean;
-  /** What the run fails with, unless it is taken away by a retry. */
-  failure: RunError | undefined;
   readonly #frame: FoldFrame;
   readonly #moves: StepMoves;
   #graph: WorkflowGraph;
-  #execution: GraphExecution;
-  readonly #items: ItemFlow;
-  readonly compensations: Compensations;
 
   constructor(
     graph: WorkflowGraph,
@@ -74,13 +58,9 @@ export class StepFlow {
     this.values.schemas = graph.schemas;
     this.#frame = frame;
     this.#moves = new StepMoves(graph, host, frame);
-    this.#execution = graph.execution();
-    this.compensations = new Compensations(this.#moves, this.values);
-    this.#items = new ItemFlow(this.#moves, this.values, {
-      refuse: (step, thrown) => this.#refuse(step, thrown),
-      settle: (step, context) => this.#settle(step, context),
-      close: (id) => this.#execution.close(id),
-    });
+    this.frontier = new Frontier(graph, frame, this.#moves, this.values, (step, cause) =>
+      this.stop(step, cause, undefined),
+    );
   }
 
   get graph(): WorkflowGraph {
@@ -130,19 +110,19 @@ export class StepFlow {
   get waitsOnly(): boolean {
     const { ready, running } = this.counts;
     if (ready === 0 || ready !== this.waits.open.size) return false;
-    if (this.recovering.size > 0 || this.failure) return false;
+    if (this.frontier.recovering.size > 0 || this.frontier.failure) return false;
     // A step that fans out runs for as long as its items are open, and they may all wait.
-    return running === 0 || running === this.#items.running;
+    return running === 0 || running === this.frontier.items.running;
   }
 
   /** Every step is closed well. */
   get complete(): boolean {
-    return this.#execution.closedCount === this.graph.size;
+    return this.frontier.closedCount === this.graph.size;
   }
 
   /** Whether nothing waits for the step any more: it is done, or failed where that is allowed. */
   isClosed(id: string): boolean {
-    return this.#execution.isClosed(id);
+    return this.frontier.isClosed(id);
   }
 
   /** @throws NotFoundError */
@@ -152,7 +132,7 @@ export class StepFlow {
 
   /** Whether the step is in its n-th dispatch, be it for an agent or for an answer from outside. */
   isIn(id: string, n: number): boolean {
-    if (!this.steps.has(id) || this.#items.has(id)) return false;
+    if (!this.steps.has(id) || this.frontier.items.has(id)) return false;
     const { state, context } = this.read(id);
     return (state === "ready" || state === "running") && context.n === n;
   }
@@ -176,7 +156,7 @@ export class StepFlow {
   /** What a step's result held; of a step that fans out, its items' as lists. */
   outputsOf(id: string): Record<string, unknown> | undefined {
     const { origin } = this.steps.step(id);
-    return origin?.kind === "item" ? this.#items.outputsOf(origin) : this.values.outputsOf(id);
+    return origin?.kind === "item" ? this.frontier.items.outputsOf(origin) : this.values.outputsOf(id);
   }
 
   /** What the step is about; fixed when it became ready. */
@@ -186,7 +166,7 @@ export class StepFlow {
 
   /** How far the items of a step are; undefined for one that has none. */
   fanOutOf(id: string): FanOutProgress | undefined {
-    return this.#items.progressOf(id);
+    return this.frontier.items.progressOf(id);
   }
 
   /** The message that gives a ready step out. Its inputs were fixed when the step became ready. */
@@ -206,16 +186,16 @@ export class StepFlow {
 
   /** Releases the steps that wait for nothing, once what another run has done is taken over. */
   begin(origin?: RunOrigin): void {
-    const released = new Set(this.#execution.start());
+    const released = new Set(this.frontier.start());
     for (const { step, outcome, agent, outputs } of origin?.steps ?? []) {
-      if (!this.graph.has(step) || this.#execution.isClosed(step)) continue;
+      if (!this.graph.has(step) || this.frontier.isClosed(step)) continue;
       this.values.keepOutputs(step, outputs);
       const cause = `taken over from run ${origin?.run} at ${origin?.seq}`;
       this.#moves.move(step, { type: "take over", outcome, agent }, cause);
-      for (const id of this.#execution.close(step)) released.add(id);
+      for (const id of this.frontier.close(step)) released.add(id);
     }
-    const open = [...released].filter((id) => !this.#execution.isClosed(id));
-    this.#release(open, "needs nothing before it");
+    const open = [...released].filter((id) => !this.frontier.isClosed(id));
+    this.frontier.release(open, "needs nothing before it");
   }
 
   start(id: string, agent: string, cause: string, ts?: number): void {
@@ -240,16 +220,16 @@ export class StepFlow {
     // Items are repeated each by itself; whoever recovered them as a whole has given all that was wanted.
     const repeat = step.forEach === undefined ? step.repeat : undefined;
     if (repeat !== undefined && !this.#isLastIteration(step, repeat, outputs, cause)) return;
-    if (step.compensate !== undefined) this.compensations.note(step, this.inputsOf(id), outputs);
+    if (step.compensate !== undefined) this.frontier.compensations.note(step, this.inputsOf(id), outputs);
     this.values.dropInputs(step);
     if (isDerived(step)) {
       this.#moves.move(id, { type: "complete" }, cause);
-      if (step.origin.kind === "undo") return this.compensations.goOn(`${id} is done`);
-      return this.#release(this.#items.settle(step, outputs), `${step.origin.of} is done`);
+      if (step.origin.kind === "undo") return this.frontier.compensations.goOn(`${id} is done`);
+      return this.frontier.release(this.frontier.items.settle(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);
     if (this.planned && step.observes !== undefined) return this.#inform(id);
-    this.#release(this.#execution.close(id), `${id} is done`);
+    this.frontier.release(this.frontier.close(id), `${id} is done`);
   }
 
   /** Whether the step is done now; if not, it goes on: with its next iteration, or to its failure. */
@@ -314,7 +294,10 @@ export class StepFlow {
     for (const made of this.steps.madeFrom(id)) this.#moves.cancel(made.id, message);
     if (how === undefined) this.#moves.cancel(id, message, error);
     else this.#moves.closeCancelled(id, message, error);
-    this.#release(this.#settle(this.steps.step(id), this.read(id).context), `${id} was cancelled, and may`);
+    this.frontier.release(
+      this.frontier.settle(this.steps.step(id), this.read(id).context),
+      `${id} was cancelled, and may`,
+    );
   }
 
   /** The run is about to end, and the agent that had the step says that it was told to stop. */
@@ -356,8 +339,8 @@ export class StepFlow {
   reopen(id: string, changes: Reopening, cause: string): void {
     const step = this.steps.step(id);
     // Another way to the outputs gives them as a whole.
-    if (step.forEach !== undefined && changes.role !== undefined) this.#items.abandon(id);
-    if (this.#items.isFor(step)) return this.#reopenItems(step, cause);
+    if (step.forEach !== undefined && changes.role !== undefined) this.frontier.items.abandon(id);
+    if (this.frontier.items.isFor(step)) return this.#reopenItems(step, cause);
     const { context } = this.read(id);
     // After the last iteration that was allowed, a person's retry allows as many again.
     const last = context.failures.at(-1);
@@ -370,24 +353,32 @@ export class StepFlow {
       try {
         this.values.fixInputs(step);
       } catch (thrown) {
-        this.failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: id };
+        this.frontier.failure ??= {
+          code: "E_EXPRESSION",
+          message: expressionError(thrown).message,
+          step: id,
+        };
         return;
       }
     }
     // A person's retry comes before a recovery that is still thought about.
-    this.recovering.delete(id);
+    this.frontier.recovering.delete(id);
     this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
     this.#moves.offer(id, 0);
   }
 
   #reopenItems(step: WorkflowStep, cause: string): void {
-    this.recovering.delete(step.id);
+    this.frontier.recovering.delete(step.id);
     try {
-      const { items, released } = this.#items.reopen(step, cause);
+      const { items, released } = this.frontier.items.reopen(step, cause);
       for (const { id } of items) this.reopen(id, {}, cause);
-      this.#release(released, `${step.id} is done`);
+      this.frontier.release(released, `${step.id} is done`);
     } catch (thrown) {
-      this.failure ??= { code: "E_EXPRESSION", message: expressionError(thrown).message, step: step.id };
+      this.frontier.failure ??= {
+        code: "E_EXPRESSION",
+        message: expressionError(thrown).message,
+        step: step.id,
+      };
     }
   }
 
@@ -396,7 +387,7 @@ export class StepFlow {
     const step = this.graph.step(id);
     const outputs = Object.fromEntries(step.outputs.map((key) => [key, values[key] ?? null]));
     this.values.giveOutputs(step, outputs, undefined);
-    this.#release(this.#execution.close(id), `${id} failed, and its fallback is there`);
+    this.frontier.release(this.frontier.close(id), `${id} failed, and its fallback is there`);
   }
 
   /** The facts are there that the plan waited for: what comes after the step waits until they were weighed. */
@@ -408,7 +399,7 @@ export class StepFlow {
   /** The plan stands after these steps' facts: what waits for them goes on. */
   stand(weighed: readonly string[]): void {
     for (const id of weighed) {
-      if (this.weighing.delete(id)) this.#release(this.#execution.close(id), `${id} is done`);
+      if (this.weighing.delete(id)) this.frontier.release(this.frontier.close(id), `${id} is done`);
     }
   }
 
@@ -431,22 +422,19 @@ export class StepFlow {
 
   /** Goes on with another graph. Steps that have begun and are not in it are given up, failed ones forgotten. */
   revise(graph: WorkflowGraph, weighed: readonly string[], cause: string): void {
-    const before = this.#execution;
     for (const step of this.#graph.steps()) if (!graph.has(step.id)) this.#retire(step, cause);
     for (const id of weighed) this.weighing.delete(id);
     const closed = [...graph.steps()].filter(
       ({ id }) =>
         this.#graph.has(id) &&
         !this.weighing.has(id) &&
-        (before.isClosed(id) || this.read(id).state === "done"),
+        (this.frontier.isClosed(id) || this.read(id).state === "done"),
     );
     this.#graph = graph;
     this.values.schemas = graph.schemas;
     this.#moves.revise(graph);
-    this.#execution = graph.execution();
-    const free = this.#execution.start();
-    for (const { id } of closed) free.push(...this.#execution.close(id));
-    this.#release(
+    const free = this.frontier.replace(graph, closed);
+    this.frontier.release(
       free.filter((id) => this.read(id).state === "pending"),
       cause,
     );
@@ -455,19 +443,19 @@ export class StepFlow {
   #retire(step: WorkflowStep, cause: string): void {
     const { id } = step;
     const { state } = this.read(id);
-    this.recovering.delete(id);
+    this.frontier.recovering.delete(id);
     this.weighing.delete(id);
     if (state === "pending") return;
     for (const { id: item } of this.steps.madeFrom(id)) this.#moves.cancel(item, cause);
     this.#moves.cancel(id, cause);
     this.values.dropInputs(step);
     this.retired.set(id, step);
-    if (this.failure?.step === id) this.failure = undefined;
+    if (this.frontier.failure?.step === id) this.frontier.failure = undefined;
   }
 
   /** No other way was found: the step stays failed, and so fails the run. */
   giveUpRecovery(id: string): void {
-    this.failure ??= runErrorOf(this.read(id).context);
+    this.frontier.failure ??= runErrorOf(this.read(id).context);
   }
 
   /**
@@ -479,11 +467,11 @@ export class StepFlow {
     const target = isKnown ? (this.steps.step(chosen).origin?.of ?? chosen) : chosen;
     const failed = [...this.graph.steps()]
       .map((step) => step.id)
-      .filter((id) => this.read(id).state === "failed" && !this.#execution.isClosed(id));
+      .filter((id) => this.read(id).state === "failed" && !this.frontier.isClosed(id));
     const cancelled = (id: string) => this.read(id).context.outcome === "cancelled";
     const wanted = failed.filter((id) => target === undefined || id === target || cancelled(id));
     if (!wanted.some((id) => target === undefined || id === target)) return false;
-    this.failure = undefined;
+    this.frontier.failure = undefined;
     const left = failed.find((id) => !wanted.includes(id));
     for (const id of wanted) this.reopen(id, {}, cause);
     if (left !== undefined) this.giveUpRecovery(left);
@@ -492,10 +480,10 @@ export class StepFlow {
 
   /** The run gives up: what is open is taken back, and what completed is undone. */
   compensate(cause: string, pendingToo: boolean): void {
-    this.recovering.clear();
+    this.frontier.recovering.clear();
     this.weighing.clear();
     this.cancelOpen(cause, pendingToo);
-    this.compensations.begin();
+    this.frontier.compensations.begin();
   }
 
   /** The run has ended without them: takes back what is out, cancels what is open. */
@@ -506,114 +494,14 @@ export class StepFlow {
     }
   }
 
-  // ── the frontier ─────────────────────────────────────────────────────────────────────────────────
-
-  /** Steps whose dependencies allow them now: skipped, refused, or ready with their inputs fixed. */
-  #release(ids: readonly string[], cause: string): void {
-    // A worklist, not a recursion: a chain of 100,000 skipped steps is released in one record.
-    const waiting = [...ids];
-    for (let at = 0; at < waiting.length; at += 1) {
-      const step = this.steps.step(waiting[at] as string);
-      try {
-        if (this.values.lookedInto(step) !== undefined) {
-          this.unresolved.add(step.id);
-          this.#frame.effects.push({ type: "resolve", step: step.id });
-          continue;
-        }
-        if (step.when !== undefined && !this.values.holds(step.when)) {
-          waiting.push(...this.#skip(step));
-          continue;
-        }
-        if (step.forEach === undefined) this.values.fixInputs(step);
-        else this.values.fixItems(step);
-      } catch (thrown) {
-        waiting.push(...this.#refuse(step, thrown));
-        continue;
-      }
-      waiting.push(...this.#ready(step, cause));
-    }
-  }
-
-  #skip(step: WorkflowStep): string[] {
-    this.values.giveNulls(step);
-    this.#moves.move(step.id, { type: "skip" }, `its condition is false: ${step.when}`);
-    return this.#execution.close(step.id);
-  }
-
-  /** Its inputs, or its list, are fixed. */
-  #ready(step: WorkflowStep, cause: string): string[] {
-    this.#moves.move(step.id, { type: "dependencies met" }, cause);
-    if (step.forEach === undefined) {
-      this.#moves.offer(step.id, 0);
-      return [];
-    }
-    const unwanted = this.cancellations.wanted.get(step.id);
-    if (unwanted === undefined) return this.#items.begin(step);
-    this.stop(step.id, unwanted, undefined);
-    return [];
-  }
-
-  /** Takes what came of a step's expressions. Returns why it does not apply, or undefined when it does. */
-  resolved(decision: DecisionMessage & { type: "resolved" }): string | undefined {
-    const step = this.steps.step(decision.step);
-    if (!this.unresolved.has(step.id)) return "the step does not wait for its expressions";
-    const { items, from = 0, itemInputs = [], more } = decision;
-    if (items !== undefined) {
-      if (from > 0 && from !== this.values.itemsOf(step.id).length)
-        return `the items before ${from} are missing`;
-      this.values.addItems(step.id, items, from);
-      for (const [at, inputs] of itemInputs.entries())
-        this.values.giveInputs(itemRef(step.id, from + at), inputs);
-      if (more === true) return undefined;
-    }
-    this.unresolved.delete(step.id);
-    this.#release(this.#adopt(step, decision), "large values were looked into");
-    return undefined;
-  }
-
-  #adopt(
-    step: WorkflowStep,
-    { skip, error, inputs, items }: DecisionMessage & { type: "resolved" },
-  ): string[] {
-    if (skip === true) return this.#skip(step);
-    if (error !== undefined) {
-      return this.#settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
-    }
-    if (items === undefined) this.values.giveInputs(step.id, inputs ?? {});
-    return this.#ready(step, "large values were looked into");
-  }
-
-  #refuse(step: WorkflowStep, thrown: unknown): string[] {
-    const error = expressionError(thrown);
-    return this.#settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
-  }
-
   /** After a dispatch ended without completing: the step is ready again, or failed for good. */
   #goOn(id: string, after: StepStatus): void {
     const step = this.steps.step(id);
     if (after.state !== "ready")
-      return this.#release(this.#settle(step, after.context), `${id} failed, and may`);
+      return this.frontier.release(this.frontier.settle(step, after.context), `${id} failed, and may`);
     const last = after.context.failures.at(-1);
     const isRetry = last !== undefined && last.n === after.context.n - 1;
     this.#moves.offer(id, isRetry ? this.#frame.ts + this.#backOffMs(step, after.context) : 0);
-  }
-
-  /** What a failed step means for the run. Returns the steps that may go on nevertheless. */
-  #settle(step: WorkflowStep, context: StepContext): string[] {
-    if (step.origin?.kind === "undo") {
-      this.compensations.goOn(`${step.id} failed`);
-      return [];
-    }
-    if (isDerived(step)) return this.#items.fail(step, context);
-    if (step.onFailure === "continue") {
-      this.values.giveNulls(step);
-      return this.#execution.close(step.id);
-    }
-    if (step.onFailure === "recover") {
-      this.recovering.add(step.id);
-      this.#frame.effects.push({ type: "recover", step: step.id });
-    } else this.failure ??= runErrorOf(context);
-    return [];
   }
 
   #backOffMs(step: WorkflowStep, context: StepContext): number {

@@ -7,7 +7,7 @@
  */
 import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
-import type { Language, Scope } from "./language.ts";
+import type { Language } from "./language.ts";
 import {
   makeStep,
   ms,
@@ -17,24 +17,18 @@ import {
   type ReferenceStep,
   undoingStep,
 } from "./reference-step.ts";
+import { ReferenceValues } from "./reference-values.ts";
 
 const HANDOFFS = 8;
-const MAX_ITEMS = 10_000;
 const ITERATIONS = 100;
 /** Time-outs after which the step is not tried again. */
 const LAST_TIMEOUTS = new Set(["E_NO_AGENT", "E_NO_ANSWER", "E_STEP_TIMEOUT", "E_QUEUE_TIMEOUT"]);
 /** Time-outs of work: somebody had taken the task, whether the log says so or not. */
 const OF_WORK = new Set(["E_EXECUTION_TIMEOUT", "E_HEARTBEAT_TIMEOUT"]);
 
-interface Entry {
-  value: unknown;
-  revision: number;
-  step: string | undefined;
-}
-
 export class ReferenceFlow {
   readonly steps = new Map<string, ReferenceStep>();
-  readonly env = new Map<string, Entry>();
+  readonly values: ReferenceValues;
   readonly openings = new Map<string, Opening>();
   /** Dispatches that the log has as given out. */
   readonly dispatched = new Set<string>();
@@ -51,9 +45,6 @@ export class ReferenceFlow {
   /** Something failed for which the run fails. */
   failure = false;
   readonly #workflow: WorkflowDocument;
-  readonly #language: Language;
-  readonly #inputs: Record<string, unknown>;
-  readonly #values: Record<string, unknown> = {};
   readonly #dependents = new Map<string, ReferenceStep[]>();
   readonly #kept = new Map<string, { value: unknown }[]>();
   #waiting: ReferenceStep[] = [];
@@ -62,8 +53,9 @@ export class ReferenceFlow {
 
   constructor(workflow: WorkflowDocument, inputs: Record<string, unknown>, language: Language) {
     this.#workflow = workflow;
-    this.#language = language;
-    this.#inputs = { ...workflow.inputs, ...inputs };
+    this.values = new ReferenceValues(language, { ...workflow.inputs, ...inputs }, () =>
+      this.documentSteps.filter(({ outputs }) => outputs !== undefined),
+    );
     for (const doc of workflow.steps) this.steps.set(doc.id, makeStep(doc, workflow.defaults));
     for (const step of this.steps.values()) {
       for (const id of new Set(step.doc.dependsOn)) {
@@ -126,14 +118,14 @@ export class ReferenceFlow {
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
       const { doc } = step;
       try {
-        if (doc.when !== undefined && !this.#language.holds(doc.when, this.#scope(step))) {
+        if (doc.when !== undefined && !this.values.holds(doc.when, step)) {
           step.state = "done";
           step.outcome = "skipped";
           waiting.push(...this.#closeWithNulls(step));
           continue;
         }
-        if (doc.forEach !== undefined) step.list = this.#listOf(step);
-        else step.own = this.#inputsOf(step);
+        if (doc.forEach !== undefined) step.list = this.values.listOf(step);
+        else step.own = this.values.inputsOf(step);
       } catch {
         step.errors.push("E_EXPRESSION");
         waiting.push(...this.#failed(step, "failed"));
@@ -199,7 +191,7 @@ export class ReferenceFlow {
 
   #closeWithNulls(step: ReferenceStep): ReferenceStep[] {
     const keys = step.doc.outputs ?? [];
-    for (const key of keys) if (!this.env.has(key)) this.set(key, null, step.id);
+    for (const key of keys) if (!this.values.env.has(key)) this.set(key, null, step.id);
     step.outputs = Object.fromEntries(keys.map((key) => [key, null]));
     return this.#closeWell(step);
   }
@@ -272,7 +264,7 @@ export class ReferenceFlow {
 
   #done(step: ReferenceStep, outputs: Record<string, unknown>): void {
     const declared = step.doc.outputs ?? [];
-    if (declared.some((key) => !(key in outputs) && this.env.get(key)?.step !== step.id)) {
+    if (declared.some((key) => !(key in outputs) && this.values.env.get(key)?.step !== step.id)) {
       step.errors.push("E_OUTPUT_MISSING");
       return this.#release(this.#failed(step, "failed"));
     }
@@ -304,14 +296,14 @@ export class ReferenceFlow {
   ): boolean {
     step.lastOutputs = outputs;
     try {
-      if (this.#language.holds(until, this.#scope(step))) return false;
+      if (this.values.holds(until, step)) return false;
       if (step.iteration % max === 0) {
         step.errors.push("E_REPEAT_LIMIT");
         step.exhausted = true;
         this.#release(this.#failed(step, "failed"));
         return true;
       }
-      step.own = this.#inputsOf(step, step.iteration + 1);
+      step.own = this.values.inputsOf(step, step.iteration + 1);
     } catch {
       step.errors.push("E_EXPRESSION");
       this.#release(this.#failed(step, "failed"));
@@ -385,7 +377,7 @@ export class ReferenceFlow {
     const released: ReferenceStep[] = [];
     for (const item of parent.items) {
       try {
-        item.own = this.#inputsOf(item);
+        item.own = this.values.inputsOf(item);
       } catch {
         item.errors.push("E_EXPRESSION");
         released.push(...this.#failed(item, "failed"));
@@ -461,7 +453,7 @@ export class ReferenceFlow {
     const { exhausted } = step;
     if (exhausted) step.iteration += 1;
     try {
-      if (step.n === 0 || exhausted) step.own = this.#inputsOf(step);
+      if (step.n === 0 || exhausted) step.own = this.values.inputsOf(step);
     } catch {
       this.failure = true;
       return;
@@ -472,7 +464,7 @@ export class ReferenceFlow {
   #reopenFanOut(parent: ReferenceStep): void {
     if (parent.items.length === 0) {
       try {
-        parent.list = this.#listOf(parent);
+        parent.list = this.values.listOf(parent);
       } catch {
         this.failure = true;
         return;
@@ -546,8 +538,10 @@ export class ReferenceFlow {
     const template = typeof compensate === "object" ? compensate.inputs : undefined;
     const { inputs, outputs } = done;
     try {
-      const scope = { ...this.#scope(done.step), self: { inputs, outputs } };
-      next.own = template === undefined ? { ...inputs, ...outputs } : this.#language.resolve(template, scope);
+      next.own =
+        template === undefined
+          ? { ...inputs, ...outputs }
+          : this.values.undoingInputsOf(done.step, template, { inputs, outputs });
     } catch {
       next.errors.push("E_EXPRESSION");
       next.state = "failed";
@@ -560,6 +554,10 @@ export class ReferenceFlow {
   /** The run is done: what is still open needs no end of its own. */
   closeAll(): void {
     for (const step of this.steps.values()) if (this.isOpen(step)) this.#shut(step, "the end");
+  }
+
+  set(key: string, value: unknown, step: string | undefined): void {
+    this.values.set(key, value, step, this.#seq);
   }
 
   // ── people ───────────────────────────────────────────────────────────────────────────────────────
@@ -611,34 +609,6 @@ export class ReferenceFlow {
   #refuse(step: ReferenceStep, code: string): void {
     step.errors.push(code);
     this.#release(this.#failed(step, "failed"));
-  }
-
-  // ── values ───────────────────────────────────────────────────────────────────────────────────────
-
-  set(key: string, value: unknown, step: string | undefined): void {
-    this.env.set(key, { value, revision: this.#seq, step });
-    this.#values[key] = value;
-  }
-
-  #listOf(step: ReferenceStep): readonly unknown[] {
-    const list = this.#language.list(step.doc.forEach ?? [], this.#scope(step));
-    if (!Array.isArray(list) || list.length > MAX_ITEMS) throw new Error("not a list");
-    return list;
-  }
-
-  #inputsOf(step: ReferenceStep, iteration = step.iteration): Record<string, unknown> {
-    return this.#language.resolve(step.doc.inputs ?? {}, { ...this.#scope(step), iteration });
-  }
-
-  #scope({ doc, parent, place, iteration, lastOutputs }: ReferenceStep): Scope {
-    const closed = this.documentSteps.filter(({ outputs }) => outputs !== undefined);
-    return {
-      inputs: this.#inputs,
-      env: this.#values,
-      steps: Object.fromEntries(closed.map(({ id, outputs }) => [id, { outputs: outputs ?? null }])),
-      ...(parent === undefined ? {} : { item: parent.list?.[place], index: place }),
-      ...(doc.repeat === undefined ? {} : { iteration, outputs: lastOutputs }),
-    };
   }
 }
 

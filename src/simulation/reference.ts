@@ -69,8 +69,8 @@ export class Reference {
     return this.#flow.unwanted;
   }
 
-  get env(): ReferenceFlow["env"] {
-    return this.#flow.env;
+  get env(): ReferenceFlow["values"]["env"] {
+    return this.#flow.values.env;
   }
 
   get openings(): ReadonlyMap<string, Opening> {

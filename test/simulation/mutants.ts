@@ -45,20 +45,20 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "decisions of any epoch count",
-    file: "src/fold/run-fold.ts",
+    file: "src/fold/decisions.ts",
     from: "if (decision.epoch !== this.#epoch) return",
     to: "if (decision.epoch < 0) return",
   },
   {
     name: "a decision about a closed dispatch counts",
-    file: "src/fold/run-fold.ts",
+    file: "src/fold/decisions.ts",
     from: "if (!flow.isIn(decision.step, decision.n)) return",
     to: "if (!flow.isIn(decision.step, flow.read(decision.step).context.n)) return",
   },
   {
     name: "an end that is not due counts",
-    file: "src/fold/run-fold.ts",
-    from: 'if (status === "done") return this.#flow?.complete ?? false;',
+    file: "src/fold/run-course.ts",
+    from: 'if (status === "done") return this.flow?.complete ?? false;',
     to: 'if (status === "done") return true;',
   },
   {

@@ -1,0 +1,61 @@
+/** Controls, judged: what a person's or a program's word does to a run, and why it does not. */
+import type { ControlMessage } from "../bus/messages.ts";
+import { applyAnswer } from "./answers.ts";
+import { raiseBudget } from "./run-budget.ts";
+import type { RunCourse } from "./run-course.ts";
+import type { StepFlow } from "./step-flow.ts";
+
+const NO_WORKFLOW = "the run has no workflow yet";
+
+/** Returns why the control does not apply, or undefined when it does. */
+export function applyControl(course: RunCourse, control: ControlMessage, cause: string): string | undefined {
+  if (course.startedAt === undefined) return "the run was not submitted yet";
+  const standing = `the run is ${course.status}`;
+  switch (control.verb) {
+    case "cancel": {
+      if (course.ended) return standing;
+      if (course.isGivenUp) return "it is undoing its steps, and ends then";
+      const reason = typeof control.value === "string" ? control.value : "";
+      if (control.step !== undefined) {
+        if (course.flow === undefined) return NO_WORKFLOW;
+        return course.flow.wantStopped(control.step, control.by, reason);
+      }
+      course.cancelRequested ??= { by: control.by, reason };
+      return undefined;
+    }
+    case "pause":
+      if (course.status !== "running" && course.status !== "waiting") return standing;
+      course.pauseFor({ code: "E_PAUSED", message: cause });
+      return undefined;
+    case "resume": {
+      if (course.status !== "paused") return standing;
+      const problem = raiseBudget(course.budget, control.value);
+      if (problem !== undefined) return problem;
+      course.move({ type: "resume" }, cause);
+      return undefined;
+    }
+    case "retry":
+      return course.status === "failed" && course.flow
+        ? retry(course, course.flow, control, cause)
+        : standing;
+    default:
+      if (course.ended) return standing;
+      return course.flow ? applyAnswer(course.flow, control) : NO_WORKFLOW;
+  }
+}
+
+/** Gives failed steps of a failed run a new chance; what is done stays done. */
+function retry(
+  course: RunCourse,
+  flow: StepFlow,
+  control: ControlMessage,
+  cause: string,
+): string | undefined {
+  // Their results are in the environment, and stand for nothing any more.
+  if (course.isGivenUp) return "its completed steps were undone; a rerun does them again";
+  const problem = raiseBudget(course.budget, control.value);
+  if (problem !== undefined) return problem;
+  if (!flow.retry(control.step, cause)) return "no such failed step";
+  course.reopen(cause);
+  return undefined;
+}

@@ -1,0 +1,180 @@
+/**
+ * The frontier of a run: which steps may go on, and what becomes of each whose turn has come.
+ *
+ * It owns the count of what each step still waits for, the steps that wait for their expressions, for a
+ * recovery or for the plan to be weighed, and the failure that the run will end with. It does not own how a
+ * step's dispatches end: the step flow does, and tells what that lets go on.
+ */
+import type { DecisionMessage, RunError } from "../bus/messages.ts";
+import type { StepContext } from "../machines/step.ts";
+import { isDerived, itemRef } from "../workflow/derived-step.ts";
+import type { WorkflowStep } from "../workflow/document.ts";
+import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
+import { Compensations } from "./compensations.ts";
+import type { FoldFrame } from "./fold-frame.ts";
+import { ItemFlow } from "./item-flow.ts";
+import type { RunValues } from "./run-values.ts";
+import { expressionError, runErrorOf } from "./step-error.ts";
+import type { StepMoves } from "./step-moves.ts";
+
+export class Frontier {
+  /** Steps that failed and wait for a recovery. */
+  readonly recovering = new Set<string>();
+  /** Steps that could be ready, but for what their expressions find inside large values. */
+  readonly unresolved = new Set<string>();
+  readonly items: ItemFlow;
+  readonly compensations: Compensations;
+  /** What the run fails with, unless it is taken away by a retry. */
+  failure: RunError | undefined;
+  readonly #frame: FoldFrame;
+  readonly #moves: StepMoves;
+  readonly #values: RunValues;
+  readonly #stop: (step: string, cause: string) => void;
+  #execution: GraphExecution;
+
+  /** @param stop ends a step whose turn came after somebody wanted it stopped */
+  constructor(
+    graph: WorkflowGraph,
+    frame: FoldFrame,
+    moves: StepMoves,
+    values: RunValues,
+    stop: (step: string, cause: string) => void,
+  ) {
+    this.#frame = frame;
+    this.#moves = moves;
+    this.#values = values;
+    this.#stop = stop;
+    this.#execution = graph.execution();
+    this.compensations = new Compensations(moves, values);
+    this.items = new ItemFlow(moves, values, {
+      refuse: (step, thrown) => this.#refuse(step, thrown),
+      settle: (step, context) => this.settle(step, context),
+      close: (id) => this.close(id),
+    });
+  }
+
+  get closedCount(): number {
+    return this.#execution.closedCount;
+  }
+
+  /** Whether nothing waits for the step any more. */
+  isClosed(id: string): boolean {
+    return this.#execution.isClosed(id);
+  }
+
+  /** Nothing waits for the step any more. Returns the steps that may go on. */
+  close(id: string): string[] {
+    return this.#execution.close(id);
+  }
+
+  /** The steps that wait for nothing. */
+  start(): string[] {
+    return this.#execution.start();
+  }
+
+  /** Goes on with another graph, of which these steps are closed. Returns the steps that wait for nothing. */
+  replace(graph: WorkflowGraph, closed: readonly WorkflowStep[]): string[] {
+    this.#execution = graph.execution();
+    const free = this.#execution.start();
+    for (const { id } of closed) free.push(...this.#execution.close(id));
+    return free;
+  }
+
+  /** Steps whose dependencies allow them now: skipped, refused, or ready with their inputs fixed. */
+  release(ids: readonly string[], cause: string): void {
+    // A worklist, not a recursion: a chain of 100,000 skipped steps is released in one record.
+    const waiting = [...ids];
+    for (let at = 0; at < waiting.length; at += 1) {
+      const step = this.#moves.steps.step(waiting[at] as string);
+      try {
+        if (this.#values.lookedInto(step) !== undefined) {
+          this.unresolved.add(step.id);
+          this.#frame.effects.push({ type: "resolve", step: step.id });
+          continue;
+        }
+        if (step.when !== undefined && !this.#values.holds(step.when)) {
+          waiting.push(...this.#skip(step));
+          continue;
+        }
+        if (step.forEach === undefined) this.#values.fixInputs(step);
+        else this.#values.fixItems(step);
+      } catch (thrown) {
+        waiting.push(...this.#refuse(step, thrown));
+        continue;
+      }
+      waiting.push(...this.#ready(step, cause));
+    }
+  }
+
+  #skip(step: WorkflowStep): string[] {
+    this.#values.giveNulls(step);
+    this.#moves.move(step.id, { type: "skip" }, `its condition is false: ${step.when}`);
+    return this.#execution.close(step.id);
+  }
+
+  /** Its inputs, or its list, are fixed. */
+  #ready(step: WorkflowStep, cause: string): string[] {
+    this.#moves.move(step.id, { type: "dependencies met" }, cause);
+    if (step.forEach === undefined) {
+      this.#moves.offer(step.id, 0);
+      return [];
+    }
+    const unwanted = this.#moves.cancellations.wanted.get(step.id);
+    if (unwanted === undefined) return this.items.begin(step);
+    this.#stop(step.id, unwanted);
+    return [];
+  }
+
+  /** Takes what came of a step's expressions. Returns why it does not apply, or undefined when it does. */
+  resolved(decision: DecisionMessage & { type: "resolved" }): string | undefined {
+    const step = this.#moves.steps.step(decision.step);
+    if (!this.unresolved.has(step.id)) return "the step does not wait for its expressions";
+    const { items, from = 0, itemInputs = [], more } = decision;
+    if (items !== undefined) {
+      if (from > 0 && from !== this.#values.itemsOf(step.id).length)
+        return `the items before ${from} are missing`;
+      this.#values.addItems(step.id, items, from);
+      for (const [at, inputs] of itemInputs.entries())
+        this.#values.giveInputs(itemRef(step.id, from + at), inputs);
+      if (more === true) return undefined;
+    }
+    this.unresolved.delete(step.id);
+    this.release(this.#adopt(step, decision), "large values were looked into");
+    return undefined;
+  }
+
+  #adopt(
+    step: WorkflowStep,
+    { skip, error, inputs, items }: DecisionMessage & { type: "resolved" },
+  ): string[] {
+    if (skip === true) return this.#skip(step);
+    if (error !== undefined) {
+      return this.settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
+    }
+    if (items === undefined) this.#values.giveInputs(step.id, inputs ?? {});
+    return this.#ready(step, "large values were looked into");
+  }
+
+  #refuse(step: WorkflowStep, thrown: unknown): string[] {
+    const error = expressionError(thrown);
+    return this.settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
+  }
+
+  /** What a failed step means for the run. Returns the steps that may go on nevertheless. */
+  settle(step: WorkflowStep, context: StepContext): string[] {
+    if (step.origin?.kind === "undo") {
+      this.compensations.goOn(`${step.id} failed`);
+      return [];
+    }
+    if (isDerived(step)) return this.items.fail(step, context);
+    if (step.onFailure === "continue") {
+      this.#values.giveNulls(step);
+      return this.#execution.close(step.id);
+    }
+    if (step.onFailure === "recover") {
+      this.recovering.add(step.id);
+      this.#frame.effects.push({ type: "recover", step: step.id });
+    } else this.failure ??= runErrorOf(context);
+    return [];
+  }
+}
