@@ -231,7 +231,7 @@ export class RunFold {
   }
   /** How often in a row the task of a step's dispatches vanished. */
   lossesOf(step: string): number {
-    return this.#flow?.losses.get(step) ?? 0;
+    return this.#course.flow?.losses.get(step) ?? 0;
   }
   get counts(): Readonly<StepCounts> {
     return this.#course.flow?.counts ?? NO_STEPS;

@@ -8,15 +8,8 @@
 import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
-import {
-  makeStep,
-  ms,
-  needed,
-  type Opening,
-  outputsOfAnswer,
-  type ReferenceStep,
-  undoingStep,
-} from "./reference-step.ts";
+import { ReferenceOpenings } from "./reference-openings.ts";
+import { makeStep, ms, needed, outputsOfAnswer, type ReferenceStep, undoingStep } from "./reference-step.ts";
 import { ReferenceValues } from "./reference-values.ts";
 
 const HANDOFFS = 8;
@@ -29,9 +22,7 @@ const OF_WORK = new Set(["E_EXECUTION_TIMEOUT", "E_HEARTBEAT_TIMEOUT"]);
 export class ReferenceFlow {
   readonly steps = new Map<string, ReferenceStep>();
   readonly values: ReferenceValues;
-  readonly openings = new Map<string, Opening>();
-  /** Dispatches that the log has as given out. */
-  readonly dispatched = new Set<string>();
+  readonly openings = new ReferenceOpenings();
   /** Completed steps that can be undone, in the order of their completion. */
   readonly undoable: {
     step: ReferenceStep;
@@ -47,9 +38,7 @@ export class ReferenceFlow {
   readonly #workflow: WorkflowDocument;
   readonly #dependents = new Map<string, ReferenceStep[]>();
   readonly #kept = new Map<string, { value: unknown }[]>();
-  #waiting: ReferenceStep[] = [];
   #seq = 0;
-  #ts = 0;
 
   constructor(workflow: WorkflowDocument, inputs: Record<string, unknown>, language: Language) {
     this.#workflow = workflow;
@@ -76,7 +65,7 @@ export class ReferenceFlow {
 
   /** Every open step waits for somebody outside. */
   get waitsOnly(): boolean {
-    if (this.#waiting.length === 0 || this.failure) return false;
+    if (this.openings.waiting.length === 0 || this.failure) return false;
     const open = [...this.steps.values()].filter((step) => this.isOpen(step) || step.recovering);
     return open.every((step) => step.waits !== undefined || this.#fansOut(step));
   }
@@ -84,14 +73,14 @@ export class ReferenceFlow {
   /** Whether a step could be given out that is not. */
   get wantsDispatch(): boolean {
     return [...this.steps.values()].some(
-      (step) => step.state === "ready" && step.waits === undefined && !this.dispatched.has(nameOf(step)),
+      (step) => step.state === "ready" && step.waits === undefined && !this.openings.isDispatched(step),
     );
   }
 
   /** Begins the next record. */
   at(seq: number, ts: number): void {
     this.#seq = seq;
-    this.#ts = ts;
+    this.openings.at(seq, ts);
   }
 
   begin(): void {
@@ -131,51 +120,10 @@ export class ReferenceFlow {
         waiting.push(...this.#failed(step, "failed"));
         continue;
       }
-      if (doc.forEach === undefined) this.#open(step, 0);
+      if (doc.forEach === undefined) this.openings.open(step, 0);
       else if (step.unwanted) waiting.push(...this.#stopped(Object.assign(step, { n: step.n + 1 })));
       else waiting.push(...this.#fanOut(step));
     }
-  }
-
-  #open(step: ReferenceStep, waitMs: number): void {
-    step.state = "ready";
-    step.outcome = null;
-    step.n += 1;
-    step.exhausted = false;
-    const { id, n, role, attempt, own, brought, doc } = step;
-    const answered = role === "human" || role === "signal";
-    const waits = answered ? role : doc.approval === true && !step.approved ? "approval" : undefined;
-    // Nobody is asked about a step that is about to be stopped.
-    step.waits = step.unwanted ? undefined : waits;
-    if (step.waits !== undefined) this.#waiting.push(step);
-    const free = step.waits === undefined ? this.#seq : Number.POSITIVE_INFINITY;
-    this.openings.set(nameOf(step), {
-      step: id,
-      n,
-      role,
-      attempt,
-      inputs: brought ?? own,
-      openSeq: this.#seq,
-      openTs: this.#ts,
-      waitMs,
-      freeSeq: free,
-      closeSeq: Number.POSITIVE_INFINITY,
-      closedBy: "",
-    });
-  }
-
-  #shut(step: ReferenceStep, by: string): void {
-    this.dispatched.delete(nameOf(step));
-    this.#endWait(step);
-    const opening = this.openings.get(nameOf(step));
-    if (!opening || opening.closeSeq !== Number.POSITIVE_INFINITY) return;
-    opening.closeSeq = this.#seq;
-    opening.closedBy = by;
-  }
-
-  #endWait(step: ReferenceStep): void {
-    step.waits = undefined;
-    this.#waiting = this.#waiting.filter((one) => one !== step);
   }
 
   #closeWell(step: ReferenceStep): ReferenceStep[] {
@@ -201,7 +149,7 @@ export class ReferenceFlow {
   /** A result that closes its step's dispatch. */
   result(step: ReferenceStep, result: ResultMessage): void {
     const { status, handoff, outputs = {}, error } = result;
-    this.#shut(step, `result by ${result.agent}`);
+    this.openings.shut(step, `result by ${result.agent}`);
     step.state = "running";
     if (status === "handoff" && handoff) return this.#handOff(step, handoff);
     if (status === "done") return this.#done(step, outputs);
@@ -215,7 +163,7 @@ export class ReferenceFlow {
 
   /** The agent was told to stop, because the run is about to end. */
   stopped(step: ReferenceStep): void {
-    this.#shut(step, "E_CANCELLED");
+    this.openings.shut(step, "E_CANCELLED");
     step.errors.push("E_CANCELLED");
     step.state = "failed";
     step.outcome = "cancelled";
@@ -259,7 +207,7 @@ export class ReferenceFlow {
     step.role = role;
     step.task = task;
     step.brought = inputs;
-    this.#open(step, 0);
+    this.openings.open(step, 0);
   }
 
   #done(step: ReferenceStep, outputs: Record<string, unknown>): void {
@@ -313,7 +261,7 @@ export class ReferenceFlow {
     step.attempt = 1;
     const [first] = step.hops;
     if (first !== undefined) Object.assign(step, { ...first, hops: [], brought: undefined });
-    this.#open(step, 0);
+    this.openings.open(step, 0);
     return true;
   }
 
@@ -322,14 +270,14 @@ export class ReferenceFlow {
     if (!retryable || step.attempt >= maxAttempts) return this.#release(this.#failed(step, outcome));
     step.attempt += 1;
     const grown = Math.min(ms(initial) * factor ** (step.attempt - 2), ms(max));
-    this.#open(step, grown * (1 - jitter));
+    this.openings.open(step, grown * (1 - jitter));
   }
 
   /** @returns the steps that may go on nevertheless */
   #failed(step: ReferenceStep, outcome: string): ReferenceStep[] {
     step.state = "failed";
     step.outcome = outcome;
-    this.#shut(step, outcome);
+    this.openings.shut(step, outcome);
     if (step.undoes !== undefined) {
       this.#undoNext();
       return [];
@@ -344,8 +292,8 @@ export class ReferenceFlow {
 
   lost(step: ReferenceStep): void {
     if (step.waits !== undefined) return;
-    this.#shut(step, "lost");
-    this.#open(step, 0);
+    this.openings.shut(step, "lost");
+    this.openings.open(step, 0);
   }
 
   /** @returns whether it can be said of the step at all */
@@ -354,7 +302,7 @@ export class ReferenceFlow {
     if (waits ? code !== "E_NO_ANSWER" && code !== "E_STEP_TIMEOUT" : code === "E_NO_ANSWER") return false;
     if (code === "E_QUEUE_TIMEOUT" && step.state !== "ready") return false;
     const worked = step.state === "running" || OF_WORK.has(code);
-    this.#shut(step, code);
+    this.openings.shut(step, code);
     step.errors.push(code);
     const isFinal =
       LAST_TIMEOUTS.has(code) ||
@@ -384,7 +332,7 @@ export class ReferenceFlow {
         if (parent.state !== "running") break;
         continue;
       }
-      this.#open(item, 0);
+      this.openings.open(item, 0);
     }
     return released;
   }
@@ -421,7 +369,7 @@ export class ReferenceFlow {
     if (step.state === "done" || step.state === "failed") return;
     step.state = "failed";
     step.outcome = "cancelled";
-    this.#shut(step, "cancelled");
+    this.openings.shut(step, "cancelled");
   }
 
   // ── second chances ───────────────────────────────────────────────────────────────────────────────
@@ -458,7 +406,7 @@ export class ReferenceFlow {
       this.failure = true;
       return;
     }
-    this.#open(step, 0);
+    this.openings.open(step, 0);
   }
 
   #reopenFanOut(parent: ReferenceStep): void {
@@ -548,12 +496,12 @@ export class ReferenceFlow {
       next.outcome = "failed";
       return this.#undoNext();
     }
-    this.#open(next, 0);
+    this.openings.open(next, 0);
   }
 
   /** The run is done: what is still open needs no end of its own. */
   closeAll(): void {
-    for (const step of this.steps.values()) if (this.isOpen(step)) this.#shut(step, "the end");
+    for (const step of this.steps.values()) if (this.isOpen(step)) this.openings.shut(step, "the end");
   }
 
   set(key: string, value: unknown, step: string | undefined): void {
@@ -571,14 +519,12 @@ export class ReferenceFlow {
     }
     if (step.waits === "approval") {
       step.approved = true;
-      this.#endWait(step);
-      const opening = this.openings.get(nameOf(step));
-      if (opening) opening.freeSeq = this.#seq;
+      this.openings.free(step);
       return true;
     }
     const outputs = outputsOfAnswer(step.doc.outputs ?? [], value);
     if (outputs === undefined) return false;
-    this.#shut(step, verb);
+    this.openings.shut(step, verb);
     step.state = "running";
     this.#done(step, outputs);
     return true;
@@ -590,7 +536,7 @@ export class ReferenceFlow {
   }
 
   signal(name: string, value: unknown): void {
-    const waiting = this.#waiting.find((step) => step.waits === "signal" && step.task === name);
+    const waiting = this.openings.waiting.find((step) => step.waits === "signal" && step.task === name);
     if (waiting !== undefined) return void this.answer(waiting, "signal", value);
     if (!this.documentSteps.some(({ doc }) => doc.agent === "signal" && doc.task === name)) return;
     this.#kept.set(name, [...(this.#kept.get(name) ?? []), { value }]);
@@ -599,7 +545,9 @@ export class ReferenceFlow {
   /** Gives kept signals to the steps that wait for them by now. */
   deliver(): void {
     for (;;) {
-      const step = this.#waiting.find((one) => one.waits === "signal" && this.#kept.get(one.task)?.length);
+      const step = this.openings.waiting.find(
+        (one) => one.waits === "signal" && this.#kept.get(one.task)?.length,
+      );
       if (step === undefined) return;
       const signal = this.#kept.get(step.task)?.shift();
       if (!this.answer(step, "signal", signal?.value)) this.#refuse(step, "E_OUTPUT_MISSING");
@@ -610,8 +558,4 @@ export class ReferenceFlow {
     step.errors.push(code);
     this.#release(this.#failed(step, "failed"));
   }
-}
-
-function nameOf({ id, n }: ReferenceStep): string {
-  return `${id}#${n}`;
 }

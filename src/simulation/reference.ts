@@ -74,7 +74,7 @@ export class Reference {
   }
 
   get openings(): ReadonlyMap<string, Opening> {
-    return this.#flow.openings;
+    return this.#flow.openings.byName;
   }
 
   get budgeted(): boolean {
@@ -153,18 +153,18 @@ export class Reference {
       const step = this.steps.get(id);
       const name = `${id}#${n}`;
       if (!step || step.waits !== undefined || step.role !== role || !this.#flow.isIn(step, n)) continue;
-      if (this.#flow.dispatched.has(name)) continue;
+      if (this.#flow.openings.dispatched.has(name)) continue;
       const may = epoch === this.epoch && this.status === "running" && !this.#budget.exceeded;
       if (this.budgeted && !may) continue;
       this.#budget.dispatched(id, n);
-      this.#flow.dispatched.add(name);
+      this.#flow.openings.dispatched.add(name);
       this.grants.set(name, this.#seq);
     }
     for (const { step: id, n } of started) {
       const step = this.steps.get(id);
       if (step?.state !== "ready" || step.n !== n || step.waits !== undefined) continue;
       step.state = "running";
-      this.#flow.dispatched.add(`${id}#${n}`);
+      this.#flow.openings.dispatched.add(`${id}#${n}`);
     }
   }
 
