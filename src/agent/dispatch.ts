@@ -315,25 +315,22 @@ export class Dispatch {
       const message = `outputs must be an object whose keys are the output names, but the task returned ${kind}`;
       return this.#failed(hostError("E_OUTPUT_SCHEMA", message, { retryable: false }));
     }
-    return this.#withValues(outputs as Record<string, unknown>, (values) => ({
-      ...this.#result("done"),
-      outputs: values,
-    }));
+    return this.#withValues(outputs as Record<string, unknown>, (values) => {
+      const result = this.#result("done");
+      result.outputs = values;
+      return result;
+    });
   }
 
   async #handedOver({ role, task, inputs, reason, notes }: Handoff): Promise<ResultMessage> {
     const problem = notesProblem(notes);
     if (problem !== undefined) return this.#failed(hostError("E_NOTES", problem, { retryable: false }));
-    return this.#withValues(inputs, (values) => ({
-      ...this.#result("handoff"),
-      handoff: {
-        role,
-        task,
-        inputs: values,
-        reason: boundText(reason),
-        ...(notes === undefined ? {} : { notes }),
-      },
-    }));
+    return this.#withValues(inputs, (values) => {
+      const result = this.#result("handoff");
+      result.handoff = { role, task, inputs: values, reason: boundText(reason) };
+      if (notes !== undefined) result.handoff.notes = notes;
+      return result;
+    });
   }
 
   /** Checks large values in; what cannot be encoded fails the dispatch, since it never will. */
@@ -413,15 +410,19 @@ export class Dispatch {
   }
 
   #failed(error: WireError): ResultMessage {
-    return { ...this.#result("failed"), error };
+    const result = this.#result("failed");
+    result.error = error;
+    return result;
   }
 
-  #result<Status extends ResultMessage["status"]>(status: Status): ResultMessage {
+  /** To be completed by its maker: adding to a copy made by spreading costs V8 a microsecond a property. */
+  #result(status: ResultMessage["status"]): ResultMessage {
     const { run, step, n } = this.task;
-    const base = { v: 1 as const, run, step, n, agent: this.#host.id, status };
+    const [startedAt, endedAt] = [this.#startedAt, this.#host.clock.now()];
+    const result: ResultMessage = { v: 1, run, step, n, agent: this.#host.id, status, startedAt, endedAt };
     const spent = this.#context?.spent;
-    const usage = spent === undefined ? undefined : { usage: spent };
-    return { ...base, ...usage, startedAt: this.#startedAt, endedAt: this.#host.clock.now() };
+    if (spent !== undefined) result.usage = spent;
+    return result;
   }
 
   #keep(forMs?: number): void {

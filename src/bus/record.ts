@@ -62,14 +62,11 @@ export function recordOf({ run, subject, seq, ts }: StoredPlace, decoded: Parsed
   if (!parsed.ok) return unreadable(parsed.problem, parsed.newer);
   // The schema of a kind and the body type of that kind are paired by SCHEMAS; TypeScript cannot follow
   // the pair through the union, hence the one cast.
-  const entry = {
-    kind: address.kind,
-    body: parsed.value,
-    ...(address.kind === "result" ? { role: address.role } : undefined),
-  } as LogEntry;
-  if (entry.kind === "result" && entry.body.run !== run)
-    return unreadable(`the body names run ${entry.body.run}`);
-  return { run, seq, ts, ...entry };
+  const place = { run, seq, ts, kind: address.kind, body: parsed.value };
+  const record = (address.kind === "result" ? { role: address.role, ...place } : place) as LogRecord;
+  if (record.kind === "result" && record.body.run !== run)
+    return unreadable(`the body names run ${record.body.run}`);
+  return record;
 }
 
 /** A run's records come by few subjects, one after another by the same: the last one is remembered. */

@@ -95,7 +95,7 @@ export function flatLogic<Machine extends AnyStateMachine, Value extends string>
 function assigned<Context>(context: Context, event: unknown, assignment: Assignment): Context {
   const given = { context, event };
   if (typeof assignment === "function") return { ...context, ...assignment(given) };
-  const after: Record<string, unknown> = Object.assign({}, context);
+  const after: Record<string, unknown> = { ...(context as Record<string, unknown>) };
   for (const key of Object.keys(assignment)) {
     const value = assignment[key];
     after[key] = typeof value === "function" ? value(given) : value;

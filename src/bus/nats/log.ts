@@ -179,12 +179,10 @@ export class NatsLog implements RunLog {
     });
     const forgets = [
       this.#live.listen(run, {
-        onMessage: ({ lastOnSubject, ...stored }) =>
-          follower.offer({
-            subject: stored.subject,
-            lastOnSubject,
-            record: this.#decode(run, stored),
-          }),
+        onMessage: (copy) => {
+          const { subject, lastOnSubject } = copy;
+          follower.offer({ subject, lastOnSubject, record: this.#decode(run, copy) });
+        },
         onLoss: () => follower.heal(),
       }),
       this.#link.onReconnect(() => follower.heal()),
