@@ -25,6 +25,7 @@ import {
   submitSchema,
   taskSchema,
 } from "../src/bus/messages.ts";
+import { plannerQuestionSchema, proposalSchema } from "../src/workflow/planner-task.ts";
 
 const MESSAGES: Record<string, z.ZodType> = {
   task: taskSchema,
@@ -44,6 +45,8 @@ const MESSAGES: Record<string, z.ZodType> = {
   hop: handoffHopSchema,
   observed: observedSchema,
   decision: decisionSchema,
+  "planner question": plannerQuestionSchema,
+  "planner answer": proposalSchema,
 };
 
 const LINE_WIDTH = 110;

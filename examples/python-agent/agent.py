@@ -355,6 +355,9 @@ class Agent:
         held = threading.Event()
         threading.Thread(target=self._keep, args=(reply, held), daemon=True).start()
         try:
+            if self.id in task.get("avoid", []) and deliveries <= 2:  # it failed here: another may take it
+                self._say(reply, '-NAK {"delay": %d}' % (deliveries * 10**8))
+                return
             if deliveries > 1 and self._is_closed(task):
                 self._say(reply, "+ACK")
                 return

@@ -8,6 +8,7 @@
  */
 import type { Proposal } from "./decision-writer.ts";
 import type { HoldFrame } from "./hold-frame.ts";
+import type { PlannerDesk } from "./planner-desk.ts";
 import type { RunPlanning, WaitingDispatch } from "./run-planning.ts";
 
 /** A planned run looks this often whether the roles that it waits for are still served. */
@@ -18,18 +19,20 @@ const MAX_MISFITS = 3;
 export class PlanKeeper {
   readonly #planning: RunPlanning;
   readonly #frame: HoldFrame;
+  readonly #desk: PlannerDesk;
   #weighing = false;
   #looking = false;
 
-  constructor(frame: HoldFrame) {
+  constructor(frame: HoldFrame, desk: PlannerDesk) {
     this.#frame = frame;
+    this.#desk = desk;
     this.#planning = frame.context.planning;
   }
 
   plan(): void {
     const { fold } = this.#frame;
     void this.#act("planning failed", async () => {
-      const proposal = await this.#planning.plan(fold);
+      const proposal = await this.#planning.plan(fold, this.#desk);
       await this.#frame.propose(() => (fold.graph || fold.ended ? undefined : proposal));
     });
   }
@@ -37,7 +40,7 @@ export class PlanKeeper {
   recover(step: string): void {
     const { fold } = this.#frame;
     void this.#act(`recovery of ${step} failed`, async () => {
-      const choose = await this.#planning.recover(fold, step);
+      const choose = await this.#planning.recover(fold, step, this.#desk);
       await this.#frame.propose(() => (fold.recovering.has(step) ? choose() : undefined));
     });
   }
@@ -49,7 +52,7 @@ export class PlanKeeper {
     void this.#act("weighing the plan failed", async () => {
       const { fold } = this.#frame;
       for (let misfits = 0; fold.weighing.size > 0 && !fold.ended && !this.#frame.over; misfits++) {
-        const choose = await this.#planning.weigh(fold);
+        const choose = await this.#planning.weigh(fold, this.#desk);
         await this.#frame.propose(() => {
           if (fold.weighing.size === 0 || fold.ended) return undefined;
           return misfits < MAX_MISFITS ? choose() : standing([...fold.weighing]);
@@ -65,7 +68,7 @@ export class PlanKeeper {
     if (this.#looking || waiting().length === 0) return;
     this.#looking = true;
     await this.#act("looking for another way failed", async () => {
-      const choose = await this.#planning.replace(this.#frame.fold, waiting());
+      const choose = await this.#planning.replace(this.#frame.fold, waiting(), this.#desk);
       if (choose !== undefined) await this.#frame.propose(choose);
     });
     this.#looking = false;

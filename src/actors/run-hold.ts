@@ -22,6 +22,7 @@ import {
   type TaskMessage,
   WIRE_VERSION,
 } from "../bus/messages.ts";
+import { isConsultation } from "../fold/consultations.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
@@ -38,6 +39,7 @@ import { IndexEntry } from "./index-entry.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
 import { Parking } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
+import { RunPlannerDesk } from "./planner-desk.ts";
 import { RunEnding } from "./run-ending.ts";
 import { leftInQueues, takeOverFlights } from "./take-over.ts";
 import { TimeOuts } from "./time-outs.ts";
@@ -60,6 +62,7 @@ export class RunHold {
   readonly #ending: RunEnding;
   readonly #watchdog: Watchdog;
   readonly #index: IndexEntry;
+  readonly #desk: RunPlannerDesk;
   readonly #keeper: PlanKeeper;
   readonly #resolver: ValueResolver;
   readonly #envFeed: EnvFeed;
@@ -97,7 +100,8 @@ export class RunHold {
     });
     this.#watchdog = new Watchdog(this.#frame, this.#flights, this.#dispatcher);
     this.#index = new IndexEntry(this.#frame);
-    this.#keeper = new PlanKeeper(this.#frame);
+    this.#desk = new RunPlannerDesk(this.#frame, this.#dispatcher);
+    this.#keeper = new PlanKeeper(this.#frame, this.#desk);
     this.#resolver = new ValueResolver(this.#frame);
     this.#envFeed = new EnvFeed(context);
     this.#parking = this.#makeParking();
@@ -111,7 +115,8 @@ export class RunHold {
     const frame = this.#frame;
     return new Dispatcher(this.#context, {
       isOpen: (ref) => !frame.over && fold.isOpen(ref),
-      isWanted: (ref) => !frame.over && fold.status === "running" && fold.isOpen(ref),
+      isWanted: (ref) =>
+        !frame.over && fold.isOpen(ref) && (fold.status === "running" || isConsultation(ref)),
       onKept: (task) => {
         if (!frame.over) this.#giving.takeBackChoice(task);
       },
@@ -345,6 +350,8 @@ export class RunHold {
         return this.#resolver.resolve(effect.step);
       case "weigh":
         return this.#keeper.weigh();
+      case "consulted":
+        return this.#desk.consulted();
       case "revised":
         return this.#giving.reorder();
       case "withdraw":

@@ -1,13 +1,20 @@
 /** Planning for a hold: asks who is present, lets the planner answer, and words the answer as a decision. */
 import type { Logger } from "pino";
 import type { Bus, Clock } from "../bus/bus.ts";
+import type { Usage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
-import { type Advice, type Advisor, planWithAdvice } from "../planner/advised-planning.ts";
+import { ADVICE_REASON, planWithAdvice } from "../planner/advised-planning.ts";
+import { type AdvisedRest, adviseRest } from "../planner/advised-revision.ts";
+import type { Advice, Advisor } from "../planner/counsel.ts";
 import { type Plan, WorkflowPlanner } from "../planner/planner.ts";
-import type { Weighing } from "../planner/revision.ts";
+import { wantedOf } from "../planner/remainder.ts";
+import type { Weighing, WeighRequest } from "../planner/revision.ts";
 import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
+import { hasPlanner, type PlannerTask, type PlanSituation } from "../workflow/planner-task.ts";
 import type { Proposal } from "./decision-writer.ts";
+import { plannerAgent } from "./planner-agent.ts";
+import type { PlannerDesk } from "./planner-desk.ts";
 import { restOf } from "./rest-of-run.ts";
 import { Roster } from "./roster.ts";
 import type { PlanChoice, RunPlanning, WaitingDispatch } from "./run-planning.ts";
@@ -41,13 +48,12 @@ export class SwarmPlanning implements RunPlanning {
     this.#advisor = advisor;
   }
 
-  async plan(fold: RunFold): Promise<Proposal> {
+  async plan(fold: RunFold, desk: PlannerDesk): Promise<Proposal> {
     const cards = await this.#roster.present();
     try {
-      const { plan, advice } = await this.#planFrom(cards, fold);
+      const { plan, usage } = await this.#planFrom(cards, fold, desk);
       this.#log.info({ run: fold.run, steps: plan.workflow.steps.length, cost: plan.cost }, "planned");
       const { workflow, cost, optimal, explored, reasons } = plan;
-      const usage = advice && { ...advice.usage };
       return { type: "plan", workflow, cost, optimal, explored, reasons, ...(usage && { usage }) };
     } catch (error) {
       if (!(error instanceof DataHammerError)) throw error;
@@ -56,93 +62,134 @@ export class SwarmPlanning implements RunPlanning {
     }
   }
 
-  async #planFrom(cards: readonly RoleCard[], fold: RunFold): Promise<{ plan: Plan; advice?: Advice }> {
+  /** The swarm's own planner first, then a language model, then ours alone. */
+  async #planFrom(
+    cards: readonly RoleCard[],
+    fold: RunFold,
+    desk: PlannerDesk,
+  ): Promise<{ plan: Plan; usage?: Usage }> {
     const planner = this.#planner(cards);
     const { goals, want, budget } = fold.submission ?? {};
     const environment = fold.environment.values;
     const options = { inputs: fold.inputs, ...(want ? { want } : {}) };
-    if (this.#advisor === undefined) return { plan: planner.createWorkflow(goals, environment, options) };
-    const { outcome, advice } = await planWithAdvice(planner, this.#advisor, {
-      goals,
-      environment,
-      cards,
-      options,
-      ...(budget?.tokens !== undefined && { tokensLeft: budget.tokens }),
-    });
-    if (advice !== undefined) {
-      const { by: model, note, usage, asked } = advice;
-      this.#log[advice.taken ? "info" : "warn"]({ run: fold.run, model, asked, ...usage }, note);
+    const tokensLeft = budget?.tokens;
+    const request = { goals, environment, cards, options, ...(tokensLeft !== undefined && { tokensLeft }) };
+    const notes: Record<string, string> = {};
+    for (const advisor of this.#advisors("plan", "plan", fold, desk, cards)) {
+      const { outcome, advice } = await planWithAdvice(planner, advisor, request);
+      if (advice !== undefined) {
+        this.#tell(fold, advice);
+        notes[reasonKey(advisor)] = advice.note;
+      }
+      if (advice?.taken !== true || outcome instanceof DataHammerError) {
+        if (advisor.decides === true) continue;
+        if (outcome instanceof DataHammerError) throw outcome;
+      }
+      const plan = { ...outcome, reasons: { ...outcome.reasons, ...notes } };
+      return { plan, ...(advice && { usage: { ...advice.usage } }) };
     }
-    if (outcome instanceof DataHammerError) throw outcome;
-    return { plan: outcome, ...(advice && { advice }) };
+    const plan = planner.createWorkflow(goals, environment, options);
+    return { plan: { ...plan, reasons: { ...plan.reasons, ...notes } } };
   }
 
-  async weigh(fold: RunFold): Promise<PlanChoice> {
-    const planner = this.#planner(await this.#roster.known(this.#absenceMs));
+  /** Whom to ask, in this order, until one of them has an answer that counts. */
+  #advisors(
+    task: PlannerTask,
+    about: string,
+    fold: RunFold,
+    desk: PlannerDesk,
+    cards: readonly RoleCard[],
+  ): Advisor[] {
+    const now = () => this.#clock.monotonic();
+    const own = hasPlanner(cards, task) ? [plannerAgent(fold, desk, cards, about, now)] : [];
+    return this.#advisor === undefined ? own : [...own, this.#advisor];
+  }
+
+  async weigh(fold: RunFold, desk: PlannerDesk): Promise<PlanChoice> {
+    const cards = await this.#roster.known(this.#absenceMs);
+    const planner = this.#planner(cards);
+    const why = (): string => `after ${[...fold.weighing].join(", ")}`;
+    const about = `replan at ${fold.environment.revision}`;
+    const advised = await this.#advise(planner, fold, desk, cards, { task: "replan", about, reason: why() });
     return () => {
-      const weighed = [...fold.weighing];
       const rest = restOf(fold);
       if (rest === undefined) return undefined;
-      const weighing = planner.weigh(rest);
-      return revision(weighing, weighed, `after ${weighed.join(", ")}`);
+      return revision(weighed(planner, rest, advised), [...fold.weighing], why(), advised);
     };
   }
 
-  async recover(fold: RunFold, step: string): Promise<PlanChoice> {
-    const planner = this.#planner(await this.#roster.known(this.#absenceMs));
-    return () => {
-      const { context } = fold.step(step);
-      const given = { type: "recover", step, n: context.n } as const;
-      const rest = restOf(fold);
-      const last = context.failures.at(-1)?.error.message ?? "it gave no reason";
-      const failed = `${step} failed (${context.role}.${context.task}: ${last})`;
-      if (fold.plan !== undefined && rest !== undefined) {
-        const weighing = planner.weigh(rest);
-        // The step itself is lost: a plan that stands is one that has no other way.
-        if (!weighing.stands) return revision(weighing, [...fold.weighing], failed);
-      } else {
-        const request = {
-          step: {
-            agent: context.role,
-            task: context.task,
-            outputs: [...(fold.steps?.step(step).outputs ?? [])],
-          },
-          environment: fold.environment.values,
-          inputs: fold.inputs,
-          failed: context.tried,
-        };
-        const found = planner.recover(request);
-        if (found !== undefined) {
-          const { role, task, inputs, reason } = found;
-          return { ...given, role, task, inputs: fold.resolve(inputs), reason };
-        }
-        // What failed anywhere in this run is not taken up again: two ways could replace each other for ever.
-        const ways = rest?.excluded?.flatMap(({ role, task }) =>
-          task === undefined ? [] : [{ role, task }],
-        );
-        const detour =
-          rest &&
-          planner.detour({
-            ...request,
-            ...rest,
-            ...(ways && { failed: ways }),
-            id: step,
-            usedIds: fold.retired.keys(),
-          });
-        if (detour !== undefined) {
-          const { workflow, steps, cost } = detour;
-          const reason = `${failed}: ${steps.join(", ")} instead`;
-          return { type: "revise", weighed: [], workflow, reason, cost };
-        }
+  async recover(fold: RunFold, step: string, desk: PlannerDesk): Promise<PlanChoice> {
+    const cards = await this.#roster.known(this.#absenceMs);
+    const planner = this.#planner(cards);
+    const { role, task, n } = fold.step(step).context;
+    const failed = { step, role, task, error: lastError(fold, step) };
+    const about = `recover ${step} ${n}`;
+    const reason = `${step} failed`;
+    const advised = fold.recovering.has(step)
+      ? await this.#advise(planner, fold, desk, cards, { task: "recover", about, reason, failed })
+      : undefined;
+    return () => this.#recovery(planner, fold, step, advised);
+  }
+
+  #recovery(
+    planner: WorkflowPlanner,
+    fold: RunFold,
+    step: string,
+    advised: AdvisedRest | undefined,
+  ): Proposal | undefined {
+    const { context } = fold.step(step);
+    const usage = usageOf(advised);
+    const given = { type: "recover", step, n: context.n, ...usage } as const;
+    const rest = restOf(fold);
+    const failed = `${step} failed (${context.role}.${context.task}: ${lastError(fold, step)})`;
+    if (fold.plan !== undefined && rest !== undefined) {
+      const weighing = weighed(planner, rest, advised);
+      // The step itself is lost: a plan that stands is one that has no other way.
+      if (!weighing.stands) return revision(weighing, [...fold.weighing], failed, advised);
+    } else {
+      const request = {
+        step: {
+          agent: context.role,
+          task: context.task,
+          outputs: [...(fold.steps?.step(step).outputs ?? [])],
+        },
+        environment: fold.environment.values,
+        inputs: fold.inputs,
+        failed: context.tried,
+      };
+      const found = planner.recover(request);
+      if (found !== undefined) {
+        const { role, task, inputs, reason } = found;
+        return { ...given, role, task, inputs: fold.resolve(inputs), reason };
       }
-      const fallback = fold.steps?.step(step).fallback;
-      if (fallback !== undefined)
-        return { ...given, fallback: { ...fallback }, reason: `${failed}; its fallback` };
-      return { ...given, reason: "no present agent has another way to its outputs" };
-    };
+      // What failed anywhere in this run is not taken up again: two ways could replace each other for ever.
+      const ways = rest?.excluded?.flatMap(({ role, task }) => (task === undefined ? [] : [{ role, task }]));
+      const detour =
+        rest &&
+        planner.detour({
+          ...request,
+          ...rest,
+          ...(ways && { failed: ways }),
+          id: step,
+          usedIds: fold.retired.keys(),
+        });
+      if (detour !== undefined) {
+        const { workflow, steps, cost } = detour;
+        const reason = `${failed}: ${steps.join(", ")} instead`;
+        return { type: "revise", weighed: [], workflow, reason, cost };
+      }
+    }
+    const fallback = fold.steps?.step(step).fallback;
+    if (fallback !== undefined)
+      return { ...given, fallback: { ...fallback }, reason: `${failed}; its fallback` };
+    return { ...given, reason: "no present agent has another way to its outputs" };
   }
 
-  async replace(fold: RunFold, waiting: readonly WaitingDispatch[]): Promise<PlanChoice | undefined> {
+  async replace(
+    fold: RunFold,
+    waiting: readonly WaitingDispatch[],
+    desk: PlannerDesk,
+  ): Promise<PlanChoice | undefined> {
     const absent = new Map<string, number>();
     for (const role of new Set(waiting.map((one) => one.role))) {
       absent.set(role, await this.#roster.absentMs(role));
@@ -151,25 +198,69 @@ export class SwarmPlanning implements RunPlanning {
     const stuck = waiting.filter(
       (one) => awaited(one) >= this.#absenceMs * (one.started ? STARTED_SHARE : 1),
     );
-    if (stuck.length === 0) return undefined;
-    const planner = this.#planner(await this.#roster.known(this.#absenceMs));
+    const [longest] = stuck;
+    if (longest === undefined) return undefined;
+    const cards = await this.#roster.known(this.#absenceMs);
+    const planner = this.#planner(cards);
+    const { step, n, role } = longest;
+    const why = `nobody served ${role} for ${Math.round(awaited(longest) / 1000)} s`;
+    const { task } = fold.step(step).context;
+    const failed = { step, role, task, error: why };
+    const ask = { task: "recover", about: `replace ${step} ${n}`, reason: why, failed, lost: stuck } as const;
+    const advised = await this.#advise(planner, fold, desk, cards, ask);
     return () => {
       const open = stuck.filter((one) => fold.isOpen({ run: fold.run, ...one }));
-      const [first] = open;
       const rest = restOf(fold, open);
-      if (first === undefined || rest === undefined) return undefined;
-      const why = `nobody served ${first.role} for ${Math.round(awaited(first) / 1000)} s`;
-      const weighing = planner.weigh(rest);
-      if (!weighing.stands) return revision(weighing, [...fold.weighing], why);
+      if (open.length === 0 || rest === undefined) return undefined;
+      const weighing = weighed(planner, rest, advised);
+      if (!weighing.stands) return revision(weighing, [...fold.weighing], why, advised);
       const lost = open.find(
         (one) =>
           fold.steps?.step(one.step).fallback !== undefined ||
           awaited(one) >= GIVE_UP_SHARE * this.#absenceMs,
       );
       if (lost === undefined) return undefined;
-      const { step, n } = lost;
-      return { type: "timed-out", step, n, code: "E_NO_AGENT", afterMs: Math.round(awaited(lost)) };
+      const afterMs = Math.round(awaited(lost));
+      return { type: "timed-out", step: lost.step, n: lost.n, code: "E_NO_AGENT", afterMs };
     };
+  }
+
+  /** Of a run that was planned: what is proposed for the rest of its plan. Undefined: nobody was asked. */
+  async #advise(
+    planner: WorkflowPlanner,
+    fold: RunFold,
+    desk: PlannerDesk,
+    cards: readonly RoleCard[],
+    { task, about, reason, failed, lost = [] }: RestQuestion,
+  ): Promise<AdvisedRest | undefined> {
+    const rest = fold.plan === undefined ? undefined : restOf(fold, lost);
+    if (rest === undefined) return undefined;
+    const advisors = this.#advisors(task, about, fold, desk, cards);
+    if (advisors.length === 0) return undefined;
+    const ours = planner.weigh(rest);
+    let advised: AdvisedRest | undefined;
+    for (const advisor of advisors) {
+      // Where ours finds no way there is none; and a language model costs too much where nothing has to change.
+      if (ours.stands && (ours.broken || advisor.decides !== true)) continue;
+      const tokensLeft = fold.budget?.left(0).tokens;
+      advised = await adviseRest(planner, advisor, {
+        task,
+        goals: [fold.submission?.goals ?? []].flat(),
+        want: wantedOf(rest.workflow),
+        rest,
+        cards,
+        reason,
+        ...(failed !== undefined && { failed }),
+        ...(tokensLeft !== undefined && { tokensLeft }),
+      });
+      this.#tell(fold, advised.advice);
+      if (advised.advice.taken) break;
+    }
+    return advised;
+  }
+
+  #tell(fold: RunFold, { by, taken, note, asked, usage }: Advice): void {
+    this.#log[taken ? "info" : "warn"]({ run: fold.run, advisor: by, asked, ...usage }, note);
   }
 
   #planner(capabilities: readonly RoleCard[]): WorkflowPlanner {
@@ -181,15 +272,48 @@ export class SwarmPlanning implements RunPlanning {
   }
 }
 
-function revision(weighing: Weighing, weighed: string[], why: string): Proposal {
-  if (weighing.stands) return { type: "revise", weighed, reason: `${why}: ${weighing.reason}` };
-  const { plan, costBefore, reason } = weighing;
+interface RestQuestion {
+  readonly task: "replan" | "recover";
+  readonly about: string;
+  readonly reason: string;
+  readonly failed?: PlanSituation["failed"];
+  readonly lost?: readonly WaitingDispatch[];
+}
+
+const reasonKey = ({ decides }: Advisor): string =>
+  decides === true ? ADVICE_REASON.planner : ADVICE_REASON.model;
+
+function lastError(fold: RunFold, step: string): string {
+  return fold.step(step).context.failures.at(-1)?.error.message ?? "it gave no reason";
+}
+
+/** What was proposed is weighed on the state of the moment; where it leads nowhere any more, ours counts. */
+function weighed(planner: WorkflowPlanner, rest: WeighRequest, advised: AdvisedRest | undefined): Weighing {
+  const proposed = advised?.proposed;
+  if (proposed === undefined) return planner.weigh(rest);
+  const weighing = planner.weigh({ ...rest, proposed });
+  return weighing.stands && weighing.broken ? planner.weigh(rest) : weighing;
+}
+
+function usageOf(advised: AdvisedRest | undefined): { usage?: Usage } {
+  const { tokens, usd } = advised?.advice.usage ?? { tokens: 0 };
+  return tokens === 0 && usd === undefined ? {} : { usage: { tokens, ...(usd !== undefined && { usd }) } };
+}
+
+function revision(
+  weighing: Weighing,
+  weighedSteps: string[],
+  why: string,
+  advised: AdvisedRest | undefined,
+): Proposal {
+  const reason = `${why}: ${weighing.reason}${advised === undefined ? "" : ` (${advised.advice.note})`}`;
+  const made = { type: "revise", weighed: weighedSteps, reason, ...usageOf(advised) } as const;
+  if (weighing.stands) return made;
+  const { plan, costBefore } = weighing;
   const { workflow, cost, optimal, explored, reasons } = plan;
   return {
-    type: "revise",
-    weighed,
+    ...made,
     workflow,
-    reason: `${why}: ${reason}`,
     cost,
     optimal,
     explored,

@@ -3,6 +3,7 @@
  * had no time to give out (H3). The queue knows.
  */
 import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
+import { isConsultation } from "../fold/consultations.ts";
 import type { Flights } from "./flights.ts";
 import { HOLD_LIMITS } from "./hold-context.ts";
 import type { HoldFrame } from "./hold-frame.ts";
@@ -35,7 +36,7 @@ export function takeOverFlights(
   const { fold } = frame;
   const inQueue = new Set(left.map(({ step, n }) => `${step}#${n}`));
   for (const ref of left) {
-    if (flights.has(ref.step) || !fold.isOpen(ref)) continue;
+    if (flights.has(ref.step) || !fold.isOpen(ref) || isConsultation(ref)) continue;
     const dispatchedAt = frame.now();
     flights.fly(ref.step, { ref, dispatchedAt, startedAt: undefined });
     flights.noteDispatch(ref, dispatchedAt);

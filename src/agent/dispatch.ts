@@ -39,6 +39,9 @@ const ABORT_GRACE_MS = 5_000;
 const RETRY = { firstMs: 50, maxMs: 5_000 } as const;
 /** How long a task that was given back waits before it is delivered again. */
 const GIVE_BACK_DELAY_MS = 100;
+/** A task that failed here is left to another agent of the role so often, for so long times the delivery's number. */
+const LEFT_DELIVERIES = 2;
+const LEFT_DELAY_MS = 100;
 /** The same after a surprise: long enough that a lasting cause does not use up the deliveries at once. */
 const REFUSED_DELAY_MS = 30_000;
 
@@ -128,6 +131,7 @@ export class Dispatch {
   async carryOut(): Promise<DispatchEnd> {
     try {
       this.#abort.throwIfFired();
+      if (this.#leavesToOthers()) return this.giveBack(LEFT_DELAY_MS * this.#delivery.deliveryCount);
       const refusal = await this.#refusal();
       if (refusal === "closed") {
         this.#settle((delivery) => delivery.ack());
@@ -141,6 +145,13 @@ export class Dispatch {
       this.#log.error({ err: error, delayMs: REFUSED_DELAY_MS }, "dispatch given back");
       return this.giveBack(REFUSED_DELAY_MS);
     }
+  }
+
+  /** Whether it failed here before and another agent may yet take it. Alone with it, this one tries again. */
+  #leavesToOthers(): boolean {
+    return (
+      this.task.avoid?.includes(this.#host.id) === true && this.#delivery.deliveryCount <= LEFT_DELIVERIES
+    );
   }
 
   /** Why the task's code must not run: an error to report, or a dispatch that is closed already. */

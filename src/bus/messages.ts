@@ -9,6 +9,7 @@ import { z } from "zod";
 import { budgetSchema } from "../workflow/budget.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
 import { envKeySchema, idSchema, stepRefSchema } from "../workflow/names.ts";
+import { PLANNER_TASKS } from "../workflow/planner-task.ts";
 
 /** Version of the wire protocol. */
 export const WIRE_VERSION = 1;
@@ -202,6 +203,19 @@ export const decisionSchema = z.discriminatedUnion("type", [
     /** What a language model's advice has cost; it counts into the run's budget. */
     usage: usageSchema.optional(),
   }),
+  /** The swarm's own planner is asked: dispatch `n` of `~plan`, a task for its role. A `timed-out` ends the waiting. */
+  z.object({
+    ...decisionBase,
+    type: z.literal("consult"),
+    n: dispatchNumber,
+    task: z.enum(PLANNER_TASKS),
+    /** What it is about, the same after a failover. */
+    about: z.string(),
+    /** 1, and one more for each correction. */
+    round: z.int().min(1),
+    /** What was wrong with the answer before. */
+    errors: z.array(z.string()).optional(),
+  }),
   /** A dispatch got no result within its time-out. */
   z.object({
     ...decisionBase,
@@ -247,6 +261,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
     /** Instead of another capability: values for its outputs, and the run goes on with them. */
     fallback: z.record(z.string(), z.unknown()).optional(),
     reason: z.string(),
+    /** What a language model's advice has cost. */
+    usage: usageSchema.optional(),
   }),
   /**
    * The rest of a plan, weighed again: because facts arrived, a step failed, or a role went away. With a
@@ -266,6 +282,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
     optimal: z.boolean().optional(),
     explored: z.number().optional(),
     reasons: z.record(z.string(), z.string()).optional(),
+    /** What a language model's advice has cost. */
+    usage: usageSchema.optional(),
   }),
   /** The run will end like this; before, the compensations of its completed steps are done. */
   z.object({
@@ -331,6 +349,8 @@ export const taskSchema = z.object({
   idempotencyKey: z.string(),
   /** Epoch ms after which nobody waits for the result. */
   deadline: epochMs.optional(),
+  /** Agents that failed at this step: they leave it to another of the role, if one takes it soon. */
+  avoid: z.array(z.string()).optional(),
   /** Environment keys that the result must hold, and that may be set in mid-step. */
   outputs: z.array(z.string()).default([]),
   handoff: z

@@ -39,6 +39,7 @@ export function runText(view: RunView, colors: Colors): string {
       ),
     );
   }
+  for (const note of view.plan?.advice ?? []) lines.push(colors.dim(`plan: ${oneLine(note)}`));
   if (view.plan !== undefined) lines.push(...revisionLines(view.plan.revisions, colors));
   if (view.pause !== undefined) {
     lines.push(colors.yellow(`paused: ${oneLine(view.pause.message)}`));

@@ -1,7 +1,7 @@
 /** A language model of these settings, as whoever plans asks it. */
 import type { Clock } from "../bus/bus.ts";
 import { type ChatModelOptions, chatModel } from "../model/chat-model.ts";
-import type { Advisor } from "../planner/advised-planning.ts";
+import type { Advisor } from "../planner/counsel.ts";
 
 export interface ModelSettings extends Omit<ChatModelOptions, "signal"> {
   /** Of one answer; of all answers of one planning twice as long. Default 20 s. */

@@ -9,6 +9,7 @@
 import type { DecisionMessage } from "../bus/messages.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { applyDefault } from "./answers.ts";
+import { type Consultations, isConsultation } from "./consultations.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { PlanHistory } from "./plan-history.ts";
 import type { RunCourse } from "./run-course.ts";
@@ -23,6 +24,7 @@ export class Decisions {
   readonly #frame: FoldFrame;
   readonly #course: RunCourse;
   readonly #spending: Spending;
+  readonly #consultations: Consultations;
   readonly #adopt: (workflow: unknown, cause: string) => void;
   #epoch = 0;
 
@@ -31,11 +33,13 @@ export class Decisions {
     frame: FoldFrame,
     course: RunCourse,
     spending: Spending,
+    consultations: Consultations,
     adopt: (workflow: unknown, cause: string) => void,
   ) {
     this.#frame = frame;
     this.#course = course;
     this.#spending = spending;
+    this.#consultations = consultations;
     this.#adopt = adopt;
   }
 
@@ -77,6 +81,8 @@ export class Decisions {
       course.budget?.noteTime(decision.elapsedMs);
       return undefined;
     }
+    if (decision.type === "consult") return this.#consultations.ask(decision);
+    if (decision.type === "timed-out" && isConsultation(decision)) return this.#consultations.leave(decision);
     const flow = course.flow;
     if (decision.type === "revise")
       return flow ? this.#revise(flow, decision) : "the run has no workflow yet";
@@ -114,7 +120,8 @@ export class Decisions {
   }
 
   #revise(flow: StepFlow, decision: DecisionMessage & { type: "revise" }): string | undefined {
-    const { workflow, weighed } = decision;
+    const { workflow, weighed, usage } = decision;
+    this.#spending.reportPlanning(usage);
     if (workflow === undefined) {
       flow.stand(weighed);
       return undefined;
@@ -133,7 +140,8 @@ export class Decisions {
   }
 
   #recover(flow: StepFlow, decision: DecisionMessage & { type: "recover" }): string | undefined {
-    const { step, n, role, task, inputs, fallback, reason } = decision;
+    const { step, n, role, task, inputs, fallback, reason, usage } = decision;
+    this.#spending.reportPlanning(usage);
     const waits = flow.frontier.recovering.has(step) && flow.read(step).context.n === n;
     if (!waits) return `dispatch ${n} of the step does not wait for a recovery`;
     flow.frontier.recovering.delete(step);

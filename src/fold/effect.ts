@@ -21,6 +21,8 @@ export type Effect =
   | { type: "recover"; step: string }
   /** Facts arrived that the plan waited for: weigh the rest of it. */
   | { type: "weigh" }
+  /** The question to the swarm's planner has its answer, or is given up. */
+  | { type: "consulted" }
   /** Another workflow took the place of the one there was. */
   | { type: "revised" }
   /** The environment changed: tell watchers. */

@@ -32,6 +32,7 @@ import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
 import { SecretMask, secretNamesOf } from "../workflow/secrets.ts";
 import { CANCELLED_CODE, type Stopped } from "./cancellations.ts";
+import { Consultations, isConsultation } from "./consultations.ts";
 import { applyControl } from "./controls.ts";
 import { Decisions } from "./decisions.ts";
 import type { Effect } from "./effect.ts";
@@ -72,6 +73,8 @@ const NONE_OUT: ReadonlyMap<string, OpenDispatch> = new Map();
 
 export class RunFold {
   readonly run: string;
+  /** Questions to the swarm's own planner. */
+  readonly consultations: Consultations;
   readonly #host: StepHost;
   readonly #frame: FoldFrame;
   readonly #course: RunCourse;
@@ -87,8 +90,13 @@ export class RunFold {
     this.#frame = new FoldFrame(run, options.observer ?? {});
     this.#course = new RunCourse(this.#frame);
     this.#updates = new EnvUpdates(this.#frame, this.#course);
-    this.#decisions = new Decisions(this.#frame, this.#course, this.#spending, (workflow, cause) =>
-      this.#adopt(workflow, cause),
+    this.consultations = new Consultations(this.#frame, this.#course, this.#spending);
+    this.#decisions = new Decisions(
+      this.#frame,
+      this.#course,
+      this.#spending,
+      this.consultations,
+      (workflow, cause) => this.#adopt(workflow, cause),
     );
   }
 
@@ -284,6 +292,7 @@ export class RunFold {
 
   /** Whether the log, as far as it is folded, has opened this dispatch. */
   knows({ step, n }: Pick<DispatchRef, "step" | "n">): boolean {
+    if (isConsultation({ step })) return this.consultations.asked.length >= n;
     const flow = this.#course.flow;
     if (flow === undefined || !(flow.steps.has(step) || flow.retired.has(step))) return false;
     return flow.read(step).context.n >= n;
@@ -291,6 +300,7 @@ export class RunFold {
 
   /** Whether a dispatch may still be closed by a result. */
   isOpen(ref: DispatchRef): boolean {
+    if (isConsultation(ref)) return this.consultations.isOpen(ref);
     return !this.ended && this.#course.flow !== undefined && this.#course.flow.isOpen(ref);
   }
 
@@ -406,6 +416,7 @@ export class RunFold {
   // ── results ──────────────────────────────────────────────────────────────────────────────────────
 
   #onResult(role: string, result: ResultMessage): void {
+    if (isConsultation(result)) return this.consultations.answer(role, result);
     const flow = this.#course.flow;
     if (flow?.retired.has(result.step)) {
       const what = `result of dispatch ${result.n} by ${result.agent}`;

@@ -41,7 +41,16 @@ export function taskMessage({
     handoff: handoffOf(step, context, roleOf),
     ...(deadline === undefined ? {} : { deadline }),
     ...(secrets === undefined ? {} : { secrets: secrets.textsIn(inputs) }),
+    ...(context.failures.length === 0 ? {} : { avoid: failedAgents(context) }),
   };
+}
+
+/** So many of those that failed last are named (L8). */
+const AVOIDED = 8;
+
+function failedAgents({ failures }: StepContext): string[] {
+  const agents = failures.flatMap(({ agent }) => agent ?? []);
+  return [...new Set(agents.reverse())].slice(0, AVOIDED);
 }
 
 /** The same over retries and redeliveries; another for every iteration and every holder. */

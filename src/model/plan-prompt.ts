@@ -21,17 +21,21 @@ const text = (name: string): string =>
   readFileSync(new URL(`prompts/${name}.md`, import.meta.url), "utf8").trim();
 
 export function promptOf(request: ModelRequest): Prompt {
-  const { goals, want, roles, environment, inputs, refused } = request;
+  const { task, goals, want, roles, environment, inputs, situation, refused } = request;
   const asked = [
     quoted("goals", { goals, ...(want.length > 0 && { wantedAlready: want }) }),
     quoted("roles", roles),
     quoted("data", { environment, inputs }),
+    ...(situation === undefined ? [] : [quoted("situation", situation)]),
   ].join("\n\n");
   const corrections = refused.flatMap(({ answer, errors }): PromptMessage[] => [
     { role: "assistant", content: answer === "" ? "(nothing)" : answer },
     { role: "user", content: `${text("refused")}\n\n${quoted("errors", errors)}` },
   ]);
-  return { system: text("plan"), messages: [{ role: "user", content: asked }, ...corrections] };
+  return {
+    system: text(task === "plan" ? "plan" : "replan"),
+    messages: [{ role: "user", content: asked }, ...corrections],
+  };
 }
 
 /** With `<` escaped, which JSON allows, no quoted text can close its tag or open another. */

@@ -5,6 +5,7 @@
  * (`plan-proposal.ts`). A model that does not answer is an outcome, not an exception.
  */
 import type { RoleCard } from "../workflow/capability.ts";
+import type { PlannerTask, PlanSituation } from "../workflow/planner-task.ts";
 import type { DataProfile } from "./data-profile.ts";
 
 /** What a model is told of a role: enough to choose by, and none of the values that a card may hold. */
@@ -29,12 +30,15 @@ export interface RefusedAnswer {
 }
 
 export interface ModelRequest {
+  readonly task: PlannerTask;
   readonly goals: readonly string[];
   /** Keys that were asked for by name beside the goals: they are wanted whatever the model says. */
   readonly want: readonly string[];
   readonly roles: readonly RoleOffer[];
   readonly environment: DataProfile;
   readonly inputs: DataProfile;
+  /** Of a plan under way. */
+  readonly situation?: PlanSituation;
   /** Of this planning, oldest first. */
   readonly refused: readonly RefusedAnswer[];
   /** The answer must be there after this long. */

@@ -1,37 +1,13 @@
 /**
  * What a language model, or anybody else who is not believed, may propose for a plan.
  *
- * Owns the shape of a proposal and the check that it names only what exists: keys, roles, tasks, expressions.
- * Does not own what becomes of it. Nothing of its text gets into a workflow: it chooses among tasks, and the
+ * Owns the check that a proposal names only what exists: keys, roles, tasks, expressions. Does not own what becomes
+ * of it. Nothing of its text gets into a workflow: it chooses among tasks, and the
  * planner writes the steps of those itself.
  */
-import { z } from "zod";
 import type { Capability, RoleCard } from "../workflow/capability.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
-import { envKeySchema, idSchema } from "../workflow/names.ts";
-
-const taskRefSchema = z.strictObject({ role: idSchema, task: idSchema });
-
-const draftStepSchema = z.strictObject({
-  id: idSchema,
-  agent: idSchema,
-  task: idSchema,
-  inputs: z.record(envKeySchema, z.string()).optional(),
-  outputs: z.array(envKeySchema).optional(),
-  dependsOn: z.array(idSchema).optional(),
-  when: z.string().optional(),
-});
-type DraftStep = z.infer<typeof draftStepSchema>;
-
-const proposalSchema = z.strictObject({
-  /** Keys that have to be there in the end. */
-  want: z.array(envKeySchema).min(1).max(100),
-  /** Tasks that must not be used. */
-  avoid: z.array(taskRefSchema).max(1_000).optional(),
-  /** A way to get there. */
-  workflow: z.strictObject({ steps: z.array(draftStepSchema).min(1).max(1_000) }).optional(),
-  reason: z.string().max(1_000).optional(),
-});
+import { type DraftStep, proposalSchema } from "../workflow/planner-task.ts";
 
 /** What there is to name. */
 export interface ProposalScope {
@@ -40,6 +16,8 @@ export interface ProposalScope {
   readonly inputKeys: readonly string[];
   /** Keys that the goal's own words ask for beyond doubt: a proposal may not leave them out. */
   readonly sure: readonly string[];
+  /** Keys that are wanted whatever is proposed. */
+  readonly wanted: readonly string[];
 }
 
 export interface Proposed {
@@ -48,6 +26,8 @@ export interface Proposed {
   readonly avoid: ReadonlySet<string>;
   /** The tasks of the draft, as `role.task`. */
   readonly draft?: ReadonlySet<string>;
+  /** Of a plan under way: nothing shall change. */
+  readonly stands?: boolean;
 }
 
 export type CheckedProposal =
@@ -69,15 +49,16 @@ export function checkProposal(text: string, scope: ProposalScope): CheckedPropos
       parsed.error.issues.map(({ path, message }) => `${path.join(".") || "answer"}: ${message}`),
     );
   }
-  const { want, avoid = [], workflow } = parsed.data;
+  const { want = [], avoid = [], workflow, stands } = parsed.data;
   const tasks = tasksOf(scope.cards);
   const given = new Set([...tasks.values()].flatMap(({ gives }) => gives));
   const errors = [
+    ...(want.length + scope.wanted.length === 0 ? ["want: name at least one key"] : []),
     ...want
       .filter((key) => !given.has(key) && !scope.environmentKeys.includes(key))
       .map((key) => `want: no task gives the key ${key}`),
     ...scope.sure
-      .filter((key) => !want.includes(key))
+      .filter((key) => !want.includes(key) && !scope.wanted.includes(key))
       .map((key) => `want: the goal's words ask for ${key}, which is left out`),
     ...avoid
       .filter(({ role, task }) => !tasks.has(`${role}.${task}`))
@@ -90,6 +71,7 @@ export function checkProposal(text: string, scope: ProposalScope): CheckedPropos
       want,
       avoid: new Set(avoid.map(({ role, task }) => `${role}.${task}`)),
       ...(workflow && { draft: new Set(workflow.steps.map(({ agent, task }) => `${agent}.${task}`)) }),
+      ...(stands === true && { stands }),
     },
   };
 }

@@ -133,7 +133,7 @@ function doneByOutputs(
 }
 
 /** The keys that the workflow's outputs read; without outputs, what no step of it reads. */
-function wantedOf(workflow: WorkflowDocument): string[] {
+export function wantedOf(workflow: WorkflowDocument): string[] {
   if (workflow.outputs !== undefined) return readsOf(workflow.outputs);
   const read = new Set(workflow.steps.flatMap((step) => readsOf(step.inputs)));
   const written = unique(workflow.steps.flatMap(({ outputs }) => outputs ?? []));

@@ -36,6 +36,8 @@ export interface WeighRequest {
   usedIds?: Iterable<string>;
   /** Tasks that failed, and tasks of roles that went away, with the reason. */
   excluded?: readonly { role: string; task?: string; reason: string }[];
+  /** What somebody proposed: of new ways only those of these tasks, as `role.task`, and without the others. */
+  proposed?: { readonly only?: ReadonlySet<string>; readonly avoid?: ReadonlySet<string> };
   /** Improvements made before. */
   improvements?: number;
   /** Instead of those that the planner was made with. */
@@ -64,7 +66,7 @@ export function weighRest(
   const capabilities = withPlanned(cards, open);
   const asPlanned = new Set(open.map(({ agent, task }) => `${agent}.${task}`));
   const excluded = exclusionOf(request.excluded ?? []);
-  const planFor = (also?: (name: string) => boolean): Plan | NoPlanError => {
+  const planFor = (also: (name: string) => boolean): Plan | NoPlanError => {
     try {
       return planner.updateWorkflow(request.workflow, request.environment, {
         ...(request.inputs !== undefined && { inputs: request.inputs }),
@@ -74,14 +76,15 @@ export function weighRest(
         capabilities,
         exclude: (role, capability) =>
           excluded(role, capability) ??
-          (also?.(`${role}.${capability.name}`) ? "the plan does not have it" : undefined),
+          (also(`${role}.${capability.name}`) ? "the plan does not have it" : undefined),
       });
     } catch (error) {
       if (error instanceof NoPlanError) return error;
       throw error;
     }
   };
-  const best = planFor();
+  const { only, avoid } = request.proposed ?? {};
+  const best = planFor((name) => avoid?.has(name) === true || only?.has(name) === false);
   if (best instanceof NoPlanError) {
     return { stands: true, broken: true, reason: `there is no other way: ${best.message}` };
   }

@@ -9,6 +9,8 @@ export interface PlanView {
   /** Absent for a workflow that was submitted as such. */
   cost?: number;
   optimal?: boolean;
+  /** What became of the advice of a language model or of the swarm's own planner; absent when nobody was asked. */
+  advice?: string[];
   /** Changes on the way, oldest first. */
   revisions: (Omit<PlanRevision, "ts"> & { at: string })[];
   /** Steps that had begun when a revision left them out. */
@@ -19,9 +21,14 @@ export interface PlanView {
 export function planViewOf(fold: RunFold, stepOf: (id: string) => StepView): { plan?: PlanView } {
   const { plan, revisions, retired } = fold;
   if (plan === undefined && revisions.length === 0) return {};
+  // No step can have an id in brackets.
+  const advice = Object.entries(plan?.reasons ?? {}).flatMap(([id, note]) =>
+    id.startsWith("(") ? [note] : [],
+  );
   return {
     plan: {
       ...(plan !== undefined && { cost: plan.cost, optimal: plan.optimal }),
+      ...(advice.length > 0 && { advice }),
       revisions: revisions.map(({ ts, ...revision }) => ({ ...revision, at: new Date(ts).toISOString() })),
       retired: Object.fromEntries([...retired.keys()].map((id) => [id, stepOf(id)])),
     },

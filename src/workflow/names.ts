@@ -5,15 +5,15 @@ import { z } from "zod";
 export const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 /**
  * A dispatchable step on the wire: an id, or a step made from it. `<id>~<index>` is an item of a fan-out,
- * `~undo` behind either is what undoes it.
+ * `~undo` behind either is what undoes it. `~plan` is no step: a question to the swarm's own planner.
  */
-export const STEP_REF_PATTERN = /^[A-Za-z0-9_-]{1,64}(~[0-9]{1,6})?(~undo)?$/;
+export const STEP_REF_PATTERN = /^(?:[A-Za-z0-9_-]{1,64}(?:~[0-9]{1,6})?(?:~undo)?|~plan)$/;
 
 const idMessage = "must match [A-Za-z0-9_-]{1,64}";
 export const idSchema = z.string().regex(ID_PATTERN, idMessage);
 export const stepRefSchema = z
   .string()
-  .regex(STEP_REF_PATTERN, "must be a step id, <id>~<index>, or one of them with ~undo");
+  .regex(STEP_REF_PATTERN, "must be a step id, <id>~<index>, one of them with ~undo, or ~plan");
 /** A top-level environment key. Dots address inside values, so they are no part of a key. */
 export const envKeySchema = z.string().regex(ID_PATTERN, idMessage);
 

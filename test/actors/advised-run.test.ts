@@ -40,13 +40,13 @@ describe("a run of a daemon with a language model", () => {
     expect(asked[0]?.tokensLeft).toBe(100);
     expect(stage.inHand("worker")).toEqual(["work#1"]);
     expect(fold.spending.total.tokens).toBe(40);
-    expect(fold.plan?.reasons[ADVICE_REASON]).toContain("tiny proposed report");
+    expect(fold.plan?.reasons[ADVICE_REASON.model]).toContain("tiny proposed report");
   });
 
   it("goes by the goal's own words when the model is wrong, and pays for that too", async () => {
     const { asked, fold } = await runAdvised("report", '{"want":["bitcoin"]}', 60);
     expect(asked).toHaveLength(2);
-    expect(fold.plan?.reasons[ADVICE_REASON]).toContain("the budget of 100 tokens is spent");
+    expect(fold.plan?.reasons[ADVICE_REASON.model]).toContain("the budget of 100 tokens is spent");
     expect(fold.spending.total.tokens).toBe(120);
     expect(fold.status).toBe("paused");
   });

@@ -78,3 +78,23 @@ it("a task that fails for good is replaced by a path of two, and what was tried 
   expect(view.plan.revisions[0]?.reason).toContain("the sensor is broken");
   expect(view.plan.retired).toMatchObject({ make: { failures: [{ message: "the sensor is broken" }] } });
 }, 180_000);
+
+it("a retry goes to another agent of the role, and who tried is told", async () => {
+  stage.env.DATAHAMMER_ROLE_ABSENCE = "30s";
+  await stage.daemon();
+  // The first process to come fails always, the other never: whoever finds the file is the other.
+  const body = `
+    const { existsSync, writeFileSync, readFileSync } = await import("node:fs");
+    const file = process.env.COUNT_FILE;
+    if (!existsSync(file)) writeFileSync(file, String(process.pid));
+    if (readFileSync(file, "utf8") === String(process.pid)) throw new Error("bad host");
+    return { x: process.pid };`;
+  const file = agentFile("maker", "make", { gives: ["x"] }, body);
+  await Promise.all([stage.agent(file), stage.agent(file)]);
+  const ran = await stage.run("run", "--want", "x", "--run", "r1", "--json");
+  expect(ran.code, ran.stderr).toBe(0);
+  const { steps } = ran.json() as { steps: Record<string, { failures: { agent: string }[]; agent: string }> };
+  const { failures = [], agent } = steps.make ?? {};
+  expect(failures).toHaveLength(1);
+  expect(failures[0]?.agent).not.toBe(agent);
+}, 180_000);

@@ -4,7 +4,8 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { chatModel } from "../../src/model/chat-model.ts";
-import { ADVICE_REASON, type Advisor, planWithAdvice } from "../../src/planner/advised-planning.ts";
+import { ADVICE_REASON, planWithAdvice } from "../../src/planner/advised-planning.ts";
+import type { Advisor } from "../../src/planner/counsel.ts";
 import { type Plan, type PlanOptions, WorkflowPlanner } from "../../src/planner/planner.ts";
 import type { RoleCard } from "../../src/workflow/capability.ts";
 import { DataHammerError } from "../../src/workflow/errors.ts";
@@ -68,7 +69,7 @@ describe("a model that answers well", () => {
       apiKey: "k",
     });
     expect(tasksOf(outcome)).toEqual(["loader.load", "quick.sketch"]);
-    expect((outcome as Plan).reasons[ADVICE_REASON]).toContain("tiny proposed report, cost 2");
+    expect((outcome as Plan).reasons[ADVICE_REASON.model]).toContain("tiny proposed report, cost 2");
     expect(advice).toMatchObject({ taken: true, asked: 1, usage: { tokens: 100 } });
     expect(asked[0]).toMatchObject({ path: "/v1/chat/completions", authorization: "Bearer k" });
     expect(asked[0]?.body).toMatchObject({ model: "tiny", stream: true });
@@ -144,7 +145,7 @@ describe("what a model must not do", () => {
       expect(advice?.note).toContain(error);
       expect(asked[2]?.body.messages.at(-1)?.content).toContain(error);
       expect(tasksOf(outcome)).toEqual(["loader.load", "quick.sketch"]);
-      expect((outcome as Plan).reasons[ADVICE_REASON]).toContain("planned without tiny");
+      expect((outcome as Plan).reasons[ADVICE_REASON.model]).toContain("planned without tiny");
     },
   );
 
