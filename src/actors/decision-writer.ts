@@ -112,14 +112,12 @@ export class DecisionWriter {
   /** D1. True when it was stored and folded; false: look at the state again. */
   async #write(proposal: Proposal, epoch: number): Promise<boolean> {
     const scene = this.#scene;
+    // D1: what was known when it was made. Another's claim may be folded while its values are checked in.
+    const expectLast = scene.lastDecisionSeq;
     try {
       const made = await this.#fitting(proposal);
       const body = { ...made, v: 1, id: scene.newId(), epoch, at: scene.now() } as DecisionMessage;
-      const outcome = await this.#bus.log.append(
-        this.#run,
-        { kind: "decision", body },
-        { expectLast: scene.lastDecisionSeq },
-      );
+      const outcome = await this.#bus.log.append(this.#run, { kind: "decision", body }, { expectLast });
       if (outcome.ok) {
         await scene.folded(outcome.seq);
         return true;

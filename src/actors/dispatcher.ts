@@ -20,6 +20,8 @@ export interface DispatchScene {
   isWanted(ref: DispatchRef): boolean;
   /** The task was not given out, because it is not wanted now. */
   onKept(task: TaskMessage): void;
+  /** Whether the hold is over. */
+  over(): boolean;
   /** Resolves after a pause; early when the hold ends. */
   pause(delayMs: number): Promise<void>;
   /** What a nested run is given by this one. */
@@ -114,7 +116,11 @@ export class Dispatcher {
     try {
       if (ref.role === ORCHESTRATOR_ROLE) {
         // The child ends in its own time, and its result will be late.
-        await stopChild(bus, ref, reason);
+        await this.#persist(
+          ref,
+          () => stopChild(bus, ref, reason),
+          () => !this.#scene.over(),
+        );
         return "stopped";
       }
       // Whoever took it may not have been heard to start.

@@ -24,6 +24,10 @@ export const HOLD_LIMITS = {
   lostInARow: 5,
   /** How much less often nested runs are looked at: they tell by themselves. */
   childLookMs: 60_000,
+  /** How often a nested run asks whether its parent still waits for it, held and put away, and for how long. */
+  parentLookMs: 30_000,
+  parkedParentLookMs: 600_000,
+  parentAnswerMs: 2_000,
   /** A run that only waits is put away after this: most of what a person says next comes at once, or late. */
   parkMs: 1_000,
   /** What is due sooner than this is waited for; putting the run away would cost more. */

@@ -17,7 +17,7 @@ import { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
 import type { HoldContext, Lease } from "./hold-context.ts";
 import type { HoldObserver } from "./hold-observer.ts";
-import { RoleShares } from "./role-shares.ts";
+import { RoleShares, type ShareWindow } from "./role-shares.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
 import { TaskSweep } from "./task-sweep.ts";
@@ -42,6 +42,8 @@ export interface OrchestratorAgentOptions {
   id: string;
   newId(): string;
   maxRuns?: number;
+  /** How many tasks of a role wait in its queue. Default: enough for a moment of its agents. */
+  window?: ShareWindow;
   /** Told what happens in the runs that are held here. */
   observer?: HoldObserver;
   /** Whether tasks carry trace context. Default: those of submissions that do. */
@@ -64,7 +66,7 @@ export class OrchestratorAgent {
     this.#options = options;
     this.#maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
     const { ackWaitMs } = options.bus.runs;
-    this.#shares = new RoleShares(options.clock);
+    this.#shares = new RoleShares(options.clock, options.window);
     const { bus, clock, log } = options;
     this.#sweep = new TaskSweep({ bus, clock, log, held: (run) => this.#held.get(run)?.hold.fold });
     this.#lease = { keptAt: options.clock.monotonic(), forMs: ackWaitMs };

@@ -14,8 +14,15 @@
  */
 import type { Clock } from "../bus/bus.ts";
 
+/** How many tasks of a role may wait: at first, and between which bounds once it is known how fast they go. */
+export interface ShareWindow {
+  readonly first: number;
+  readonly least: number;
+  readonly most: number;
+}
+
 /** Bounds of the tasks of a role that wait, for one daemon (L8). */
-export const WINDOW = { first: 256, least: 32, most: 1_024 } as const;
+export const WINDOW: ShareWindow = { first: 256, least: 32, most: 1_024 };
 /** So much time shall the tasks that wait need to be taken. */
 const WAIT_MS = 250;
 /** How fast a queue drains is worked out anew after this long. */
@@ -29,16 +36,18 @@ export interface Sharer {
 
 export class RoleShares {
   readonly #clock: Clock;
+  readonly #bounds: ShareWindow;
   readonly #roles = new Map<string, RoleShare>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, bounds = WINDOW) {
     this.#clock = clock;
+    this.#bounds = bounds;
   }
 
   of(role: string): RoleShare {
     const known = this.#roles.get(role);
     if (known) return known;
-    const share = new RoleShare(role, this.#clock);
+    const share = new RoleShare(role, this.#clock, this.#bounds);
     this.#roles.set(role, share);
     return share;
   }
@@ -54,16 +63,19 @@ export class RoleShare {
   readonly #clock: Clock;
   /** Runs that wait for their turn, the next one first. */
   readonly #line = new Set<Sharer>();
-  #window: number = WINDOW.first;
+  readonly #bounds: ShareWindow;
+  #window: number;
   #given = 0;
   /** The youngest task that is known to have left the queue (R3). */
   #left = 0;
   #measured = { at: 0, left: 0 };
   #pumping = false;
 
-  constructor(role: string, clock: Clock) {
+  constructor(role: string, clock: Clock, bounds: ShareWindow) {
     this.#role = role;
     this.#clock = clock;
+    this.#bounds = bounds;
+    this.#window = bounds.first;
   }
 
   /** Tasks that wait in the queue. */
@@ -124,7 +136,7 @@ export class RoleShare {
     const elapsed = now - this.#measured.at;
     if (elapsed < MEASURE_MS) return;
     const inTime = ((this.#left - this.#measured.left) / elapsed) * WAIT_MS;
-    this.#window = Math.min(WINDOW.most, Math.max(WINDOW.least, Math.round(inTime)));
+    this.#window = Math.min(this.#bounds.most, Math.max(this.#bounds.least, Math.round(inTime)));
     this.#measured = { at: now, left: this.#left };
   }
 }

@@ -37,6 +37,7 @@ import { HoldFrame } from "./hold-frame.ts";
 import { type HoldOutcome, liveFoldObserver } from "./hold-observer.ts";
 import { IndexEntry } from "./index-entry.ts";
 import { type OrchestratorLogic, orchestratorLogic } from "./orchestrator.ts";
+import { ParentWatch } from "./parent-watch.ts";
 import { Parking } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import { RunPlannerDesk } from "./planner-desk.ts";
@@ -61,6 +62,7 @@ export class RunHold {
   readonly #giving: GivingOut;
   readonly #ending: RunEnding;
   readonly #watchdog: Watchdog;
+  readonly #parent: ParentWatch;
   readonly #index: IndexEntry;
   readonly #desk: RunPlannerDesk;
   readonly #keeper: PlanKeeper;
@@ -99,6 +101,7 @@ export class RunHold {
       },
     });
     this.#watchdog = new Watchdog(this.#frame, this.#flights, this.#dispatcher);
+    this.#parent = new ParentWatch(this.#frame);
     this.#index = new IndexEntry(this.#frame);
     this.#desk = new RunPlannerDesk(this.#frame, this.#dispatcher);
     this.#keeper = new PlanKeeper(this.#frame, this.#desk);
@@ -120,6 +123,7 @@ export class RunHold {
       onKept: (task) => {
         if (!frame.over) this.#giving.takeBackChoice(task);
       },
+      over: () => frame.over,
       pause: (delayMs) => frame.pause(delayMs),
       nestingTerms: () => ({
         depth: fold.submission?.parent?.depth ?? 0,
@@ -132,11 +136,14 @@ export class RunHold {
   #makeParking(): Parking {
     return new Parking(this.#frame, {
       busy: () => this.#flights.size > 0 || !this.#frame.writer.idle,
-      untilDue: () =>
-        this.#deadlines.untilNext((key) => {
+      untilDue: () => {
+        const due = this.#deadlines.untilNext((key) => {
           const [what, step] = splitKey(key);
           return what === "budget" || this.#timeOuts.matters(what, step);
-        }),
+        });
+        const { longestRestMs } = this.#parent;
+        return longestRestMs === undefined ? due : Math.min(longestRestMs, due ?? longestRestMs);
+      },
       leave: () => {
         this.#index.put();
         this.#close("parked");
@@ -207,6 +214,7 @@ export class RunHold {
     }
     this.#deadlines.set("silence", HOLD_LIMITS.silenceMs);
     this.#watchdog.arm();
+    this.#parent.begin(writer.epoch > 1);
     this.#index.changed(true);
     this.#scheduleAct();
   }
@@ -405,6 +413,8 @@ export class RunHold {
         return this.#giving.gate.timeIsUp();
       case "silence":
         return void this.#breakSilence();
+      case "parent":
+        return void this.#parent.look();
       case "watchdog":
         return void this.#watchdog.look();
       case "park":

@@ -40,7 +40,8 @@ export async function resubmissionOf(
   const { fold, changes, submitSeq } = await foldUpTo(run, records, at);
   const { submission, graph } = fold;
   if (!submission) throw notSubmitted(run);
-  const { origin: _, environment: __, ...same } = submission;
+  // What a nested run gave, its parent has: this one answers to nobody.
+  const { origin: _, environment: __, parent: ___, ...same } = submission;
   const plan = fold.plan === undefined ? {} : { plan: fold.plan };
   const origin = { run, seq: fold.lastSeq, steps: [], environment: {}, ...plan };
   if (from === undefined && at === undefined) {

@@ -9,10 +9,13 @@ import { createActor } from "xstate";
 import { orchestratorLogic } from "../actors/orchestrator.ts";
 import type { LogRecord } from "../bus/bus.ts";
 import { RunFold } from "../fold/run-fold.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Fact } from "./evidence.ts";
 import type { Language } from "./language.ts";
+import { type JudgedRun, nested, submissionOf } from "./nested-judge.ts";
 import { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
+import { reruns } from "./rerun-judge.ts";
 import type { Say, Wrong } from "./scenario.ts";
 import type { Life } from "./simulate.ts";
 
@@ -41,11 +44,15 @@ export function judge(life: Life): Verdict {
   let overshoot = 0;
   const { scenario } = life;
   const references = new Map<string, Reference>();
-  for (const [run, { workflow }] of scenario.runs) {
-    const records = life.logs.get(run) ?? [];
+  const runs = new Map<string, JudgedRun>();
+  for (const [run, records] of life.logs) {
+    const submitted = submissionOf(records)?.body.workflow as WorkflowDocument | undefined;
+    const workflow = submitted ?? scenario.runs.get(run)?.workflow;
+    if (workflow === undefined) continue;
     const reference = new Reference(workflow, scenario.language);
     references.set(run, reference);
     for (const record of records) reference.apply(record);
+    runs.set(run, { run, records, reference });
     const facts = life.evidence.facts.filter((fact) => fact.run === run);
     for (const { decision, what } of reference.wrongs) {
       if (!life.evidence.rogueDecisions.has(decision))
@@ -65,6 +72,8 @@ export function judge(life: Life): Verdict {
     sequences(run, records, facts, say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
   }
+  nested(runs, scenario.language, say);
+  reruns(runs, scenario.language, say);
   return { wrongs, overshoot, references };
 }
 

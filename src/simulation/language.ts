@@ -44,7 +44,14 @@ export const FEW_FORMS: Language = {
     typeof source === "string" ? (env[/^env\.(\w+)$/.exec(source)?.[1] ?? ""] ?? null) : source,
   resolve(template, scope) {
     const resolved: Record<string, unknown> = {};
-    for (const [name, value] of Object.entries(template)) resolved[name] = resolveOne(value, scope);
+    for (const [name, value] of Object.entries(template)) {
+      // A nested document is its own run's to read.
+      const isInner =
+        typeof value === "object" && value !== null && !Array.isArray(value) && name !== "workflow";
+      resolved[name] = isInner
+        ? FEW_FORMS.resolve(value as typeof template, scope)
+        : resolveOne(value, scope);
+    }
     return resolved;
   },
 };

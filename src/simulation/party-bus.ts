@@ -16,7 +16,7 @@ import type {
   TaskDelivery,
 } from "../bus/bus.ts";
 import type { MemoryBus } from "../bus/memory/broker.ts";
-import type { TaskMessage } from "../bus/messages.ts";
+import type { SubmitMessage, TaskMessage } from "../bus/messages.ts";
 import { UnreachableError } from "../workflow/errors.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Faults } from "./faults.ts";
@@ -34,6 +34,8 @@ export interface PartyBusScene {
   spins(party: string, what: string): void;
   /** Tasks acked lately, which a restarting broker brings back. */
   acked(task: TaskMessage): void;
+  /** A run was submitted. */
+  submitted(run: string, submission: SubmitMessage): void;
   /** Whether the queue loses the task as soon as it has it. */
   swallows(task: TaskMessage): boolean;
   /** Whether the task came back after its ack. */
@@ -110,6 +112,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
     const outcome = await call(`append ${entry.kind}`, async () => {
       const stored = await inner.log.append(run, entry, options);
       if (stored.ok) {
+        if (entry.kind === "submit") scene.submitted(run, entry.body);
         world.note(party.name, `stores ${run} ${stored.seq} ${showEntry(entry)}`);
         if (entry.kind === "decision" && entry.body.type === "claim") {
           const claim = { party: party.name, run, epoch: entry.body.epoch, seq: stored.seq };
@@ -298,8 +301,11 @@ function unreachable(what: string): UnreachableError {
 
 function showEntry(entry: LogEntry): string {
   switch (entry.kind) {
-    case "submit":
-      return "submit";
+    case "submit": {
+      const { parent, origin } = entry.body;
+      if (parent) return `submit, below ${parent.run} ${parent.step}#${parent.n}`;
+      return origin ? `submit, after ${origin.run} ${origin.from ?? ""} at ${origin.seq}` : "submit";
+    }
     case "result": {
       const { step, n, status, agent, error } = entry.body;
       return `result ${step}#${n} ${status} by ${agent} of ${entry.role}${error ? ` (${error.code ?? error.name})` : ""}`;

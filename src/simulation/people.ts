@@ -1,6 +1,7 @@
 /** The people of a simulation: they submit runs and answer them; some pause, cancel, retry and set keys. */
-import type { AppendOptions, Bus, LogEntry } from "../bus/bus.ts";
+import type { AppendOptions, Bus, LogEntry, LogRecord } from "../bus/bus.ts";
 import type { ControlMessage } from "../bus/messages.ts";
+import { resubmissionOf } from "../client/rerun.ts";
 import type { Chance } from "./chance.ts";
 import type { Faults } from "./faults.ts";
 import type { Reference } from "./reference.ts";
@@ -17,6 +18,21 @@ export interface PeopleScene {
 }
 
 const RETRIES = 2;
+/** What they do to a run; `stop` cancels a step, `again` begins a run that takes over what this one did. */
+const VERBS = [
+  "pause",
+  "pause",
+  "cancel",
+  "stop",
+  "stop",
+  "env",
+  "retry",
+  "signal",
+  "again",
+  "again",
+] as const;
+/** So often is a run repeated, however often that is wanted. */
+const REPEATS = 2;
 const TRY_AGAIN_MS = 400;
 /** How soon somebody who has nothing else to do sees that a step waits. */
 const LOOK_EVERY_MS = 100;
@@ -27,6 +43,7 @@ export type Said = Omit<ControlMessage, "v" | "by">;
 export class People {
   readonly #scene: PeopleScene;
   readonly #runs: string[] = [];
+  readonly #repeats = new Map<string, number>();
   #pending = 0;
   #ending = false;
 
@@ -52,6 +69,11 @@ export class People {
       await this.#say(run, { kind: "submit", body }, { expectLast: 0 });
       then?.();
     });
+  }
+
+  /** Minds a run that somebody else has submitted. */
+  adopt(run: string): void {
+    this.#runs.push(run);
   }
 
   /** Does something later; until then they have not said all that they want to say. */
@@ -148,17 +170,9 @@ export class People {
     const chance = faults.chance("people");
     world.after(chance.between(500, faults.untilMs), () => {
       if (this.#ending) return;
-      const verb = chance.pick([
-        "pause",
-        "pause",
-        "cancel",
-        "stop",
-        "stop",
-        "env",
-        "retry",
-        "signal",
-      ] as const);
+      const verb = chance.pick(VERBS);
       if (verb === "stop") this.#stopSomething(run, chance);
+      else if (verb === "again") this.#again(run, chance);
       else if (verb === "env") void this.setKey(run, "note", chance.between(1, 9));
       else if (verb !== "cancel" || chance.happens(0.4)) void this.control(run, { verb });
       if (verb === "pause") world.after(chance.between(100, 20_000), () => void this.#resume(run));
@@ -171,6 +185,39 @@ export class People {
       ({ state }) => state !== "done" && state !== "failed",
     );
     if (open.length > 0) void this.control(run, { verb: "cancel", step: chance.pick(open).id });
+  }
+
+  /** Repeats a run: from one of its steps on, as it stood at one of its records, or as a whole. */
+  #again(run: string, chance: Chance): void {
+    const reference = this.referenceOf(run);
+    const repeats = (this.#repeats.get(run) ?? 0) + 1;
+    if (reference.status === "none" || repeats > REPEATS || run.length > 40) return;
+    this.#repeats.set(run, repeats);
+    const { id } = chance.pick(reference.workflow.steps);
+    const kind = chance.pick(["from", "from", "at", "whole"] as const);
+    this.after(chance.between(0, 1_000), async () => {
+      const records = await this.#recordsOf(run);
+      const { seq } = chance.pick(records);
+      const choice = kind === "from" ? { from: id } : kind === "at" ? { at: seq } : {};
+      const body = await resubmissionOf(run, eachOf(records), choice);
+      await this.#say(`${run}-again${repeats}`, { kind: "submit", body }, { expectLast: 0 });
+    });
+  }
+
+  async #recordsOf(run: string): Promise<LogRecord[]> {
+    for (;;) {
+      try {
+        const records: LogRecord[] = [];
+        for await (const record of this.#scene.bus.log.read(run)) records.push(record);
+        return records;
+      } catch {
+        await this.#pause();
+      }
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#scene.world.after(TRY_AGAIN_MS, resolve));
   }
 
   #retryFailures(run: string, left: number, everyMs: readonly [number, number]): void {
@@ -208,7 +255,7 @@ export class People {
 
   /** Says it until the broker has confirmed it. */
   async #say(run: string, entry: LogEntry, options?: AppendOptions): Promise<void> {
-    const { world, bus } = this.#scene;
+    const { bus } = this.#scene;
     this.#pending++;
     for (;;) {
       try {
@@ -217,9 +264,13 @@ export class People {
         break;
       } catch {
         // Unreachable: it may be stored or not, so it is said again.
-        await new Promise<void>((resolve) => world.after(TRY_AGAIN_MS, resolve));
+        await this.#pause();
       }
     }
     this.#pending--;
   }
+}
+
+async function* eachOf(records: readonly LogRecord[]): AsyncIterable<LogRecord> {
+  yield* records;
 }

@@ -1,12 +1,14 @@
 /** A random swarm with random runs: what `npm run sim` lives through. */
 import { pino } from "pino";
+import type { ShareWindow } from "../actors/role-shares.ts";
 import { SwarmPlanning } from "../actors/swarm-planning.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
 import { scriptedAgent } from "./crew.ts";
 import { FEW_FORMS } from "./language.ts";
 import type { Scenario, ScenarioRun, Seat } from "./scenario.ts";
 import { judgeScripts } from "./script-judge.ts";
-import { MAX_STEPS, ROLES, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
+import { ENDLESS, MAX_STEPS, ROLES, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
 
 const silent = pino({ level: "silent" });
 
@@ -16,10 +18,10 @@ export interface RandomScenarioOptions {
 }
 
 export function randomScenario(seed: number, options: RandomScenarioOptions = {}): Scenario {
-  const { maxSteps = MAX_STEPS, maxRuns = 2 } = options;
+  const { maxSteps = MAX_STEPS, maxRuns = 4 } = options;
   const chance = new Chance(seed, "workflows");
   const runs = new Map<string, ScenarioRun>();
-  const count = Math.min(chance.happens(0.25) ? 2 : 1, maxRuns);
+  const count = Math.min(chance.happens(0.35) ? chance.between(2, 4) : 1, maxRuns);
   for (let at = 1; at <= count; at++) {
     const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps);
     const list = Array.from({ length: chance.between(0, 5) }, () => chance.between(1, 99));
@@ -37,9 +39,21 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
         people.meddleWith(run);
       }
     },
+    attendLater(people, run, { workflow, parent }) {
+      if ((workflow as WorkflowDocument).name === ENDLESS) return;
+      people.answerFor(run);
+      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run);
+    },
+    ...(chance.happens(0.5) ? { window: randomWindow(chance) } : {}),
     language: FEW_FORMS,
     judge: judgeScripts,
   };
+}
+
+/** So small that runs have to take turns. */
+function randomWindow(chance: Chance): ShareWindow {
+  const least = chance.between(1, 2);
+  return { first: chance.between(1, 3), least, most: least + chance.between(0, 3) };
 }
 
 /** One process can do everything; up to two more do some of it. */

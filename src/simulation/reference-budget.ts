@@ -57,6 +57,7 @@ export class ReferenceBudget {
     this.#reported.add(key);
     this.#add("tokens", Math.max(0, usage.tokens ?? 0));
     this.#add("usd", Math.max(0, usage.usd ?? 0));
+    this.#add("dispatches", Math.max(0, usage.dispatches ?? 0));
     return true;
   }
 

@@ -5,7 +5,7 @@
  * It owns steps, dispatches and the environment of one run. What the log's records do to them is the
  * reference's matter. Simple before fast: it may look at every step wherever that says it best.
  */
-import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
+import type { DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
 import { ReferenceOpenings } from "./reference-openings.ts";
@@ -83,8 +83,19 @@ export class ReferenceFlow {
     this.openings.at(seq, ts);
   }
 
-  begin(): void {
-    this.#release(this.documentSteps.filter(({ doc }) => needed(doc) === 0));
+  /** @param taken steps that another run has done */
+  begin(taken: RunOrigin["steps"]): void {
+    const free = new Set(this.documentSteps.filter(({ doc }) => needed(doc) === 0));
+    for (const { step: id, outcome, outputs } of taken) {
+      const step = this.steps.get(id);
+      if (step === undefined || step.closedWell) continue;
+      step.state = outcome === "completed" || outcome === "skipped" ? "done" : "failed";
+      step.outcome = outcome;
+      step.completions = outcome === "completed" ? 1 : 0;
+      step.outputs = outputs;
+      for (const next of this.#closeWell(step)) free.add(next);
+    }
+    this.#release([...free].filter(({ closedWell }) => !closedWell));
   }
 
   isOpen({ state }: ReferenceStep): boolean {

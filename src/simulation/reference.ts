@@ -27,6 +27,8 @@ export class Reference {
   /** From which to which sequence it was paused. */
   readonly pauses: { from: number; to: number }[] = [];
   readonly claims: { epoch: number; holder: string; seq: number }[] = [];
+  /** Where in the log it ended, as often as it did. */
+  readonly endings: number[] = [];
   /** Of a run with a budget: where in the log each dispatch was allowed. */
   readonly grants = new Map<string, number>();
   /** Of a run with a budget: what was spent by a dispatch that was given out after the limit was reached. */
@@ -100,14 +102,17 @@ export class Reference {
     else this.#exceededAt = Math.min(this.#exceededAt, this.#seq);
   }
 
-  #submit({ inputs, environment = {}, budget }: SubmitMessage): void {
+  #submit({ inputs, environment = {}, budget, origin }: SubmitMessage): void {
     if (this.status !== "none") return;
     this.status = "running";
     this.#flow = new ReferenceFlow(this.workflow, inputs, this.#language);
     this.#flow.at(this.#seq, 0);
     this.#budget = new ReferenceBudget(this.workflow.budget, budget);
     for (const [key, value] of Object.entries(environment)) this.#flow.set(key, value, undefined);
-    this.#flow.begin();
+    const outputs = new Map(origin?.steps.map((kept) => [kept.step, kept.outputs]));
+    for (const [key, { value, step }] of Object.entries(origin?.environment ?? {}))
+      this.#flow.set(key, value === undefined ? (outputs.get(step ?? "")?.[key] ?? null) : value, step);
+    this.#flow.begin(origin?.steps ?? []);
   }
 
   #result(role: string, result: ResultMessage): void {
@@ -292,6 +297,7 @@ export class Reference {
     else this.#flow.cancelOpen(status === "cancelled");
     this.#closePause();
     this.status = status;
+    this.endings.push(this.#seq);
   }
 }
 

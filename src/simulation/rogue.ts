@@ -26,13 +26,13 @@ export class Rogue {
     this.#scene = scene;
   }
 
-  begin(runs: readonly string[]): void {
+  begin(runs: () => readonly string[]): void {
     const { world, faults } = this.#scene;
     if (!faults.kinds.has("rogue")) return;
     const next = (): void => {
       world.after(faults.pauseBefore("rogue") / 3, () => {
         if (faults.over) return;
-        void this.#strike(faults.chance("rogue").pick(runs));
+        void this.#strike(faults.chance("rogue").pick(runs()));
         next();
       });
     };

@@ -3,9 +3,11 @@
  *
  * A scenario is plain knowledge about a world without faults; a seed says what goes wrong in it.
  */
+import type { ShareWindow } from "../actors/role-shares.ts";
 import type { RunPlanning } from "../actors/run-planning.ts";
 import type { AgentDefinition, TaskContext } from "../agent/define.ts";
 import type { Bus, Clock } from "../bus/bus.ts";
+import type { RunOrigin, SubmitMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
 import type { People } from "./people.ts";
@@ -18,6 +20,8 @@ export interface ScenarioRun {
   environment: Record<string, unknown>;
   timeout?: string;
   budget?: NonNullable<WorkflowDocument["budget"]>;
+  /** What it takes over from another run. */
+  origin?: RunOrigin;
 }
 
 /** One agent process. */
@@ -52,6 +56,10 @@ export interface Scenario {
   planning(bus: Bus, clock: Clock): RunPlanning;
   /** Lets the people submit the runs, and do what else they do. */
   attend(people: People): void;
+  /** A run was submitted that is none of the scenario's: a nested one, or one that repeats another. */
+  attendLater?(people: People, run: string, submission: SubmitMessage): void;
+  /** How many tasks of a role one daemon lets wait in its queue. Default: as many as a real one. */
+  readonly window?: ShareWindow;
   /** What the judges understand of conditions and templates. */
   readonly language: Language;
   /** Judges what the scripts of the tasks alone say about a run's end. */

@@ -14,7 +14,8 @@ const SERIAL = "the environment is that of a serial run";
 export function judgeScripts(run: string, reference: Reference, say: Say): void {
   for (const step of reference.steps.values()) {
     const { doc, outcome, parent } = step;
-    if (step.undoes !== undefined) continue;
+    // What another run has done is judged there.
+    if (step.undoes !== undefined || (step.n === 0 && step.outcome !== "skipped")) continue;
     const key = doc.outputs?.[0] ?? "";
     const is = parent === undefined ? reference.env.get(key)?.value : step.outputs?.[key];
     const due = dueValue(step);

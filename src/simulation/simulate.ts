@@ -10,7 +10,8 @@ import type { AgentDefinition, TaskContext } from "../agent/define.ts";
 import { type RunningAgent, serveAgent } from "../agent/host.ts";
 import type { Bus, LogRecord } from "../bus/bus.ts";
 import { createMemoryBroker, type MemoryBroker, type MemoryBus } from "../bus/memory/broker.ts";
-import type { DispatchRef, TaskMessage } from "../bus/messages.ts";
+import type { DispatchRef, SubmitMessage, TaskMessage } from "../bus/messages.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
 import { Evidence } from "./evidence.ts";
 import { type FaultChoice, type FaultKind, Faults } from "./faults.ts";
@@ -102,6 +103,7 @@ class Simulation {
   readonly #logEnds = new Map<string, number>();
   readonly #references = new Map<string, Reference>();
   readonly #spinning: string[] = [];
+  readonly #attendants: People;
 
   constructor(scenario: Scenario, options: SimulationOptions) {
     const { seed, faults } = options;
@@ -114,6 +116,7 @@ class Simulation {
     this.#spy = this.#broker.connect("main", { party: SPY });
     for (const [run, { workflow }] of scenario.runs)
       this.#references.set(run, new Reference(workflow, scenario.language));
+    this.#attendants = this.#people();
   }
 
   async live(): Promise<Omit<Life, "strays">> {
@@ -124,7 +127,8 @@ class Simulation {
     this.#hire();
     for (const post of this.#posts) world.after(this.#chance.between(0, 500), () => this.#bear(post));
     this.#scheduleFaults();
-    const people = this.#people();
+    const people = this.#attendants;
+    this.#scenario.attend(people);
     new Rogue({
       world,
       faults: this.#faults,
@@ -132,8 +136,8 @@ class Simulation {
       broker: this.#broker,
       bus: this.#spy,
       referenceOf: (run) => this.#reference(run),
-    }).begin([...this.#references.keys()]);
-    await this.#watchLogs();
+    }).begin(() => [...this.#references.keys()]);
+    for (const run of this.#references.keys()) await this.#watchLog(run);
     await world.run(this.#faults.untilMs);
     this.#heal();
     people.bringToAnEnd();
@@ -188,6 +192,7 @@ class Simulation {
       clock: party.clock,
       log: silent,
       planning: this.#scenario.planning(bus, party.clock),
+      ...(this.#scenario.window && { window: this.#scenario.window }),
       id: party.name,
       newId: () => `${party.name}-${++ids}`,
     });
@@ -298,6 +303,7 @@ class Simulation {
       acked: (task) => {
         this.#ackedLately.push({ task, at: this.#world.now });
       },
+      submitted: (run, submission) => this.#submitted(run, submission),
       swallows: ({ run, step }) => this.#cursed.has(`${run} ${step}`),
       isGhost: (task) => this.#ghosts.has(key(task)),
     };
@@ -413,7 +419,6 @@ class Simulation {
       bus,
       referenceOf: (run) => this.#reference(run),
     });
-    this.#scenario.attend(people);
     return people;
   }
 
@@ -430,13 +435,22 @@ class Simulation {
   }
 
   /** The spy's copies are never lost: it is no party of the network. */
-  async #watchLogs(): Promise<void> {
-    for (const run of this.#references.keys()) {
-      await this.#spy.log.follow(run, (record) => {
-        this.#logEnds.set(run, record.seq);
-        this.#reference(run).apply(record);
-      });
-    }
+  async #watchLog(run: string): Promise<void> {
+    await this.#spy.log.follow(run, (record) => {
+      this.#logEnds.set(run, record.seq);
+      this.#reference(run).apply(record);
+    });
+  }
+
+  /** A run that the scenario did not know of is watched like the others. */
+  #submitted(run: string, submission: SubmitMessage): void {
+    if (this.#references.has(run)) return;
+    const workflow = submission.workflow as WorkflowDocument;
+    this.#world.note("world", `${run}: ${JSON.stringify(workflow)}`);
+    this.#references.set(run, new Reference(workflow, this.#scenario.language));
+    void this.#watchLog(run);
+    this.#attendants.adopt(run);
+    this.#scenario.attendLater?.(this.#attendants, run, submission);
   }
 
   async #left(): Promise<string[]> {

@@ -57,13 +57,24 @@ export function productOf(step: string, inputs: Readonly<Record<string, unknown>
   return sum;
 }
 
-export function randomWorkflow(chance: Chance, maxSteps: number): WorkflowDocument {
+/** The name of a workflow that ends by being cancelled, or never. */
+export const ENDLESS = "endless";
+const ENDLESS_WORKFLOW: WorkflowDocument = {
+  name: ENDLESS,
+  steps: [{ id: "s0", agent: "signal", task: "never", inputs: {}, outputs: [outputKey("s0")] }],
+};
+/** Runs below one another. */
+const MOST_NESTED = 2;
+const NESTED_STEPS = 3;
+
+export function randomWorkflow(chance: Chance, maxSteps: number, depth = 0): WorkflowDocument {
   const count = chance.between(1, Math.min(maxSteps, chance.happens(0.3) ? MAX_STEPS : 7));
   const steps: WorkflowStepDocument[] = [];
   /** Steps that are closed for sure before the step with this position starts. */
   const before: Set<number>[] = [];
   for (let at = 0; at < count; at++) {
-    const step = randomStep(chance, at);
+    const isNested = depth < MOST_NESTED && chance.happens(0.07);
+    const step = isNested ? nestedStep(chance, `s${at}`, depth) : randomStep(chance, at);
     const dependencies = at === 0 ? [] : [...new Set(dependenciesOf(chance, at))];
     const sure = new Set<number>();
     if (dependencies.length > 0) {
@@ -76,12 +87,14 @@ export function randomWorkflow(chance: Chance, maxSteps: number): WorkflowDocume
     }
     before.push(sure);
     const readable = ["e0", ...[...sure].map((position) => `v${position}`)];
-    for (const [place, key] of chance.some(readable, 0.5).entries()) {
+    const isList = (key: string) => key !== "e0" && givesList(steps[placeOf(key)]);
+    const single = readable.filter((one) => !isList(one));
+    if (isNested) Object.assign(step.inputs?.environment as object, { e0: `\${env.${chance.pick(single)}}` });
+    for (const [place, key] of chance.some(isNested ? [] : readable, 0.5).entries()) {
       (step.inputs as Record<string, unknown>)[`a${place}`] = `\${env.${key}}`;
     }
     if (chance.happens(0.15)) {
-      const isList = (key: string) => steps[placeOf(key)]?.forEach !== undefined && key !== "e0";
-      const key = chance.pick(readable.filter((one) => !isList(one)));
+      const key = chance.pick(single);
       step.when = `env.${key} != null && env.${key} > ${chance.between(0, 900)}.0`;
     }
     steps.push(step);
@@ -154,6 +167,39 @@ function randomTimeouts(chance: Chance): NonNullable<WorkflowStepDocument["timeo
 function randomCompensation(chance: Chance, key: string): NonNullable<WorkflowStepDocument["compensate"]> {
   if (chance.happens(0.5)) return "undo";
   return { agent: chance.pick(ROLES), task: "undo", inputs: { gave: `\${self.outputs.${key}}` } };
+}
+
+/** It is a run of its own, whose last step gives what this one gives. */
+function nestedStep(chance: Chance, id: string, depth: number): WorkflowStepDocument {
+  const isEndless = chance.happens(0.15);
+  const inner = isEndless ? ENDLESS_WORKFLOW : randomWorkflow(chance, NESTED_STEPS, depth + 1);
+  const workflow = { ...inner, outputs: { [outputKey(id)]: `\${env.v${inner.steps.length - 1}}` } };
+  const list = Array.from({ length: chance.between(0, 3) }, () => chance.between(1, 99));
+  return {
+    id,
+    agent: "orchestrator",
+    task: "run",
+    inputs: { workflow, environment: { e0: 1, list } },
+    outputs: [outputKey(id)],
+    ...(isEndless || chance.happens(0.2) ? { timeout: chance.pick(["4s", "12s"]) } : {}),
+    ...(chance.happens(0.6) ? { retry: { maxAttempts: chance.between(1, 2), initial: "1s" } } : {}),
+    ...(chance.happens(0.4) ? { onFailure: chance.pick(["continue", "recover", "fail"]) } : {}),
+    ...(chance.happens(0.2)
+      ? {
+          compensate: {
+            agent: chance.pick(ROLES),
+            task: "undo",
+            inputs: { gave: `\${self.outputs.${outputKey(id)}}` },
+          },
+        }
+      : {}),
+  };
+}
+
+/** A fan-out does, and a nested run whose last step does. */
+function givesList(step: WorkflowStepDocument | undefined): boolean {
+  const inner = step?.inputs?.workflow as WorkflowDocument | undefined;
+  return step?.forEach !== undefined || (inner !== undefined && givesList(inner.steps.at(-1)));
 }
 
 /** Nobody of the swarm does it: a person or a signal does. */

@@ -6,6 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
 import { connectSwarm } from "../../src/client/connect.ts";
+import { UnreachableError } from "../../src/workflow/errors.ts";
 import { childRunId } from "../../src/workflow/nested-run.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 
@@ -179,6 +180,63 @@ describe("when daemons die", () => {
     for await (const record of stage.bus.log.read("r1"))
       if (record.kind === "result") results.push(record.role);
     expect(results).toEqual(["orchestrator", "worker"]);
+  });
+
+  it("a child whose cancel died with its parent's holder finds out that nobody waits for it", async () => {
+    const { stage, daemon } = await swarm();
+    await stage.submit(outer({ timeout: "5s", retry: { maxAttempts: 1 } }));
+    await stage.clock.advance(200);
+    const append = daemon.bus.log.append.bind(daemon.bus.log);
+    daemon.bus.log.append = async (run, entry, options) => {
+      if (run === CHILD && entry.kind === "control") await daemon.bus.close();
+      return append(run, entry, options);
+    };
+    await stage.clock.advance(5_000);
+    expect((await stage.fold(CHILD)).status).toBe("running");
+    await stage.daemon();
+    await stage.clock.advance(HOLD_LIMITS.parentLookMs + 15_000);
+    expect((await stage.fold()).status).toBe("failed");
+    expect(await stage.fold(CHILD)).toMatchObject({
+      status: "cancelled",
+      error: { message: expect.stringContaining("its step needs it no more") },
+    });
+  });
+
+  it("a child that was put away finds out, too", async () => {
+    const { stage, daemon } = await swarm();
+    const asks = {
+      steps: [{ id: "ask", agent: "human", task: "ask", outputs: ["x"] }],
+      outputs: { answer: "${env.x}" },
+    };
+    const steps = [nested(asks, { timeout: "5s", retry: { maxAttempts: 1 } })];
+    await stage.submit({ inputs: { n: 7 }, steps });
+    await stage.clock.advance(4_000);
+    const append = daemon.bus.log.append.bind(daemon.bus.log);
+    daemon.bus.log.append = async (run, entry, options) => {
+      if (run === CHILD && entry.kind === "control") await daemon.bus.close();
+      return append(run, entry, options);
+    };
+    await stage.clock.advance(2_000);
+    expect((await stage.fold(CHILD)).status).toBe("waiting");
+    await stage.daemon();
+    await stage.clock.advance(HOLD_LIMITS.parkedParentLookMs + 60_000);
+    expect((await stage.fold(CHILD)).status).toBe("cancelled");
+  });
+
+  it("a cancel that the broker did not take at once reaches the child when it does", async () => {
+    const { stage, daemon, client } = await swarm();
+    await stage.submit(outer());
+    await stage.clock.advance(200);
+    const append = daemon.bus.log.append.bind(daemon.bus.log);
+    let refusals = 3;
+    daemon.bus.log.append = async (run, entry, options) => {
+      if (run === CHILD && entry.kind === "control" && refusals-- > 0)
+        throw new UnreachableError("E_UNREACHABLE", "away", { remedy: "wait" });
+      return append(run, entry, options);
+    };
+    await client.control("r1", { verb: "cancel", step: "sub" });
+    await stage.clock.advance(10_000);
+    expect((await stage.fold(CHILD)).status).toBe("cancelled");
   });
 
   it("a child that was submitted and not noted is taken on, not started again", async () => {

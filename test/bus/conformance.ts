@@ -685,16 +685,15 @@ export function describeBus(name: string, openStage: () => Promise<BusStage>): v
         await bus.runs.serveArrivals();
         await bus.runs.push("run-1");
         const deliveries = pullRuns(bus, 2);
-        const held = await stage.until(deliveries.next());
+        await stage.until(deliveries.next());
         await bus.runs.setTimer("run-1", 1);
         await bus.runs.push("run-2");
         await stage.until(deliveries.count(2));
-        await held.ack();
+        // A run that nobody keeps is offered again, before the timer looks a second time.
+        for (const delivery of deliveries.all) await delivery.ack();
         const again = new Arrivals<RunDelivery>();
         other.runs.pull({ slots: () => 1 - again.all.length, onDelivery: again.add });
-        const next = again.next();
-        await stage.until(next, () => held.working());
-        expect((await next).run).toBe("run-1");
+        expect((await stage.until(again.next())).run).toBe("run-1");
       });
 
       test("a control that finds the run's task on its way out wakes the run all the same", async () => {

@@ -22,8 +22,50 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "decisions expect no sequence",
     file: "src/actors/decision-writer.ts",
-    from: "{ expectLast: scene.lastDecisionSeq }",
-    to: "{}",
+    from: "body }, { expectLast })",
+    to: "body })",
+  },
+  {
+    name: "a decision expects what was stored after it was made",
+    file: "src/actors/decision-writer.ts",
+    from: "body }, { expectLast })",
+    to: "body }, { expectLast: Math.max(expectLast, scene.lastDecisionSeq) })",
+  },
+  {
+    name: "a nested run that nobody waits for goes on",
+    file: "src/actors/parent-watch.ts",
+    from: "if (answer?.open === false && !fold.ended)",
+    to: "if (answer === undefined && fold.ended)",
+  },
+  {
+    name: "a nested run is not stopped with its step",
+    file: "src/actors/dispatcher.ts",
+    from: "() => stopChild(bus, ref, reason)",
+    to: "async () => undefined",
+  },
+  {
+    name: "a nested run tells its parent that it is done, however it ended",
+    file: "src/actors/child-runs.ts",
+    from: 'if (fold.status !== "done") return',
+    to: 'if (fold.status === "cancelled") return',
+  },
+  {
+    name: "a rerun takes over what depends on the step that is done again",
+    file: "src/client/rerun.ts",
+    from: "for (const next of graph.dependents(id)) found.add(next);",
+    to: "for (const next of graph.dependents(id)) found.delete(next);",
+  },
+  {
+    name: "what a rerun takes over is done again",
+    file: "src/fold/step-flow.ts",
+    from: "const open = [...released].filter((id) => !this.#execution.isClosed(id));",
+    to: "const open = [...released];",
+  },
+  {
+    name: "a run that waits for its turn is forgotten",
+    file: "src/actors/role-shares.ts",
+    from: "if (sharer.takeTurn(this.#role)) this.#line.add(sharer);",
+    to: "sharer.takeTurn(this.#role);",
   },
   {
     name: "a late result counts",

@@ -1,0 +1,80 @@
+/**
+ * What must be true between a nested run and its parent, from both logs alone: whose it is, that its end is its
+ * parent's result, that it has no more money than its parent had left.
+ */
+import type { LogRecord } from "../bus/bus.ts";
+import type { SubmitMessage } from "../bus/messages.ts";
+import type { Language } from "./language.ts";
+import type { Reference } from "./reference.ts";
+import type { Say } from "./scenario.ts";
+
+export interface JudgedRun {
+  run: string;
+  records: readonly LogRecord[];
+  reference: Reference;
+}
+
+/** The dispatches of this role are runs of their own. */
+const NESTING_ROLE = "orchestrator";
+
+export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language, say: Say): void {
+  const children = new Map<string, string>();
+  for (const { run, records, reference } of runs.values()) {
+    const submission = submissionOf(records);
+    const { parent } = submission?.body ?? {};
+    const above = runs.get(parent?.run ?? "");
+    if (submission === undefined || parent === undefined || above === undefined) continue;
+    const name = `${parent.run} ${parent.step}#${parent.n}`;
+    const twin = children.get(name);
+    if (twin !== undefined) say("a dispatch is one nested run", `${name} is ${twin} and ${run}`);
+    children.set(name, run);
+    const opening = above.reference.openings.get(`${parent.step}#${parent.n}`);
+    if (opening?.role !== NESTING_ROLE || opening.openSeq > submission.seq)
+      say("a nested run has a dispatch that it is for", `${run} is begun for ${name}`);
+    results(name, above, { run, records, reference }, parent, language, say);
+  }
+}
+
+/** What counts as the dispatch's result tells how the nested run ended, and comes after that end. */
+function results(
+  name: string,
+  { records: above }: JudgedRun,
+  { run, records, reference }: JudgedRun,
+  { step, n, outputs: declared }: NonNullable<SubmitMessage["parent"]>,
+  language: Language,
+  say: Say,
+): void {
+  const rule = "a nested run's end is its dispatch's result";
+  for (const record of above) {
+    if (record.kind !== "result" || record.role !== NESTING_ROLE) continue;
+    const { step: of, n: nth, agent, status, outputs = {} } = record.body;
+    if (of !== step || nth !== n || agent !== run) continue;
+    if (!reference.endings.some((seq) => seq < record.seq)) {
+      say(rule, `${name} has a result of ${run} at ${record.seq}, before that has ended`);
+      continue;
+    }
+    // A person may have opened it again later: then its end says nothing about this result any more.
+    if (records.some((one) => one.kind === "control" && one.body.verb === "retry")) continue;
+    if ((status === "done") !== (reference.status === "done"))
+      say(rule, `${name} is ${status}, and ${run} is ${reference.status}`);
+    if (status !== "done") continue;
+    const env = Object.fromEntries([...reference.env].map(([key, { value }]) => [key, value]));
+    const due = {
+      ...Object.fromEntries(declared.filter((key) => key in env).map((key) => [key, env[key]])),
+      ...language.resolve(reference.workflow.outputs ?? {}, { inputs: {}, env, steps: {} }),
+    };
+    if (!isSame(outputs, due))
+      say(rule, `${name} gives ${JSON.stringify(outputs)}, and ${run} gave ${JSON.stringify(due)}`);
+  }
+}
+
+export function submissionOf(records: readonly LogRecord[]): (LogRecord & { kind: "submit" }) | undefined {
+  return records.find((record) => record.kind === "submit");
+}
+
+/** Whether two maps are equal, whatever the order of their keys. */
+export function isSame(one: Record<string, unknown>, other: Record<string, unknown>): boolean {
+  const inOrder = (map: Record<string, unknown>) =>
+    JSON.stringify(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return inOrder(one) === inOrder(other);
+}
