@@ -9,6 +9,7 @@
  *    brought beyond that waits here, kept in progress, in the order of arrival.
  *  - H2 A dispatch runs here at most once at a time, however often it is delivered.
  *  - H3 A draining host starts nothing; what it has not started goes back to the queue at once.
+ *  - H4 A task that may be what ends the process runs alone (suspects.ts).
  */
 import type { Logger } from "pino";
 import { initialTransition, transition } from "xstate";
@@ -22,6 +23,7 @@ import { checkAgentDefinition } from "./define-agent.ts";
 import { Dispatch, type DispatchHost } from "./dispatch.ts";
 import { Joining } from "./joining.ts";
 import { logStrayRejections } from "./stray-rejections.ts";
+import { isSuspect, Suspects } from "./suspects.ts";
 import { timerKeepAlive } from "./timer-keep-alive.ts";
 import { wait } from "./waiting.ts";
 
@@ -113,6 +115,7 @@ class AgentHost implements RunningAgent, DispatchHost {
   readonly #ended = new Map<string, Promise<void>>();
   /** Delivered beyond the free slots (H1). */
   readonly #backlog: { key: string; dispatch: Dispatch }[] = [];
+  readonly #suspects: Suspects;
   readonly #ackWaits = new Map<string, number>();
   readonly #subscriptions: Subscription[] = [];
   readonly #pullers: Puller[] = [];
@@ -147,6 +150,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     this.#concurrency = concurrency;
     this.#about = about;
     this.keepAlive = bus.tasks.keepAlive?.() ?? timerKeepAlive(clock);
+    this.#suspects = new Suspects(clock, () => this.#next());
     this.#leaveRejections = logStrayRejections(this.log);
     this.#joining = new Joining({
       bus,
@@ -239,7 +243,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     this.log.info({ running: this.#running, timeoutMs }, "draining");
     this.#joining.end();
     await Promise.all(this.#pullers.map((puller) => puller.stop()));
-    for (const { key, dispatch } of this.#backlog.splice(0)) {
+    for (const { key, dispatch } of [...this.#backlog.splice(0), ...this.#suspects.takeAll()]) {
       dispatch.giveBack(); // H3
       this.#dispatches.delete(key);
     }
@@ -267,7 +271,7 @@ class AgentHost implements RunningAgent, DispatchHost {
    * borne, what exceeds that holds its slot, so that hung tasks can never pile up without bound (L8).
    */
   #slots(): number {
-    if (!takesWork(this.state())) return 0;
+    if (!takesWork(this.state()) || this.#suspects.some) return 0;
     const hung = Math.max(0, this.#abandoned - this.#concurrency);
     return Math.max(0, this.#concurrency - this.#dispatches.size - hung);
   }
@@ -285,14 +289,21 @@ class AgentHost implements RunningAgent, DispatchHost {
       return;
     }
     this.#dispatches.set(key, dispatch);
-    if (this.#running < this.#concurrency) this.#begin(key, dispatch);
+    if (isSuspect(delivery.deliveryCount))
+      this.#suspects.add(key, dispatch, delivery.deliveryCount); // H4
+    else if (this.#hasRoom()) this.#begin(key, dispatch);
     else this.#backlog.push({ key, dispatch });
   }
 
-  #begin(key: string, dispatch: Dispatch): void {
+  #hasRoom(): boolean {
+    return this.#running < this.#concurrency && !this.#suspects.alone;
+  }
+
+  #begin(key: string, dispatch: Dispatch, alone = false): void {
     this.#running++;
     const ended = dispatch.carryOut().then((end) => {
       this.#running--;
+      if (alone) this.#suspects.over();
       if (end === "done" || end === "handoff") this.#done++;
       else if (end === "failed") this.#failed++;
       this.#dispatches.delete(key);
@@ -315,9 +326,13 @@ class AgentHost implements RunningAgent, DispatchHost {
 
   #next(): void {
     if (this.state() === "draining" || this.state() === "stopped") return;
-    const waiting = this.#backlog.shift();
-    if (waiting !== undefined) this.#begin(waiting.key, waiting.dispatch);
-    else this.#wake();
+    while (this.#backlog.length > 0 && this.#hasRoom()) {
+      const waiting = this.#backlog.shift();
+      if (waiting !== undefined) this.#begin(waiting.key, waiting.dispatch);
+    }
+    const suspect = this.#suspects.take(this.#running);
+    if (suspect !== undefined) this.#begin(suspect.key, suspect.dispatch, true);
+    else if (this.#backlog.length === 0) this.#wake();
   }
 
   #wake(): void {

@@ -6,8 +6,9 @@
  * the channel closes and they end by themselves.
  *
  *  - A1 `stop` returns only when every process has ended; one that ignores SIGTERM is killed.
- *  - A2 A process that ends unasked is started again after a growing delay, at most `RESTART_LIMIT` times
- *    (L8). One that never became ready is not: it would fail again in the same way.
+ *  - A2 A process that ends unasked is started again after a growing delay, at most `RESTART_LIMIT` times within
+ *    `RESTART_WINDOW_MS` (L8). One that was killed does not count: what is wrong with a task is found by how often
+ *    that was delivered. One that never became ready is not: it would fail again in the same way.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { basename } from "node:path";
@@ -18,14 +19,20 @@ import { DataHammerError, InvalidInputError, UnreachableError } from "../workflo
 import type { Endpoint } from "./connection.ts";
 import type { Invocation } from "./invocation.ts";
 
-/** Restarts of one file's process within a command's life (L8). */
+/** Restarts of one file's process within `RESTART_WINDOW_MS` (L8). */
 const RESTART_LIMIT = 10;
+const RESTART_WINDOW_MS = 600_000;
 const RESTART_MIN_MS = 200;
 const RESTART_MAX_MS = 10_000;
+/** Longest delay after a kill. */
+const KILLED_MAX_MS = 1_000;
 /** From start to ready: loading a large library from a cold disk takes its time. */
 const READY_TIMEOUT_MS = 60_000;
 /** From SIGTERM to SIGKILL. */
 const STOP_TIMEOUT_MS = 8_000;
+
+const SIGNAL = "signal ";
+const KILLED = `${SIGNAL}SIGKILL`;
 
 /** Environment variable that marks an agent process which another process started and looks after. */
 export const SUPERVISED = "DATAHAMMER_SUPERVISED";
@@ -57,7 +64,8 @@ interface AgentProcess {
   child: ChildProcess;
   ended: Promise<string>;
   served: ServedRole[];
-  restarts: number;
+  /** Its unasked ends within the window; `at` in monotonic ms. */
+  ends: { at: number; killed: boolean }[];
 }
 
 export interface AgentProcessOptions {
@@ -118,7 +126,7 @@ export class AgentProcesses {
   }
 
   async #begin(file: string): Promise<void> {
-    const entry: AgentProcess = { file, ...this.#spawn(file), served: [], restarts: 0 };
+    const entry: AgentProcess = { file, ...this.#spawn(file), served: [], ends: [] };
     this.#processes.push(entry);
     await this.#ready(entry);
     void this.#supervise(entry);
@@ -152,7 +160,7 @@ export class AgentProcesses {
     const ended = new Promise<string>((resolve) => {
       child.once("error", (error) => resolve(`it could not be started: ${error.message}`));
       child.once("exit", (code, signal) =>
-        resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
+        resolve(signal === null ? `exit code ${code}` : `${SIGNAL}${signal}`),
       );
     });
     return { child, ended };
@@ -198,17 +206,21 @@ export class AgentProcesses {
 
   /** Starts the process again whenever it ends unasked (A2). Never rejects. */
   async #supervise(entry: AgentProcess): Promise<void> {
-    const { output } = this.#call;
+    const { output, shell } = this.#call;
     const name = basename(entry.file);
     for (;;) {
       const why = await entry.ended;
       if (this.#stopping) return;
-      if (entry.restarts >= RESTART_LIMIT) {
-        output.notice(`agent ${name} ended (${why}) and is not started again: it was ${RESTART_LIMIT} times`);
+      const now = shell.clock.monotonic();
+      const killed = why === KILLED;
+      entry.ends = [...entry.ends.filter(({ at }) => now - at < RESTART_WINDOW_MS), { at: now, killed }];
+      if (entry.ends.filter((end) => !end.killed).length > RESTART_LIMIT) {
+        const often = `${RESTART_LIMIT} times within ${RESTART_WINDOW_MS / 60_000} minutes`;
+        output.notice(`agent ${name} ended (${why}) and is not started again: it was ${often}`);
         return;
       }
-      entry.restarts += 1;
-      const delayMs = Math.min(RESTART_MIN_MS * 2 ** (entry.restarts - 1), RESTART_MAX_MS);
+      const longest = killed ? KILLED_MAX_MS : RESTART_MAX_MS;
+      const delayMs = Math.min(RESTART_MIN_MS * 2 ** (entry.ends.length - 1), longest);
       output.notice(`agent ${name} (process ${entry.child.pid}) ended: ${why}; starting it again`);
       await this.#pause(delayMs);
       if (this.#stopping) return;
