@@ -73,7 +73,7 @@ export class DecisionWriter {
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      if (await this.#write({ type: "claim", holder }, epoch)) {
+      if (await this.#write({ type: "claim", holder, looks: true }, epoch)) {
         if (this.#scene.epoch === epoch) {
           this.#epoch = epoch;
           return true;

@@ -6,6 +6,8 @@
  *
  *  - L3 The end is proposed as a decision, judged again at the moment of writing.
  */
+import { FetchedValues } from "../bus/claim-check.ts";
+import { UnreachableError } from "../workflow/errors.ts";
 import { reportToParent } from "./child-runs.ts";
 import type { Flights } from "./flights.ts";
 import { HOLD_LIMITS } from "./hold-context.ts";
@@ -17,6 +19,8 @@ interface EndingScene {
   finished(): void;
   /** The run was opened again while it was cleared away. */
   goOn(): void;
+  /** There may be something to do. */
+  wake(): void;
 }
 
 export class RunEnding {
@@ -46,19 +50,38 @@ export class RunEnding {
     if (this.#underWay) return;
     this.#underWay = true;
     const { fold } = this.#frame;
+    const fetched = new FetchedValues();
+    if (fold.dueEnd()?.look) await this.#fetchFor(fetched);
     const reason = fold.dueEnd()?.error?.message ?? "the run has ended";
     const flights = [...this.#flights.all()];
     const taken = await Promise.all(flights.map((flight) => this.#flights.takeBack(flight, reason)));
     const stopped = taken.slice(0, HOLD_LIMITS.stoppedNoted);
     void this.#frame.propose(() => {
-      const end = fold.dueEnd();
-      this.#underWay = end !== undefined;
-      if (!end) return undefined;
+      const end = fold.dueEnd(fetched);
+      this.#underWay = end !== undefined && end.look === undefined;
+      // Somebody has written another large value meanwhile: the end is looked at anew.
+      if (end?.look) this.#scene.wake();
+      if (!end || end.look) return undefined;
       const { compensate, ...how } = end;
       const noted = stopped.length === 0 ? {} : { stopped };
       if (!compensate || how.status === "done") return { type: "end", ...how, ...noted };
       return { type: "compensate", status: how.status, ...(how.error && { error: how.error }), ...noted };
     });
+  }
+
+  /** Fetches the large values that the run's outputs look inside of. */
+  async #fetchFor(fetched: FetchedValues): Promise<void> {
+    const { fold, context } = this.#frame;
+    while (!this.#frame.over) {
+      const look = fold.dueEnd(fetched)?.look;
+      if (look === undefined) return;
+      try {
+        await fetched.fetch(context.bus.artifacts, look.references);
+      } catch (error) {
+        if (!(error instanceof UnreachableError)) throw error;
+        await this.#frame.pause(HOLD_LIMITS.retryMs);
+      }
+    }
   }
 
   /** Takes back what is out of a step that somebody wants stopped, then says in the log what came of it. */

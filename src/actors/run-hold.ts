@@ -95,6 +95,7 @@ export class RunHold {
     });
     this.#ending = new RunEnding(this.#frame, this.#flights, {
       finished: () => this.#close("finished"),
+      wake: () => this.#scheduleAct(),
       goOn: () => {
         this.#resume();
         this.#scheduleAct();

@@ -5,10 +5,10 @@
  * It owns fetching and cutting long lists into decisions that fit a message. It does not own which steps need
  * it, nor what the decisions change: the fold does.
  */
-import { checkIn, MESSAGE_VALUES_BYTES, redeem, travelsAsItIs } from "../bus/claim-check.ts";
+import { checkIn, FetchedValues, MESSAGE_VALUES_BYTES, redeem, travelsAsItIs } from "../bus/claim-check.ts";
 import { encodeBody } from "../bus/codec.ts";
 import type { WireError } from "../bus/messages.ts";
-import type { LookedInto, Resolution } from "../fold/large-values.ts";
+import type { LookedInto, LookInside, Resolution } from "../fold/large-values.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 import type { ExpressionScope } from "../workflow/expressions.ts";
@@ -29,18 +29,40 @@ export class ValueResolver {
   resolve(step: string): void {
     if (this.#busy.has(step)) return;
     this.#busy.add(step);
-    this.#resolve(step)
-      .catch((error: unknown) => this.#frame.giveUp(`the inputs of ${step} could not be computed`, error))
-      .finally(() => this.#busy.delete(step));
+    this.#resolve(step).catch((error: unknown) =>
+      this.#frame.giveUp(`the expressions of ${step} could not be evaluated`, error),
+    );
   }
 
   async #resolve(step: string): Promise<void> {
     const { fold } = this.#frame;
-    const parts = await this.#persist(() => this.#parts(fold, step));
-    for (const part of parts ?? []) {
-      await this.#frame.propose(() =>
-        fold.unresolved.has(step) && !fold.ended ? { type: "resolved", step, ...part } : undefined,
-      );
+    try {
+      while (fold.unresolved.has(step) && !fold.ended && !this.#frame.over) {
+        const look = fold.lookOf(step);
+        const parts = await this.#persist(() => (look ? this.#look(step, look) : this.#parts(fold, step)));
+        const isWanted = () => fold.unresolved.has(step) && fold.lookOf(step) === look && !fold.ended;
+        for (const part of parts ?? []) {
+          await this.#frame.propose(() => (isWanted() ? { type: "resolved", step, ...part } : undefined));
+        }
+        // Nothing came of it for what it waits for now: a revised plan has let go of the step.
+        if (isWanted()) return;
+      }
+    } finally {
+      // At once, so that what becomes unresolved in the next breath is not passed over.
+      this.#busy.delete(step);
+    }
+  }
+
+  async #look(step: string, look: LookInside): Promise<Resolved[]> {
+    const { fold, context } = this.#frame;
+    const fetched = new FetchedValues();
+    await fetched.fetch(context.bus.artifacts, look.references);
+    const { n } = fold.step(step).context;
+    try {
+      const { inputs, ...found } = look.evaluate(fetched);
+      return [{ ...found, n, ...(inputs === undefined ? {} : { inputs: await this.#small(inputs) }) }];
+    } catch (thrown) {
+      return [{ n, error: wireErrorOf(thrown) }];
     }
   }
 
@@ -66,14 +88,7 @@ export class ValueResolver {
       resolution = values.resolveStep(step, await this.#fetch(fold, wanted));
       return await this.#cut(resolution);
     } catch (thrown) {
-      if (!(thrown instanceof DataHammerError) || thrown instanceof UnreachableError) throw thrown;
-      const error: WireError = {
-        name: thrown.name,
-        code: thrown.code,
-        message: thrown.message,
-        retryable: false,
-      };
-      return [{ error }];
+      return [{ error: wireErrorOf(thrown) }];
     }
   }
 
@@ -131,4 +146,11 @@ export class ValueResolver {
     if (travelsAsItIs(values)) return values;
     return checkIn(this.#frame.context.bus.artifacts, this.#frame.run, values);
   }
+}
+
+/** What the step fails with. Anything but a fault of its expressions or values is thrown again. */
+function wireErrorOf(thrown: unknown): WireError {
+  if (!(thrown instanceof DataHammerError) || thrown instanceof UnreachableError) throw thrown;
+  const { name, code, message } = thrown;
+  return { name, code, message, retryable: false };
 }

@@ -9,7 +9,7 @@
  * A reference that stands for a value is marked `holds: "value"` and is redeemed for whoever reads it; one
  * without the mark names a file that a task stored on purpose, and is handed on as it is.
  */
-import { InvalidInputError } from "../workflow/errors.ts";
+import { DataHammerError, InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import type { ArtifactRef, ArtifactStore } from "./bus.ts";
 import { decodeBody, encodeBody } from "./codec.ts";
 
@@ -98,7 +98,10 @@ export async function checkIn(
  * @throws NotFoundError when the artifact was purged; InvalidInputError when its body cannot be read.
  */
 export async function redeem(artifacts: Pick<ArtifactStore, "get">, value: unknown): Promise<unknown> {
-  return holdsReference(value) ? replaceReferences(artifacts, value) : value;
+  if (!holdsReference(value)) return value;
+  const fetched = new FetchedValues();
+  await fetched.fetch(artifacts, referencesIn(value));
+  return fetched.whole(value);
 }
 
 /** Whether a value is a reference: to a value, or to a file. */
@@ -128,14 +131,56 @@ export function holdsReference(value: unknown): boolean {
   return false;
 }
 
-async function replaceReferences(artifacts: Pick<ArtifactStore, "get">, value: unknown): Promise<unknown> {
-  if (!holdsReference(value)) return value;
-  if (isClaimCheck(value)) return fetchValue(artifacts, value);
-  if (Array.isArray(value)) return Promise.all(value.map((inner) => replaceReferences(artifacts, inner)));
-  const pairs = Object.entries(value as Record<string, unknown>).map(
-    async ([key, inner]) => [key, await replaceReferences(artifacts, inner)] as const,
-  );
-  return Object.fromEntries(await Promise.all(pairs));
+/** The references that stand for values, at any depth. */
+export function referencesIn(value: unknown): ArtifactRef[] {
+  if (!holdsReference(value)) return [];
+  if (isClaimCheck(value)) return [value];
+  return (Array.isArray(value) ? value : Object.values(value as object)).flatMap(referencesIn);
+}
+
+/** Values that were fetched, by the references that stand for them. */
+export class FetchedValues {
+  readonly #values = new Map<string, unknown>();
+  /** Those that are gone or cannot be read. */
+  readonly #lost = new Map<string, DataHammerError>();
+
+  /** Whether it was fetched, or cannot be. */
+  has({ $artifact: { name } }: ArtifactRef): boolean {
+    return this.#values.has(name) || this.#lost.has(name);
+  }
+
+  /** @throws UnreachableError */
+  async fetch(artifacts: Pick<ArtifactStore, "get">, references: readonly ArtifactRef[]): Promise<void> {
+    const missing = new Map(
+      references.filter((ref) => !this.has(ref)).map((ref) => [ref.$artifact.name, ref]),
+    );
+    await Promise.all(
+      [...missing].map(async ([name, ref]) => {
+        try {
+          this.#values.set(name, await fetchValue(artifacts, ref));
+        } catch (error) {
+          if (!(error instanceof DataHammerError) || error instanceof UnreachableError) throw error;
+          this.#lost.set(name, error);
+        }
+      }),
+    );
+  }
+
+  /**
+   * Puts the values in the place of their references. Gives back the very same value when it holds none.
+   * @throws NotFoundError when one was purged; InvalidInputError when its body cannot be read
+   */
+  whole(value: unknown): unknown {
+    if (!holdsReference(value)) return value;
+    if (isClaimCheck(value)) {
+      const lost = this.#lost.get(value.$artifact.name);
+      if (lost !== undefined) throw lost;
+      return this.has(value) ? this.#values.get(value.$artifact.name) : value;
+    }
+    if (Array.isArray(value)) return value.map((inner) => this.whole(inner));
+    const entries = Object.entries(value as Record<string, unknown>);
+    return Object.fromEntries(entries.map(([key, inner]) => [key, this.whole(inner)]));
+  }
 }
 
 /**

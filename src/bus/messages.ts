@@ -190,7 +190,17 @@ const stoppedListSchema = z.array(z.object({ step: stepRefSchema, n: dispatchNum
 /** Non-deterministic choices, written before they count (L3). */
 export const decisionSchema = z.discriminatedUnion("type", [
   /** First decision of every hold; raises the epoch, so that earlier holders are fenced. */
-  z.object({ ...decisionBase, type: z.literal("claim"), holder: z.string() }),
+  z.object({
+    ...decisionBase,
+    type: z.literal("claim"),
+    holder: z.string(),
+    /**
+     * This holder looks inside values above the claim check's bound wherever that is needed. Under a claim
+     * without it, a record means what it did before holders could: iterations fail with `E_LARGE_VALUE`, and
+     * schemas are not held against such values.
+     */
+    looks: z.literal(true).optional(),
+  }),
   /** The planner's answer to a submission of goals. */
   z.object({
     ...decisionBase,
@@ -301,7 +311,11 @@ export const decisionSchema = z.discriminatedUnion("type", [
     ...decisionBase,
     type: z.literal("resolved"),
     step: stepRefSchema,
+    /** Of a step that was not pending: the dispatch at which it stands. */
+    n: z.int().min(0).optional(),
     skip: z.boolean().optional(),
+    /** Of an iteration that ended: whether there is another one. */
+    again: z.boolean().optional(),
     inputs: z.record(z.string(), z.unknown()).optional(),
     /** Place of the first of these items in the list. */
     from: z.int().min(0).optional(),

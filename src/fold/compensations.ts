@@ -9,12 +9,17 @@
  *    every step that completed before it.
  *  - U2 An undoing step that fails for good stays failed, and the next one begins.
  */
+import type { WireError } from "../bus/messages.ts";
 import { undoStep } from "../workflow/compensation.ts";
 import type { DerivedStep } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
+import type { ExpressionScope } from "../workflow/expressions.ts";
+import type { Found, LookInside } from "./large-values.ts";
 import type { RunValues } from "./run-values.ts";
 import type { StepMoves } from "./step-moves.ts";
+
+type LookLater = (id: string, look: LookInside, goOn: (found: Found) => void) => void;
 
 interface Completed {
   readonly step: WorkflowStep;
@@ -26,6 +31,7 @@ interface Completed {
 export class Compensations {
   readonly #moves: StepMoves;
   readonly #values: RunValues;
+  readonly #lookInside: LookLater;
   /** In the order of completion; the last is undone first. */
   readonly #completed: Completed[] = [];
   readonly #undoing: DerivedStep[] = [];
@@ -33,9 +39,11 @@ export class Compensations {
   #begun = false;
   #over = false;
 
-  constructor(moves: StepMoves, values: RunValues) {
+  /** @param lookInside has a step stand until large values were looked into */
+  constructor(moves: StepMoves, values: RunValues, lookInside: LookLater) {
     this.#moves = moves;
     this.#values = values;
+    this.#lookInside = lookInside;
   }
 
   /** Whether there is something to undo, and nobody has begun to. */
@@ -86,23 +94,40 @@ export class Compensations {
       const undo = this.#undoing[this.#undoing.length - 1 - this.#completed.length];
       if (undo === undefined) continue;
       try {
-        this.#values.giveInputs(undo.id, this.#inputsFor(next));
-        this.#moves.move(undo.id, { type: "dependencies met" }, cause);
-        return this.#moves.offer(undo.id, 0);
+        const local = localsOf(next);
+        const template = next.step.compensate?.inputs;
+        const look = template && this.#values.templateLook(template, local);
+        if (look !== undefined)
+          return this.#lookInside(undo.id, look, (found) => this.#begin(undo, found, cause));
+        const inputs = template ? this.#values.resolve(template, local) : { ...next.inputs, ...next.outputs };
+        return this.#begin(undo, { inputs }, cause);
       } catch (thrown) {
         if (!(thrown instanceof DataHammerError)) throw thrown;
         const { name, code, message } = thrown;
-        const error = { name, code, message, retryable: false };
-        this.#moves.move(undo.id, { type: "refuse", error }, message);
+        this.#refuse(undo, { name, code, message, retryable: false });
       }
     }
     this.#over = true;
   }
 
-  #inputsFor({ step, inputs, outputs, item }: Completed): Record<string, unknown> {
-    const template = step.compensate?.inputs;
-    if (template === undefined) return { ...inputs, ...outputs };
-    const local = step.origin === undefined ? {} : { item, index: BigInt(step.origin.place) };
-    return this.#values.resolve(template, { ...local, self: { inputs, outputs } });
+  #begin(undo: DerivedStep, { inputs = {}, error }: Found, cause: string): void {
+    if (error !== undefined) {
+      this.#refuse(undo, error);
+      return this.goOn(cause);
+    }
+    this.#values.giveInputs(undo.id, inputs);
+    this.#moves.move(undo.id, { type: "dependencies met" }, cause);
+    this.#moves.offer(undo.id, 0);
   }
+
+  /** U2 */
+  #refuse(undo: DerivedStep, error: WireError): void {
+    this.#moves.move(undo.id, { type: "refuse", error }, error.message);
+  }
+}
+
+/** What only the expressions of an undoing step see. */
+function localsOf({ step, inputs, outputs, item }: Completed): Partial<ExpressionScope> {
+  const self = { inputs, outputs };
+  return step.origin === undefined ? { self } : { self, item, index: BigInt(step.origin.place) };
 }

@@ -62,6 +62,7 @@ export class Decisions {
       if (decision.epoch <= this.#epoch) return `epoch ${this.#epoch} is taken`;
       this.#epoch = decision.epoch;
       this.#course.holder = decision.holder;
+      this.#frame.looksInside = decision.looks === true;
       return undefined;
     }
     // What an interrupted purge left of an earlier run with this id decides nothing about a later one.

@@ -14,6 +14,8 @@ export class FoldFrame {
   /** Epoch ms of the record. */
   ts = 0;
   effects: Effect[] = [];
+  /** Whether the present holder looks inside large values wherever that is needed; earlier ones did not (L1). */
+  looksInside = false;
   /** Undefined while the workflow names none: then nothing is spent on them. */
   secrets: SecretMask | undefined;
 

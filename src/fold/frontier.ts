@@ -13,15 +13,20 @@ import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
 import { Compensations } from "./compensations.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { ItemFlow } from "./item-flow.ts";
+import type { Found, LookInside } from "./large-values.ts";
 import type { RunValues } from "./run-values.ts";
 import { expressionError, runErrorOf } from "./step-error.ts";
 import type { StepMoves } from "./step-moves.ts";
+
+const LOOKED = "large values were looked into";
 
 export class Frontier {
   /** Steps that failed and wait for a recovery. */
   readonly recovering = new Set<string>();
   /** Steps that could be ready, but for what their expressions find inside large values. */
   readonly unresolved = new Set<string>();
+  /** Of those, the ones that are not pending: what they wait for, and how they go on. */
+  readonly #looks = new Map<string, { look: LookInside; goOn: (found: Found) => void }>();
   readonly items: ItemFlow;
   readonly compensations: Compensations;
   /** What the run fails with, unless it is taken away by a retry. */
@@ -45,11 +50,14 @@ export class Frontier {
     this.#values = values;
     this.#stop = stop;
     this.#execution = graph.execution();
-    this.compensations = new Compensations(moves, values);
+    this.compensations = new Compensations(moves, values, (id, look, goOn) =>
+      this.lookInside(id, look, goOn),
+    );
     this.items = new ItemFlow(moves, values, {
       refuse: (step, thrown) => this.#refuse(step, thrown),
       settle: (step, context) => this.settle(step, context),
       close: (id) => this.close(id),
+      lookInside: (id, look, goOn) => this.lookInside(id, look, (found) => this.release(goOn(found), LOOKED)),
     });
   }
 
@@ -125,10 +133,36 @@ export class Frontier {
     return [];
   }
 
+  // ── large values ─────────────────────────────────────────────────────────────────────────────────
+
+  /** The step stands until somebody has looked inside large values, and said in the log what came of it (L3). */
+  lookInside(id: string, look: LookInside, goOn: (found: Found) => void): void {
+    this.unresolved.add(id);
+    this.#looks.set(id, { look, goOn });
+    this.#frame.effects.push({ type: "resolve", step: id });
+  }
+
+  /** What a step that is not pending waits for; undefined: nothing. */
+  lookOf(id: string): LookInside | undefined {
+    return this.#looks.get(id)?.look;
+  }
+
+  /** The step is stopped or opened again: what it waited for means nothing any more. */
+  forgetLook(id: string): void {
+    if (this.#looks.delete(id)) this.unresolved.delete(id);
+  }
+
   /** Takes what came of a step's expressions. Returns why it does not apply, or undefined when it does. */
   resolved(decision: DecisionMessage & { type: "resolved" }): string | undefined {
     const step = this.#moves.steps.step(decision.step);
     if (!this.unresolved.has(step.id)) return "the step does not wait for its expressions";
+    const waiting = this.#looks.get(step.id);
+    if (waiting !== undefined) {
+      if (decision.n !== this.#moves.read(step.id).context.n) return `dispatch ${decision.n} does not wait`;
+      this.forgetLook(step.id);
+      waiting.goOn(decision);
+      return undefined;
+    }
     const { items, from = 0, itemInputs = [], more } = decision;
     if (items !== undefined) {
       if (from > 0 && from !== this.#values.itemsOf(step.id).length)
@@ -139,7 +173,7 @@ export class Frontier {
       if (more === true) return undefined;
     }
     this.unresolved.delete(step.id);
-    this.release(this.#adopt(step, decision), "large values were looked into");
+    this.release(this.#adopt(step, decision), LOOKED);
     return undefined;
   }
 
@@ -152,7 +186,7 @@ export class Frontier {
       return this.settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
     }
     if (items === undefined) this.#values.giveInputs(step.id, inputs ?? {});
-    return this.#ready(step, "large values were looked into");
+    return this.#ready(step, LOOKED);
   }
 
   #refuse(step: WorkflowStep, thrown: unknown): string[] {

@@ -5,10 +5,12 @@
  * It owns the fan-outs. It does not own the frontier nor what a failed step means for the run: the step flow
  * does, and what follows for other steps is handed back to it as the steps that may go on.
  */
+import type { WireError } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import { type DerivedStep, type StepOrigin, stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
+import type { Found, LookInside } from "./large-values.ts";
 import type { RunValues } from "./run-values.ts";
 import { runErrorOf, schemaError } from "./step-error.ts";
 import type { StepMoves } from "./step-moves.ts";
@@ -21,6 +23,8 @@ export interface ItemFlowScene {
   settle(step: WorkflowStep, context: StepContext): string[];
   /** Nothing waits for the step any more. */
   close(id: string): string[];
+  /** The step stands until large values were looked into, and goes on then. */
+  lookInside(id: string, look: LookInside, goOn: (found: Found) => string[]): void;
 }
 
 export class ItemFlow {
@@ -126,10 +130,20 @@ export class ItemFlow {
 
   #complete(step: WorkflowStep): string[] {
     const lists = this.#fanOuts.lists(step);
+    const look = this.#values.schemaLook(step, lists);
+    if (look !== undefined) {
+      this.#scene.lookInside(step.id, look, ({ error }) => this.#give(step, lists, error));
+      return [];
+    }
     const problem = this.#values.schemaProblem(step, lists);
-    if (problem !== undefined) {
-      const error = schemaError(problem);
-      return this.#scene.settle(step, this.#moves.move(step.id, { type: "fail", error }, problem).context);
+    return this.#give(step, lists, problem === undefined ? undefined : schemaError(problem));
+  }
+
+  /** Takes the lists of all items, unless something is wrong with them. */
+  #give(step: WorkflowStep, lists: Record<string, unknown>, error: WireError | undefined): string[] {
+    if (error !== undefined) {
+      const after = this.#moves.move(step.id, { type: "fail", error }, error.message);
+      return this.#scene.settle(step, after.context);
     }
     this.#values.giveOutputs(step, lists, undefined);
     this.#values.dropInputs(step);

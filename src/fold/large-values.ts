@@ -6,7 +6,15 @@
  * the values. It does not own fetching: that is I/O, so what came of it is a decision in the log (L3). An
  * expression that only passes a value on passes its reference on, and nothing is fetched for it.
  */
-import { isClaimCheck } from "../bus/claim-check.ts";
+import type { ArtifactRef } from "../bus/bus.ts";
+import {
+  type FetchedValues,
+  holdsReference,
+  isClaimCheck,
+  referencesIn,
+  travelsAsItIs,
+} from "../bus/claim-check.ts";
+import type { WireError } from "../bus/messages.ts";
 import { WORKFLOW_LIMITS, type WorkflowStep } from "../workflow/document.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import {
@@ -33,29 +41,156 @@ export type Resolution =
   /** The list of a fan-out; the items' inputs where they look inside large values themselves. */
   | { items: readonly unknown[]; itemInputs?: readonly Record<string, unknown>[] };
 
+/** What can be said only once large values are there. */
+export interface LookInside {
+  /** What has to be fetched. */
+  readonly references: readonly ArtifactRef[];
+  /** What comes of it. @throws DataHammerError */
+  evaluate(fetched: FetchedValues): Found;
+}
+
+/** What came of looking inside. */
+export interface Found {
+  /** Of a repeated step: whether there is another iteration. */
+  again?: boolean | undefined;
+  inputs?: Record<string, unknown> | undefined;
+  error?: WireError | undefined;
+}
+
 /** Undefined when the step's expressions can be evaluated as things stand. */
 export function lookedInto(step: WorkflowStep, scope: ExpressionScope): LookedInto | undefined {
-  const found = { inputs: new Set<string>(), env: new Set<string>(), steps: new Set<string>() };
-  const look = (source: string) => {
+  const sight = new Sight(scope);
+  if (step.when !== undefined) sight.read(step.when);
+  if (typeof step.forEach === "string") sight.read(step.forEach);
+  else if (step.forEach !== undefined) sight.readTexts(step.forEach);
+  sight.readTexts(templateOf(step));
+  const { inputs, env, steps } = sight;
+  if (inputs.size + env.size + steps.size === 0) return undefined;
+  return { inputs: [...inputs], env: [...env], steps: [...steps] };
+}
+
+/** What expressions would look inside of. */
+class Sight {
+  readonly inputs = new Set<string>();
+  readonly env = new Set<string>();
+  readonly steps = new Set<string>();
+  readonly locals = new Set<(typeof LOCALS)[number]>();
+  readonly #scope: ExpressionScope;
+
+  constructor(scope: ExpressionScope) {
+    this.#scope = scope;
+  }
+
+  /** An expression. */
+  read(source: string): void {
+    const scope = this.#scope;
     const { reads } = compileExpression(source);
     const known = (keys: ReadonlySet<string>, optional: ReadonlySet<string>) => [...keys, ...optional];
     // A key that is computed may be any.
     const named = known(reads.env, reads.optionalEnv);
     const env = named.length > 0 || !reads.variables.has("env") ? named : Object.keys(scope.env);
-    for (const key of env) if (holdsLarge(scope.env[key])) found.env.add(key);
+    for (const key of env) if (holdsLarge(scope.env[key])) this.env.add(key);
     for (const id of known(reads.steps, reads.optionalSteps)) {
       const outputs = scope.steps[id]?.outputs ?? {};
-      if (Object.values(outputs).some(holdsLarge)) found.steps.add(id);
+      if (Object.values(outputs).some(holdsLarge)) this.steps.add(id);
     }
+    for (const name of LOCALS)
+      if (reads.variables.has(name) && holdsReference(scope[name])) this.locals.add(name);
     if (!reads.variables.has("inputs")) return;
-    for (const key of Object.keys(scope.inputs)) if (holdsLarge(scope.inputs[key])) found.inputs.add(key);
+    for (const key of Object.keys(scope.inputs)) if (holdsLarge(scope.inputs[key])) this.inputs.add(key);
+  }
+
+  /** Texts with expressions in them; one that only passes a large value on looks at nothing. */
+  readTexts(value: unknown): void {
+    visitTexts(value, (text) => {
+      if (isPassedOn(text, this.#scope)) return;
+      for (const part of splitTemplate(text)) if ("source" in part) this.read(part.source);
+    });
+  }
+
+  get references(): ArtifactRef[] {
+    const { inputs, env, steps } = this.#scope;
+    return [
+      ...[...this.inputs].map((key) => inputs[key]),
+      ...[...this.env].map((key) => env[key]),
+      ...[...this.steps].map((id) => steps[id]?.outputs),
+      ...[...this.locals].map((name) => this.#scope[name]),
+    ].flatMap(referencesIn);
+  }
+
+  /** The scope with the values themselves. */
+  whole(fetched: FetchedValues): ExpressionScope {
+    const { inputs, env, steps } = this.#scope;
+    const pick = (keys: ReadonlySet<string>, from: Readonly<Record<string, unknown>>) =>
+      Object.fromEntries([...keys].map((key) => [key, fetched.whole(from[key])]));
+    return {
+      ...this.#scope,
+      inputs: { ...inputs, ...pick(this.inputs, inputs) },
+      env: { ...env, ...pick(this.env, env) },
+      steps: { ...steps, ...(pick(this.steps, steps) as ExpressionScope["steps"]) },
+      ...pick(this.locals, this.#scope as unknown as Record<string, unknown>),
+    };
+  }
+}
+
+/** Names that only some expressions have. */
+const LOCALS = ["item", "outputs", "self"] as const;
+
+/** A template that looks inside large values; undefined: it can be resolved as things stand. */
+export function templateLook(
+  template: Readonly<Record<string, unknown>>,
+  scope: ExpressionScope,
+): LookInside | undefined {
+  const sight = new Sight(scope);
+  sight.readTexts(template);
+  const { references } = sight;
+  if (references.length === 0) return undefined;
+  return {
+    references,
+    evaluate: (fetched) => ({
+      inputs: resolveMixed(scope, sight.whole(fetched))(template) as Record<string, unknown>,
+    }),
   };
-  if (step.when !== undefined) look(step.when);
-  if (typeof step.forEach === "string") look(step.forEach);
-  else if (step.forEach !== undefined) lookInTexts(step.forEach, scope, look);
-  lookInTexts(templateOf(step), scope, look);
-  if (found.inputs.size + found.env.size + found.steps.size === 0) return undefined;
-  return { inputs: [...found.inputs], env: [...found.env], steps: [...found.steps] };
+}
+
+/** The inputs of a step that look inside large values. */
+export function inputsLook(step: WorkflowStep, scope: ExpressionScope): LookInside | undefined {
+  const look = templateLook(templateOf(step), scope);
+  if (look === undefined) return undefined;
+  const { references } = look;
+  return {
+    references,
+    evaluate: (fetched) => ({ inputs: inputsOf(step, () => look.evaluate(fetched).inputs) }),
+  };
+}
+
+/**
+ * The end of an iteration that cannot be told without large values, or whose next one cannot be given inputs.
+ * @param ended the scope of the iteration that ended
+ * @param next that of the one after it
+ */
+export function iterationLook(
+  step: WorkflowStep,
+  { until, isLast }: { until: string; isLast: boolean },
+  ended: ExpressionScope,
+  next: ExpressionScope,
+): LookInside | undefined {
+  const sight = new Sight(ended);
+  sight.read(until);
+  const inputs = inputsLook(step, next);
+  const references = [...sight.references, ...(inputs?.references ?? [])];
+  if (references.length === 0) return undefined;
+  return {
+    references,
+    evaluate: (fetched) => {
+      if (evaluateCondition(until, sight.whole(fetched))) return { again: false };
+      if (isLast) return { again: true };
+      const found = inputs?.evaluate(fetched) ?? {
+        inputs: inputsOf(step, (template) => resolveTemplate(template, next)),
+      };
+      return { ...found, again: true };
+    },
+  };
 }
 
 /**
@@ -68,7 +203,9 @@ export function resolveStep(step: WorkflowStep, raw: ExpressionScope, full: Expr
   if (step.when !== undefined && !evaluateCondition(step.when, full)) return { skip: true };
   if (step.forEach === undefined) return { inputs: inputsOf(step, resolveMixed(raw, full)) };
   const items = listOf(step, full);
-  if (lookedInto({ ...step, when: undefined, forEach: undefined }, raw) === undefined) return { items };
+  const looksInside = lookedInto({ ...step, when: undefined, forEach: undefined }, raw) !== undefined;
+  // A large item goes as a reference, which the fold cannot look inside either.
+  if (!looksInside && items.every((item) => travelsAsItIs({ item }))) return { items };
   const itemInputs = items.map((item, place) => {
     const local = { item, index: BigInt(place), iteration: 1n, outputs: {} };
     return inputsOf(step, resolveMixed({ ...raw, ...local }, { ...full, ...local }));
@@ -115,13 +252,6 @@ function resolveMixed(raw: ExpressionScope, full: ExpressionScope): (template: u
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolve(inner)]));
   };
   return resolve;
-}
-
-function lookInTexts(value: unknown, scope: ExpressionScope, look: (source: string) => void): void {
-  visitTexts(value, (text) => {
-    if (isPassedOn(text, scope)) return;
-    for (const part of splitTemplate(text)) if ("source" in part) look(part.source);
-  });
 }
 
 /** Whether the text is one expression that names a large value and does nothing with it. */

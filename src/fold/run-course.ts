@@ -6,6 +6,7 @@
  *
  *  - G1 A run that wants to spend what it may not pauses, or fails. One that wants nothing more just ends.
  */
+import type { FetchedValues } from "../bus/claim-check.ts";
 import type { DecisionMessage, RunError } from "../bus/messages.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
 import { deliverSignals } from "./answers.ts";
@@ -75,17 +76,17 @@ export class RunCourse {
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────
 
-  /** The end that the state calls for, to be proposed as a decision (L3). */
-  dueEnd(): RunEnd | undefined {
+  /** The end that the state calls for, to be proposed as a decision (L3). @param fetched large values at hand */
+  dueEnd(fetched?: FetchedValues): RunEnd | undefined {
     if (this.ended || this.startedAt === undefined) return undefined;
     const compensations = this.flow?.frontier.compensations;
     if (this.#givenUp) return compensations?.isOver ? this.#givenUp : undefined;
-    const end = this.#calledFor();
+    const end = this.#calledFor(fetched);
     return end && end.status !== "done" && compensations?.isDue ? { ...end, compensate: true } : end;
   }
 
   /** The end that the steps, or somebody outside, call for. */
-  #calledFor(): RunEnd | undefined {
+  #calledFor(fetched: FetchedValues | undefined): RunEnd | undefined {
     if (this.cancelRequested) {
       const { by, reason } = this.cancelRequested;
       const message = reason === "" ? `cancelled by ${by}` : `cancelled by ${by}: ${reason}`;
@@ -94,8 +95,12 @@ export class RunCourse {
     const failure = this.failure ?? this.flow?.frontier.failure;
     if (failure) return { status: "failed", error: failure };
     if (!this.flow?.complete) return undefined;
+    const template = this.flow.graph.document.outputs ?? {};
     try {
-      return { status: "done", outputs: this.flow.values.resolve(this.flow.graph.document.outputs ?? {}) };
+      const look = this.flow.values.outputsLook(template);
+      if (look === undefined) return { status: "done", outputs: this.flow.values.resolve(template) };
+      if (!fetched || look.references.some((ref) => !fetched.has(ref))) return { status: "done", look };
+      return { status: "done", outputs: look.evaluate(fetched).inputs ?? {} };
     } catch (cause) {
       return {
         status: "failed",

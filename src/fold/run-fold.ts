@@ -13,7 +13,7 @@
  *  - F4 A record that does not fit changes nothing and is reported as void; nothing throws for it (L9).
  */
 import type { LogRecord } from "../bus/bus.ts";
-import { isClaimCheck } from "../bus/claim-check.ts";
+import { type FetchedValues, isClaimCheck } from "../bus/claim-check.ts";
 import type {
   ControlMessage,
   DispatchRef,
@@ -40,6 +40,7 @@ import { EnvUpdates } from "./env-updates.ts";
 import type { EnvVerdictRecord } from "./env-verdicts.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
 import { FoldFrame } from "./fold-frame.ts";
+import type { LookInside } from "./large-values.ts";
 import type { PlanRecord, PlanRevision } from "./plan-history.ts";
 import { excessText, RunBudget } from "./run-budget.ts";
 import { RunCourse } from "./run-course.ts";
@@ -213,6 +214,10 @@ export class RunFold {
   get unresolved(): ReadonlySet<string> {
     return this.#course.flow?.frontier.unresolved ?? NONE_READY;
   }
+  /** What an unresolved step that is not pending waits for; undefined: nothing. */
+  lookOf(step: string): LookInside | undefined {
+    return this.#course.flow?.frontier.lookOf(step);
+  }
   /** What the values of the run's expressions are made of; undefined until there is a valid workflow. */
   get values(): RunValues | undefined {
     return this.#course.flow?.values;
@@ -314,9 +319,9 @@ export class RunFold {
     return this.#requiredFlow.values.resolve(template);
   }
 
-  /** The end that the state calls for, to be proposed as a decision (L3). */
-  dueEnd(): RunEnd | undefined {
-    return this.#course.dueEnd();
+  /** The end that the state calls for, to be proposed as a decision (L3). @param fetched large values at hand */
+  dueEnd(fetched?: FetchedValues): RunEnd | undefined {
+    return this.#course.dueEnd(fetched);
   }
 
   /** Folds one record. Returns what it makes necessary; empty for a record that changes nothing. */

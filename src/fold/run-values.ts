@@ -4,20 +4,25 @@
  * It owns the outputs of closed steps and the inputs of open ones, which are fixed when a step becomes ready,
  * so that a retry and a failover send the same task. It does not own when that is.
  */
-import { isClaimCheck } from "../bus/claim-check.ts";
-import type { WorkflowStep } from "../workflow/document.ts";
+import { holdsReference, isClaimCheck, referencesIn } from "../bus/claim-check.ts";
+import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { EnvironmentSchemas } from "../workflow/environment-schema.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { type ExpressionScope, evaluateCondition, resolveTemplate } from "../workflow/expressions.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import {
+  inputsLook,
   inputsOf,
+  iterationLook,
   type LookedInto,
+  type LookInside,
   listOf,
   lookedInto,
   type Resolution,
   resolveStep,
+  templateLook,
 } from "./large-values.ts";
+import { schemaError } from "./step-error.ts";
 
 export class RunValues {
   /** The workflow's inputs, with the submission's over the defaults. */
@@ -87,6 +92,62 @@ export class RunValues {
     });
   }
 
+  /** Whether there is any reason to ask what has to be looked inside of. */
+  get #looks(): boolean {
+    return this.#frame.looksInside && (this.#hasLarge || this.#frame.environment.hasLarge);
+  }
+
+  /** What a template needs to look inside of; undefined: nothing. @param local what only it sees */
+  templateLook(
+    template: Readonly<Record<string, unknown>>,
+    local?: Partial<ExpressionScope>,
+  ): LookInside | undefined {
+    if (!this.#looks && !holdsReference(local?.self)) return undefined;
+    return templateLook(template, local === undefined ? this.#scope : { ...this.#scope, ...local });
+  }
+
+  /** What the workflow's outputs need to look inside of. Its end is a decision, so that any holder may look. */
+  outputsLook(template: Readonly<Record<string, unknown>>): LookInside | undefined {
+    if (!this.#hasLarge && !this.#frame.environment.hasLarge) return undefined;
+    return templateLook(template, this.#scope);
+  }
+
+  /** What the inputs of a step that is opened again need to look inside of; undefined: nothing. */
+  inputsLook(step: WorkflowStep): LookInside | undefined {
+    return this.#looks ? inputsLook(step, this.#nextScopeOf(step)) : undefined;
+  }
+
+  /** What the end of an iteration needs to look inside of; undefined: nothing. Takes what the iteration gave. */
+  iterationLook(
+    step: WorkflowStep,
+    { until, max }: Repeat,
+    count: number,
+    outputs: Record<string, unknown>,
+  ): LookInside | undefined {
+    if (!this.#frame.looksInside || !(this.#looks || holdsReference(outputs))) return undefined;
+    this.#iterations.set(step.id, { count, outputs });
+    const isLast = count % max === 0;
+    return iterationLook(step, { until, isLast }, this.#scopeOf(step, count), this.#nextScopeOf(step));
+  }
+
+  /** Outputs that have to be held against a schema and are not at hand; undefined: none. */
+  schemaLook(step: WorkflowStep, outputs: Record<string, unknown>): LookInside | undefined {
+    const { schemas } = this;
+    if (schemas === undefined || !this.#frame.looksInside) return undefined;
+    const keys = step.outputs.filter((key) => schemas.has(key) && holdsReference(outputs[key]));
+    if (keys.length === 0) return undefined;
+    return {
+      references: keys.flatMap((key) => referencesIn(outputs[key])),
+      evaluate: (fetched) => {
+        for (const key of keys) {
+          const problem = schemas.problem(key, fetched.whole(outputs[key]));
+          if (problem !== undefined) return { error: schemaError(problem) };
+        }
+        return {};
+      },
+    };
+  }
+
   itemsOf(step: string): readonly unknown[] {
     return this.#items.get(step) ?? [];
   }
@@ -98,8 +159,8 @@ export class RunValues {
 
   /** Fixes a step's inputs. @throws ExpressionError */
   fixInputs(step: WorkflowStep): void {
-    if (this.lookedInto(step) !== undefined) throw tooLargeToLookInto(step.id);
-    const scope = this.#scopeOf(step, (this.#iterations.get(step.id)?.count ?? 0) + 1);
+    if (!this.#frame.looksInside && this.lookedInto(step) !== undefined) throw tooLargeToLookInto(step.id);
+    const scope = this.#nextScopeOf(step);
     this.#stepInputs.set(
       step.id,
       inputsOf(step, (template) => resolveTemplate(template, scope)),
@@ -114,7 +175,7 @@ export class RunValues {
   /** Takes what an iteration gave. @returns whether it was the last. @throws ExpressionError */
   endsIteration(step: WorkflowStep, until: string, count: number, outputs: Record<string, unknown>): boolean {
     this.#iterations.set(step.id, { count, outputs });
-    if (Object.values(outputs).some(isClaimCheck)) throw untilTooLarge(step.id);
+    if (!this.#frame.looksInside && Object.values(outputs).some(isClaimCheck)) throw untilTooLarge(step.id);
     return evaluateCondition(until, this.#scopeOf(step, count));
   }
 
@@ -168,13 +229,18 @@ export class RunValues {
   }
 
   schemaProblemOf(key: string, value: unknown): string | undefined {
-    // A reference cannot be looked at.
+    // A reference cannot be looked at: see `schemaLook`.
     return isClaimCheck(value) ? undefined : this.schemas?.problem(key, value);
   }
 
   /** Declared outputs that neither the result has nor the step wrote while it ran. */
   missingOutputs(step: WorkflowStep, outputs: Record<string, unknown>): string[] {
     return step.outputs.filter((key) => !Object.hasOwn(outputs, key) && !this.#wrote(step.id, key));
+  }
+
+  /** The scope of the iteration that comes next; of a step that is not repeated, its scope. */
+  #nextScopeOf(step: WorkflowStep): ExpressionScope {
+    return this.#scopeOf(step, (this.#iterations.get(step.id)?.count ?? 0) + 1);
   }
 
   /** @param iteration in which the expression is evaluated */
@@ -194,12 +260,13 @@ export class RunValues {
   }
 }
 
+/** Under a holder that does not look inside. */
 function untilTooLarge(step: string): DataHammerError {
   const message = `an output of ${step} is above 256 KiB, so that \`until\` cannot look at it; give a smaller one`;
   return new DataHammerError("E_LARGE_VALUE", message);
 }
 
-/** A step that is repeated or opened again gets its inputs in the fold, which cannot fetch anything. */
+/** The same: a step that is repeated or opened again got its inputs in the fold, which cannot fetch anything. */
 function tooLargeToLookInto(step: string): DataHammerError {
   const message = `the inputs of ${step} look inside a value above 256 KiB in an iteration after the first`;
   return new DataHammerError("E_LARGE_VALUE", `${message}; pass the value on whole, or give a smaller one`);

@@ -15,6 +15,7 @@ import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from ".
 import type { FanOutProgress } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { Frontier } from "./frontier.ts";
+import type { Found, LookInside } from "./large-values.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
 import { RunValues } from "./run-values.ts";
@@ -133,6 +134,8 @@ export class StepFlow {
   /** Whether the step is in its n-th dispatch, be it for an agent or for an answer from outside. */
   isIn(id: string, n: number): boolean {
     if (!this.steps.has(id) || this.frontier.items.has(id)) return false;
+    // Its result is there, and what it means is being looked into.
+    if (this.frontier.unresolved.size > 0 && this.frontier.unresolved.has(id)) return false;
     const { state, context } = this.read(id);
     return (state === "ready" || state === "running") && context.n === n;
   }
@@ -213,13 +216,27 @@ export class StepFlow {
       const error = { name: "OutputMissingError", code: "E_OUTPUT_MISSING", message, retryable: false };
       return this.fail(id, error, message);
     }
-    const problem = isDerived(step) ? undefined : this.values.schemaProblem(step, outputs);
-    if (problem !== undefined) return this.fail(id, schemaError(problem), problem);
-    const cause = `result by ${result.agent}`;
-    if (!isDerived(step)) this.values.giveOutputs(step, outputs, result.agent);
+    if (!isDerived(step)) {
+      const look = this.values.schemaLook(step, outputs);
+      if (look) return this.#lookInside(step, look, () => this.#accept(step, outputs, result.agent));
+      const problem = this.values.schemaProblem(step, outputs);
+      if (problem !== undefined) return this.fail(id, schemaError(problem), problem);
+    }
+    this.#accept(step, outputs, result.agent);
+  }
+
+  /** Its outputs count: the step is done, or goes on with its next iteration. */
+  #accept(step: WorkflowStep, outputs: Record<string, unknown>, agent: string): void {
+    const cause = `result by ${agent}`;
+    if (!isDerived(step)) this.values.giveOutputs(step, outputs, agent);
     // Items are repeated each by itself; whoever recovered them as a whole has given all that was wanted.
     const repeat = step.forEach === undefined ? step.repeat : undefined;
     if (repeat !== undefined && !this.#isLastIteration(step, repeat, outputs, cause)) return;
+    this.#complete(step, outputs, cause);
+  }
+
+  #complete(step: WorkflowStep, outputs: Record<string, unknown>, cause: string): void {
+    const { id } = step;
     if (step.compensate !== undefined) this.frontier.compensations.note(step, this.inputsOf(id), outputs);
     this.values.dropInputs(step);
     if (isDerived(step)) {
@@ -240,6 +257,23 @@ export class StepFlow {
     cause: string,
   ): boolean {
     const { iteration } = this.read(step.id).context;
+    const goOn = () => {
+      this.#moves.move(step.id, { type: "repeat" }, `${cause}, and not yet ${until}`);
+      this.#moves.offer(step.id, 0);
+    };
+    const look = this.values.iterationLook(step, { until, max }, iteration, outputs);
+    if (look !== undefined) {
+      this.#lookInside(step, look, ({ again, inputs }) => {
+        if (again !== true) return this.#complete(step, outputs, cause);
+        if (inputs === undefined) {
+          const error = expressionError(repeatLimit(until, max));
+          return this.fail(step.id, error, error.message);
+        }
+        this.values.giveInputs(step.id, inputs);
+        goOn();
+      });
+      return false;
+    }
     try {
       if (this.values.endsIteration(step, until, iteration, outputs)) return true;
       if (iteration % max === 0) throw repeatLimit(until, max);
@@ -249,9 +283,16 @@ export class StepFlow {
       this.fail(step.id, error, error.message);
       return false;
     }
-    this.#moves.move(step.id, { type: "repeat" }, `${cause}, and not yet ${until}`);
-    this.#moves.offer(step.id, 0);
+    goOn();
     return false;
+  }
+
+  /** What its result means can be told only once large values were looked into. */
+  #lookInside(step: WorkflowStep, look: LookInside, goOn: (found: Found) => void): void {
+    this.frontier.lookInside(step.id, look, (found) => {
+      if (found.error === undefined) goOn(found);
+      else this.fail(step.id, found.error, found.error.message);
+    });
   }
 
   fail(id: string, error: WireError, cause: string): void {
@@ -291,6 +332,7 @@ export class StepFlow {
     const message = `${cause}${stoppedText(how)}`;
     const error = { name: "CancelledError", code: CANCELLED_CODE, message: cause, retryable: false };
     if (how !== undefined) this.cancellations.note(id, how);
+    this.frontier.forgetLook(id);
     for (const made of this.steps.madeFrom(id)) this.#moves.cancel(made.id, message);
     if (how === undefined) this.#moves.cancel(id, message, error);
     else this.#moves.closeCancelled(id, message, error);
@@ -349,22 +391,33 @@ export class StepFlow {
       step.forEach === undefined && last?.error.code === "E_REPEAT_LIMIT" && last.n === context.n;
     const iteration = isExhausted ? context.iteration + 1 : context.iteration;
     const given = isExhausted ? undefined : (changes.inputs ?? context.inputs ?? this.values.inputsOf(id));
-    if (given === undefined) {
-      try {
-        this.values.fixInputs(step);
-      } catch (thrown) {
-        this.frontier.failure ??= {
-          code: "E_EXPRESSION",
-          message: expressionError(thrown).message,
-          step: id,
-        };
-        return;
-      }
+    this.frontier.forgetLook(id);
+    const goOn = () => {
+      // A person's retry comes before a recovery that is still thought about.
+      this.frontier.recovering.delete(id);
+      this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
+      this.#moves.offer(id, 0);
+    };
+    if (given !== undefined) return goOn();
+    const look = this.values.inputsLook(step);
+    if (look !== undefined) {
+      return this.frontier.lookInside(id, look, ({ inputs, error }) => {
+        if (error !== undefined) return this.#failReopened(id, error);
+        this.values.giveInputs(id, inputs ?? {});
+        goOn();
+      });
     }
-    // A person's retry comes before a recovery that is still thought about.
-    this.frontier.recovering.delete(id);
-    this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
-    this.#moves.offer(id, 0);
+    try {
+      this.values.fixInputs(step);
+    } catch (thrown) {
+      return this.#failReopened(id, expressionError(thrown));
+    }
+    goOn();
+  }
+
+  /** It stays failed: its inputs still cannot be worked out. */
+  #failReopened(id: string, { message }: WireError): void {
+    this.frontier.failure ??= { code: "E_EXPRESSION", message, step: id };
   }
 
   #reopenItems(step: WorkflowStep, cause: string): void {
@@ -444,6 +497,7 @@ export class StepFlow {
     const { id } = step;
     const { state } = this.read(id);
     this.frontier.recovering.delete(id);
+    this.frontier.forgetLook(id);
     this.weighing.delete(id);
     if (state === "pending") return;
     for (const { id: item } of this.steps.madeFrom(id)) this.#moves.cancel(item, cause);
@@ -489,6 +543,7 @@ export class StepFlow {
   /** The run has ended without them: takes back what is out, cancels what is open. */
   cancelOpen(cause: string, pendingToo: boolean): void {
     for (const { id } of this.steps.all()) {
+      this.frontier.forgetLook(id);
       if (pendingToo || this.read(id).state !== "pending")
         this.#moves.cancel(id, `${cause}${stoppedText(this.cancellations.stopped.get(id))}`);
     }

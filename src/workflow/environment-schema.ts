@@ -24,6 +24,10 @@ export class EnvironmentSchemas {
     }
   }
 
+  has(key: string): boolean {
+    return this.#schemas.has(key);
+  }
+
   /** Where the value does not match the key's schema, in words; undefined: it does, or there is none. */
   problem(key: string, value: unknown): string | undefined {
     const result = this.#schemas.get(key)?.safeParse(value);

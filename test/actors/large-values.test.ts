@@ -112,3 +112,189 @@ it("a value above the bound can be set by a person, and given as an input", asyn
   expect((await client.environment("r2", "known")).values.known).toHaveLength(18_000);
   expect(seen).toEqual(["known true", "small false"]);
 });
+
+const large = (text: string) => `${text} ${"x".repeat(300_000)}`;
+
+it("the workflow's outputs look inside large values, and pass whole ones on", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit({
+    steps: [{ id: "load", agent: "worker", task: "load", outputs: ["rows"] }],
+    outputs: { count: "${size(env.rows)}", text: "${string(size(env.rows))} rows", rows: "${env.rows}" },
+  });
+  await stage.answer("worker", { outputs: await checkIn(stage.bus.artifacts, "r1", { rows }) });
+  await stage.clock.advance(1_000);
+  const fold = await stage.fold();
+  expect(fold.status).toBe("done");
+  expect(fold.outputs).toMatchObject({ count: 9_000, text: "9000 rows" });
+  expect(isClaimCheck(fold.outputs.rows)).toBe(true);
+});
+
+it("outputs that look inside a value that is gone fail the run and say which", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit({
+    steps: [{ id: "load", agent: "worker", task: "load", outputs: ["rows"] }],
+    outputs: { count: "${size(env.rows)}" },
+  });
+  const outputs = await checkIn(stage.bus.artifacts, "r1", { rows });
+  for (const ref of (await stage.bus.artifacts.list()).get("r1") ?? []) await stage.bus.artifacts.remove(ref);
+  await stage.answer("worker", { outputs });
+  await stage.clock.advance(1_000);
+  expect(await stage.fold()).toMatchObject({
+    status: "failed",
+    error: { message: expect.stringContaining("outputs: ") },
+  });
+});
+
+const repeated = {
+  steps: [
+    {
+      id: "grow",
+      agent: "worker",
+      task: "grow",
+      inputs: { round: "${iteration}", size: "${size(outputs) > 0 ? size(outputs.text) : 0}" },
+      repeat: { until: 'outputs.text.startsWith("last")', max: 3 },
+      outputs: ["text"],
+    },
+  ],
+};
+
+it("a repeated step's condition and the inputs of its next iteration look inside large outputs", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit(repeated);
+  const give = async (text: string) =>
+    stage.answer("worker", { outputs: await checkIn(stage.bus.artifacts, "r1", { text: large(text) }) });
+  await give("first");
+  await stage.clock.advance(1_000);
+  expect(stage.taken.get("worker")?.[0]?.task.inputs).toEqual({ round: 2, size: large("first").length });
+  await give("last");
+  await stage.clock.advance(1_000);
+  const fold = await stage.fold();
+  expect(fold.status).toBe("done");
+  expect(fold.step("grow").context).toMatchObject({ iteration: 2, outcome: "completed", n: 2 });
+});
+
+it("a second result of an iteration that is being looked into is late, and its limit still holds", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const daemon = await stage.daemon();
+  const { artifacts } = daemon.bus;
+  const get = artifacts.get.bind(artifacts);
+  let open = () => {};
+  artifacts.get = async (ref) => {
+    await new Promise<void>((resolve) => (open = resolve));
+    return get(ref);
+  };
+  await stage.submit(repeated);
+  for (const round of [1, 2, 3]) {
+    const delivery = stage.taken.get("worker")?.[0];
+    if (!delivery) throw new Error("no task");
+    const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large(`round ${round}`) });
+    await stage.answer("worker", { outputs });
+    expect([...(await stage.fold()).unresolved]).toEqual(["grow"]);
+    await stage.report(delivery, "worker", { outputs: { text: "last" } });
+    open();
+    await stage.clock.advance(1_000);
+  }
+  const fold = await stage.fold();
+  expect(fold.error).toMatchObject({ code: "E_REPEAT_LIMIT", step: "grow" });
+});
+
+it("a step whose iteration is being looked into can be cancelled, and its run goes on with a successor", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const first = await stage.daemon();
+  first.bus.artifacts.get = () => new Promise(() => undefined);
+  await stage.submit({
+    steps: [
+      { ...repeated.steps[0], onFailure: "continue" },
+      { ...repeated.steps[0], id: "other", agent: "worker", outputs: [] },
+    ],
+  });
+  for (const step of ["grow", "other"]) {
+    const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large("last") });
+    await stage.answer("worker", { step, outputs });
+  }
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  await client.cancel("r1", { step: "grow" });
+  await stage.clock.advance(1_000);
+  expect((await stage.fold()).step("grow").context.outcome).toBe("cancelled");
+  await stage.daemon();
+  await first.bus.close();
+  await stage.clock.advance(30_000);
+  const fold = await stage.fold();
+  expect(fold.status).toBe("done");
+  expect(fold.step("other").context).toMatchObject({ outcome: "completed", n: 1 });
+});
+
+it("large values are held against the schemas of their keys, of a result as of a fan-out's lists", async () => {
+  const text = { type: "string", maxLength: 400_000 };
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit({
+    environment: {
+      fits: { schema: text },
+      each: { schema: { type: "array", items: text } },
+      big: { schema: text },
+    },
+    steps: [
+      { id: "fits", agent: "worker", task: "t", outputs: ["fits"] },
+      { id: "each", agent: "worker", task: "t", dependsOn: ["fits"], forEach: ["a", "b"], outputs: ["each"] },
+      { id: "big", agent: "worker", task: "t", dependsOn: ["each"], outputs: ["big"] },
+    ],
+  });
+  const give = async (step: string, key: string, value: string) => {
+    const outputs = await checkIn(stage.bus.artifacts, "r1", { [key]: value });
+    await stage.answer("worker", { step, outputs });
+    await stage.clock.advance(1_000);
+  };
+  await give("fits", "fits", large("a"));
+  await give("each~0", "each", large("a"));
+  await give("each~1", "each", "small");
+  await give("big", "big", large(large("too long")));
+  const fold = await stage.fold();
+  expect(fold.step("each").context.outcome).toBe("completed");
+  expect(fold).toMatchObject({ status: "failed", error: { code: "E_ENV_SCHEMA", step: "big" } });
+});
+
+it("what undoes a step is given what is inside its large outputs", async () => {
+  const stage = new SwarmStage();
+  for (const role of ["worker", "undoer"]) await stage.serve(role);
+  await stage.daemon();
+  await stage.submit({
+    steps: [
+      {
+        id: "make",
+        agent: "worker",
+        task: "make",
+        outputs: ["text"],
+        compensate: { agent: "undoer", task: "undo", inputs: { size: "${size(self.outputs.text)}" } },
+      },
+      { id: "fail", agent: "worker", task: "fail", dependsOn: ["make"] },
+    ],
+  });
+  await stage.answer("worker", {
+    outputs: await checkIn(stage.bus.artifacts, "r1", { text: large("made") }),
+  });
+  await stage.answer("worker", { status: "failed", error: { name: "E", message: "no", retryable: false } });
+  await stage.clock.advance(1_000);
+  expect(stage.taken.get("undoer")?.[0]?.task.inputs).toEqual({ size: large("made").length });
+});
+
+it("under a holder that could not look inside, a record still means what it meant", async () => {
+  const stage = new SwarmStage();
+  await stage.submit(repeated);
+  const claim = { v: 1, id: "c", epoch: 1, at: 0, type: "claim", holder: "earlier" } as const;
+  await stage.bus.log.append("r1", { kind: "decision", body: claim });
+  const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large("last") });
+  const result = { v: 1, run: "r1", step: "grow", n: 1, agent: "worker-1", status: "done", outputs } as const;
+  await stage.bus.log.append("r1", { kind: "result", role: "worker", body: result });
+  const fold = await stage.fold();
+  expect(fold.dueEnd()).toMatchObject({ status: "failed", error: { code: "E_LARGE_VALUE" } });
+});
