@@ -53,7 +53,10 @@ export class SwarmPlanning implements RunPlanning {
     try {
       const { plan, usage } = await this.#planFrom(cards, fold, desk);
       this.#log.info({ run: fold.run, steps: plan.workflow.steps.length, cost: plan.cost }, "planned");
-      const { workflow, cost, optimal, explored, reasons } = plan;
+      const { cost, optimal, explored, reasons } = plan;
+      const after = fold.submission?.ask;
+      const workflow =
+        after === undefined ? plan.workflow : { ...plan.workflow, defaults: { ask: { after } } };
       return { type: "plan", workflow, cost, optimal, explored, reasons, ...(usage && { usage }) };
     } catch (error) {
       if (!(error instanceof DataHammerError)) throw error;
@@ -182,7 +185,10 @@ export class SwarmPlanning implements RunPlanning {
     const fallback = fold.steps?.step(step).fallback;
     if (fallback !== undefined)
       return { ...given, fallback: { ...fallback }, reason: `${failed}; its fallback` };
-    return { ...given, reason: "no present agent has another way to its outputs" };
+    const none = "no present agent has another way to its outputs";
+    if (fold.steps?.step(step).ask !== undefined)
+      return { ...given, ask: true, reason: `${failed}; ${none}` };
+    return { ...given, reason: none };
   }
 
   async replace(

@@ -95,6 +95,8 @@ export const submitSchema = z.object({
   timeout: z.string().optional(),
   /** Narrows the workflow's own budget. */
   budget: budgetSchema.optional(),
+  /** Of goals: once a step has failed for good, people are asked for so long what to do (`defaults.ask`). */
+  ask: z.string().optional(),
   /** The dispatch whose nested run this is: its end is that dispatch's result. */
   parent: z
     .object({
@@ -270,6 +272,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
     inputs: z.record(z.string(), z.unknown()).optional(),
     /** Instead of another capability: values for its outputs, and the run goes on with them. */
     fallback: z.record(z.string(), z.unknown()).optional(),
+    /** People are asked what to do. */
+    ask: z.boolean().optional(),
     reason: z.string(),
     /** What a language model's advice has cost. */
     usage: usageSchema.optional(),

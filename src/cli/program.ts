@@ -176,6 +176,10 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .option("--input-file <file>", "JSON or YAML object of inputs")
         .option("--run <id>", "id of the run; default: made up")
         .option("--budget <limits...>", "what it may spend: tokens=N usd=N wall=DURATION dispatches=N")
+        .option(
+          "--ask <duration>",
+          "of goals: ask people for so long what to do about a step that failed for good",
+        )
         .option("--agents <files...>", "serve these agent files while it runs, each in a process of its own")
         .option("--concurrency <n>", "tasks at once in each of these processes; default 8")
         .option("--detach", "submit and return")

@@ -128,7 +128,7 @@ export class BusSwarmClient implements SwarmClient {
   }
 
   #submission(request: SubmitRequest): SubmitMessage {
-    const { workflow, goals, want, inputs, environment, timeout, budget } = request;
+    const { workflow, goals, want, inputs, environment, timeout, budget, ask } = request;
     if (workflow === undefined && goals === undefined && want === undefined) {
       throw new InvalidInputError("E_NOTHING_TO_RUN", "the submission has neither a workflow nor goals", {
         remedy: "Give a workflow, a goal in words, or environment keys that are wanted.",
@@ -144,6 +144,7 @@ export class BusSwarmClient implements SwarmClient {
       ...(environment === undefined ? {} : { environment }),
       ...(timeout === undefined ? {} : { timeout }),
       ...(budget === undefined ? {} : { budget }),
+      ...(ask === undefined ? {} : { ask }),
     };
   }
 

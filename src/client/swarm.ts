@@ -27,6 +27,8 @@ export interface SubmitRequest {
   inputs?: Record<string, unknown>;
   environment?: Record<string, unknown>;
   timeout?: string;
+  /** Of goals: a duration for which people are asked about a step that failed for good. Default: they are not. */
+  ask?: string;
   /** What the run may spend; narrows the workflow's own budget. */
   budget?: BudgetDocument;
 }

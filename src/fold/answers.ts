@@ -74,6 +74,7 @@ function settle(flow: StepFlow, step: string, answer: GivenAnswer): string | und
   const wait = flow.waits.open.get(step);
   if (!wait) return notWaiting(flow, step);
   const { verb, by, value } = answer;
+  if (wait.kind === "failure") return settleFailure(flow, step, answer);
   if (verb === "reject") {
     flow.waits.answered(step, answer);
     const reason = value === undefined ? "" : `: ${shown(value)}`;
@@ -90,6 +91,30 @@ function settle(flow: StepFlow, step: string, answer: GivenAnswer): string | und
   flow.waits.answered(step, answer);
   const cause = verb === "signal" ? `signal ${wait.task} by ${by}` : `answered by ${by}`;
   flow.answer(step, by, mapped.outputs, cause);
+  return undefined;
+}
+
+/** What people decide about a step that failed: try again, go on with these outputs, or let it fail. */
+function settleFailure(flow: StepFlow, step: string, answer: GivenAnswer): string | undefined {
+  const { verb, by, value } = answer;
+  if (verb === "reject") {
+    flow.waits.answered(step, answer);
+    const last = flow.read(step).context.failures.at(-1)?.error.message ?? "it failed";
+    const reason = value === undefined ? "" : ` (${shown(value)})`;
+    flow.refuse(step, answerError("E_REJECTED", `given up by ${by}${reason}: ${last}`));
+    return undefined;
+  }
+  if (value === undefined) {
+    flow.waits.answered(step, answer);
+    flow.waits.settleAsked(step);
+    flow.approve(step, `tried again by ${by}`);
+    return undefined;
+  }
+  const mapped = outputsOfAnswer(flow.steps.step(step).outputs, value);
+  if ("problem" in mapped) return mapped.problem;
+  flow.waits.answered(step, answer);
+  flow.waits.settleAsked(step);
+  flow.answer(step, by, mapped.outputs, `skipped by ${by}, who gave its outputs`);
   return undefined;
 }
 

@@ -147,6 +147,7 @@ export class Decisions {
     if (!waits) return `dispatch ${n} of the step does not wait for a recovery`;
     flow.frontier.recovering.delete(step);
     if (fallback !== undefined) flow.fallBack(step, fallback);
+    else if (decision.ask === true) flow.ask(step, `asks people: ${reason}`);
     else if (role === undefined || task === undefined) flow.giveUpRecovery(step);
     else
       flow.reopen(

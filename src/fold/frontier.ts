@@ -205,7 +205,12 @@ export class Frontier {
       this.#values.giveNulls(step);
       return this.#execution.close(step.id);
     }
-    if (step.onFailure === "recover") {
+    const { waits } = this.#moves;
+    if (waits.isAsked(step.id)) {
+      // Nobody wanted, or knew, another way: that was the last rung.
+      waits.settleAsked(step.id);
+      this.failure ??= runErrorOf(context);
+    } else if (step.onFailure === "recover") {
       this.recovering.add(step.id);
       this.#frame.effects.push({ type: "recover", step: step.id });
     } else this.failure ??= runErrorOf(context);

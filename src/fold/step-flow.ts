@@ -507,6 +507,13 @@ export class StepFlow {
     if (this.frontier.failure?.step === id) this.frontier.failure = undefined;
   }
 
+  /** Nothing else is left: people are asked what to do about the failure. */
+  ask(id: string, cause: string): void {
+    const { role, task } = this.read(id).context;
+    this.waits.ask(id);
+    this.reopen(id, { role, task }, cause);
+  }
+
   /** No other way was found: the step stays failed, and so fails the run. */
   giveUpRecovery(id: string): void {
     this.frontier.failure ??= runErrorOf(this.read(id).context);

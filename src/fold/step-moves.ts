@@ -114,14 +114,15 @@ export class StepMoves {
   }
 
   #mustWait(id: string): boolean {
-    if (isAnswered(this.read(id).context.role)) return true;
+    if (isAnswered(this.read(id).context.role) || this.waits.isAsked(id)) return true;
     return this.steps.step(id).approval && !this.waits.isApproved(id);
   }
 
   /** W1: the step is ready, and stands there until somebody outside says something. */
   #wait(id: string): void {
     const { n, role, task } = this.read(id).context;
-    const kind = !isAnswered(role) ? "approval" : role === HUMAN_ROLE ? "human" : "signal";
+    const answered = role === HUMAN_ROLE ? "human" : "signal";
+    const kind = this.waits.isAsked(id) ? "failure" : isAnswered(role) ? answered : "approval";
     this.waits.begin({ step: id, n, kind, task, since: this.#frame.ts });
     this.#frame.effects.push({ type: "wait", step: id });
   }

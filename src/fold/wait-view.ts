@@ -1,6 +1,7 @@
 /** What a run waits for from outside, for people and programs, and how it is answered. */
+import type { AnswerDeadline } from "../workflow/waiting.ts";
 import type { RunFold } from "./run-fold.ts";
-import type { WaitKind } from "./waits.ts";
+import type { Wait, WaitKind } from "./waits.ts";
 
 /** What a waiting step waits for, as `show --json` prints it with the step. */
 export interface WaitView {
@@ -13,6 +14,8 @@ export interface WaitView {
   deadline?: string;
   /** What counts as answered at the deadline; absent: the step times out. */
   default?: "approve" | "reject";
+  /** Why the step failed that people shall decide about. */
+  error?: string;
 }
 
 /** Undefined when the step waits for nobody. */
@@ -20,7 +23,8 @@ export function waitViewOf(fold: RunFold, step: string): WaitView | undefined {
   const wait = fold.waits.get(step);
   if (!wait) return undefined;
   const { kind, task, since } = wait;
-  const deadline = fold.steps?.step(step).deadline;
+  const deadline = deadlineOf(fold, wait);
+  const error = kind === "failure" ? fold.step(step).context.failures.at(-1)?.error.message : undefined;
   return {
     for: kind,
     task,
@@ -28,17 +32,25 @@ export function waitViewOf(fold: RunFold, step: string): WaitView | undefined {
     since: new Date(since).toISOString(),
     ...(deadline ? { deadline: new Date(since + deadline.afterMs).toISOString() } : {}),
     ...(deadline?.answer ? { default: deadline.answer } : {}),
+    ...(error === undefined ? {} : { error }),
   };
+}
+
+/** How long somebody may take to answer; undefined: as long as it takes. */
+export function deadlineOf(fold: RunFold, { step, kind }: Wait): AnswerDeadline | undefined {
+  const definition = fold.steps?.step(step);
+  return kind === "failure" ? definition?.ask : definition?.deadline;
 }
 
 /** `approval of deploy`, `an answer to choose`, `the signal paid`. */
 export function waitText(step: string, { for: kind, task }: Pick<WaitView, "for" | "task">): string {
   if (kind === "approval") return `approval of ${step}`;
+  if (kind === "failure") return `a decision about ${step}, which failed`;
   return kind === "human" ? `an answer to ${task}` : `the signal ${task}`;
 }
 
 /** The command that answers it. */
 export function answerCommand(run: string, step: string, { for: kind, task }: WaitView): string {
   if (kind === "signal") return `datahammer signal ${run} ${task} [JSON]`;
-  return `datahammer approve ${run} ${step}${kind === "human" ? " [JSON]" : ""}`;
+  return `datahammer approve ${run} ${step}${kind === "approval" ? "" : " [JSON]"}`;
 }

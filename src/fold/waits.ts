@@ -12,13 +12,13 @@
 /** Signals that a run keeps for steps that do not wait yet (L8). */
 export const MAX_KEPT_SIGNALS = 1_000;
 
-export type WaitKind = "approval" | "human" | "signal";
+export type WaitKind = "approval" | "human" | "signal" | "failure";
 
 export interface Wait {
   readonly step: string;
   readonly n: number;
   readonly kind: WaitKind;
-  /** The question to people, the signal's name, or the task that wants approval. */
+  /** The question to people, the signal's name, the task that wants approval, or the one that failed. */
   readonly task: string;
   /** Epoch ms. */
   readonly since: number;
@@ -41,6 +41,7 @@ export class Waits {
   readonly #forSignal = new Map<string, Set<string>>();
   readonly #answers = new Map<string, GivenAnswer>();
   readonly #approved = new Set<string>();
+  readonly #asked = new Set<string>();
   readonly #kept = new Map<string, Signal[]>();
   /** Waits that began while their signal was kept. */
   readonly #due: string[] = [];
@@ -104,6 +105,20 @@ export class Waits {
 
   isApproved(step: string): boolean {
     return this.#approved.has(step);
+  }
+
+  /** People are asked what to do about the step's failure. */
+  ask(step: string): void {
+    this.#asked.add(step);
+  }
+
+  /** The question is settled: whatever comes of the step now, it is another failure. */
+  settleAsked(step: string): void {
+    this.#asked.delete(step);
+  }
+
+  isAsked(step: string): boolean {
+    return this.#asked.has(step);
   }
 
   // ── signals ──────────────────────────────────────────────────────────────────────────────────────

@@ -59,12 +59,15 @@ export const runPageSchema = z.object({
 
 /** What a step waits for from outside. */
 export const waitSchema = z.object({
-  for: z.enum(["approval", "human", "signal"]),
-  task: z.string().describe("The question, the signal's name, or the task that wants approval."),
+  for: z.enum(["approval", "human", "signal", "failure"]),
+  task: z
+    .string()
+    .describe("The question, the signal's name, the task that wants approval, or the one that failed."),
   inputs: values,
   since: time,
   deadline: time.optional(),
   default: z.enum(["approve", "reject"]).optional().describe("What counts as answered at the deadline."),
+  error: z.string().optional().describe("Why the step failed that people shall decide about."),
 });
 
 const stepViewSchema = z.object({

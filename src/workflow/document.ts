@@ -85,6 +85,9 @@ export const stepSchema = z.strictObject({
     .record(envKeySchema, z.unknown())
     .optional()
     .describe("Values for the outputs when no way to make them is left; the run goes on with them."),
+  ask: deadlineSchema
+    .optional()
+    .describe("Once nothing else is left of `onFailure: recover`, people are asked for so long what to do."),
 });
 
 /** What a plan took for granted about facts that are not there yet. */
@@ -108,6 +111,7 @@ export const workflowSchema = z.strictObject({
       retry: retrySchema.optional(),
       timeout: durationSchema.optional(),
       timeouts: timeoutsSchema.optional(),
+      ask: deadlineSchema.optional(),
     })
     .optional(),
   environment: z
@@ -197,4 +201,6 @@ export interface WorkflowStep {
   readonly observes: readonly string[] | undefined;
   /** Values for its outputs once nothing else can make them. */
   readonly fallback: Readonly<Record<string, unknown>> | undefined;
+  /** How long people are asked what to do once it failed for good; undefined: they are not. */
+  readonly ask: AnswerDeadline | undefined;
 }

@@ -16,6 +16,7 @@ import {
   type RetryPolicy,
   type WorkflowDocument,
   type WorkflowStep,
+  type WorkflowStepDocument,
 } from "./document.ts";
 import type { EnvironmentSchemas } from "./environment-schema.ts";
 import { InvalidWorkflowError, NotFoundError, type WorkflowIssue } from "./errors.ts";
@@ -27,7 +28,7 @@ import { isAnswered } from "./reserved-roles.ts";
 import { readShape, type SketchedStep, type SketchedWorkflow } from "./shape.ts";
 import { stepTimeouts } from "./step-timeouts.ts";
 import { components, longestWayToEnd, reverseEdges, shortestCycle } from "./topology.ts";
-import { answerDeadline } from "./waiting.ts";
+import { type AnswerDeadline, answerDeadline } from "./waiting.ts";
 
 export { GraphExecution } from "./execution.ts";
 
@@ -320,8 +321,17 @@ function buildSteps(
       origin: undefined,
       observes: step.observes,
       fallback: step.fallback,
+      ask: step.onFailure === "recover" && step.forEach === undefined ? asked(step, defaults) : undefined,
     };
   });
+}
+
+function asked(
+  step: WorkflowStepDocument,
+  defaults: WorkflowDocument["defaults"],
+): AnswerDeadline | undefined {
+  const ask = step.ask ?? defaults?.ask;
+  return ask && answerDeadline(ask);
 }
 
 function repeatOf(max = DEFAULT_ITERATIONS, until: string | undefined): Repeat | undefined {

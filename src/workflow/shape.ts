@@ -23,7 +23,7 @@ import { envKeySchema, idSchema } from "./names.ts";
 import { checkNestedStep, literalWorkflow } from "./nested-run.ts";
 import { checkTimeouts, timeoutsSchema } from "./step-timeouts.ts";
 import { bareExpression } from "./template.ts";
-import { checkWaiting, deadlineSchema } from "./waiting.ts";
+import { checkAsk, checkWaiting, deadlineSchema } from "./waiting.ts";
 
 /** A step as far as it could be read. */
 export interface SketchedStep {
@@ -171,6 +171,7 @@ function checkHeaderBounds(document: Omit<WorkflowDocument, "steps">, issues: Is
   checkTimeout(document.defaults?.timeout, ["defaults", "timeout"], undefined, issues);
   checkBudget(document.budget, issues);
   checkTimeouts(document.defaults?.timeouts, ["defaults", "timeouts"], undefined, issues);
+  checkAsk(document.defaults?.ask, ["defaults", "ask"], undefined, issues);
   checkAttempts(
     document.defaults?.retry?.maxAttempts,
     ["defaults", "retry", "maxAttempts"],
@@ -255,7 +256,7 @@ function knownProperties(path: IssuePath): string[] {
   if (path.at(-1) === "repeat") return Object.keys(repeatSchema.shape);
   if (path.at(-1) === "retry") return Object.keys(retrySchema.shape);
   if (path.at(-1) === "timeouts") return Object.keys(timeoutsSchema.shape);
-  if (path.at(-1) === "deadline") return Object.keys(deadlineSchema.shape);
+  if (path.at(-1) === "deadline" || path.at(-1) === "ask") return Object.keys(deadlineSchema.shape);
   if (path[0] === "steps") return Object.keys(stepSchema.shape);
   if (path.at(-1) === "defaults") return Object.keys(workflowSchema.shape.defaults.unwrap().shape);
   return Object.keys(workflowSchema.shape);

@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { outputsOfAnswer } from "./answer-outputs.ts";
 import { checkTimeout } from "./duration-bounds.ts";
-import type { IssueList } from "./issues.ts";
+import type { IssueList, IssuePath } from "./issues.ts";
 import { durationSchema, parseDuration } from "./names.ts";
 import { isAnswered } from "./reserved-roles.ts";
 
@@ -39,6 +39,9 @@ interface WaitingStep {
   outputs?: string[] | undefined;
   approval?: boolean | undefined;
   deadline?: z.infer<typeof deadlineSchema> | undefined;
+  ask?: z.infer<typeof deadlineSchema> | undefined;
+  onFailure?: string | undefined;
+  forEach?: unknown;
   timeout?: string | undefined;
   timeouts?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -61,6 +64,12 @@ export function checkWaiting(step: WaitingStep, index: number, issues: IssueList
     const message = `No agent works on a step of role ${agent}, so ${property.join(".")} has no meaning. Use deadline.`;
     issues.add("E_SCHEMA", [...path, ...property], message, id);
   }
+  checkAsk(step.ask, [...path, "ask"], id, issues);
+  if (step.ask !== undefined && (step.onFailure !== "recover" || step.forEach !== undefined)) {
+    const message =
+      "People are asked about a step with onFailure: recover once nothing else helps, and about no fan-out.";
+    issues.add("E_SCHEMA", [...path, "ask"], message, id);
+  }
   if (!deadline) return;
   checkTimeout(deadline.after, [...path, "deadline", "after"], id, issues);
   if (!answered && step.approval !== true) {
@@ -78,4 +87,19 @@ export function checkWaiting(step: WaitingStep, index: number, issues: IssueList
   if (!("problem" in mapped)) return;
   const message = `The default answer does not fit the step's outputs: ${mapped.problem}.`;
   issues.add("E_SCHEMA", [...path, "deadline", "value"], message, id);
+}
+
+/** The rules for asking people about a failure. */
+export function checkAsk(
+  ask: z.infer<typeof deadlineSchema> | undefined,
+  path: IssuePath,
+  step: string | undefined,
+  issues: IssueList,
+): void {
+  if (ask === undefined) return;
+  checkTimeout(ask.after, [...path, "after"], step, issues);
+  if (ask.answer === "approve" && ask.value === undefined) {
+    const message = "Without a value the default answer approve would try again for ever. Give it a value.";
+    issues.add("E_SCHEMA", [...path, "value"], message, step);
+  }
 }

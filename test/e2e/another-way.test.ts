@@ -98,3 +98,19 @@ it("a retry goes to another agent of the role, and who tried is told", async () 
   expect(failures).toHaveLength(1);
   expect(failures[0]?.agent).not.toBe(agent);
 }, 180_000);
+
+it("when nothing else is left people are asked, and what they give is gone on with", async () => {
+  await stage.daemon();
+  await stage.agent(agentFile("best", "make", { gives: ["x"] }, 'throw new NonRetryableError("no paper");'));
+  await stage.agent(agentFile("end", "tell", { needs: ["x"], gives: ["y"] }, "return { y: inputs.x + 1 };"));
+  await stage.run("run", "--want", "y", "--run", "r1", "--ask", "1h", "--detach", "--json");
+  const watching = stage.start(["watch", "r1", "--json"]);
+  await watching.waitForLine((line) => line.includes('"to":"waiting"'));
+  const shown = (await stage.run("show", "r1")).stdout;
+  expect(shown).toContain("a decision about make, which failed, until");
+  expect(shown).toContain("no paper");
+  expect((await stage.run("approve", "r1", "make", '{"x": 41}')).code).toBe(0);
+  expect((await watching.exited).code).toBe(0);
+  const view = (await stage.run("show", "r1", "--json")).json() as unknown as View;
+  expect(view).toMatchObject({ status: "done", outputs: { y: 42 } });
+}, 180_000);

@@ -24,6 +24,7 @@ export interface RunFlags {
   inputFile?: string;
   run?: string;
   budget?: string[];
+  ask?: string;
   agents?: string[];
   concurrency?: string;
   detach?: boolean;
@@ -55,6 +56,14 @@ async function submission({ shell }: Invocation, flags: RunFlags): Promise<Submi
       remedy: "Name a workflow FILE, or say what you want with --goal TEXT or --want KEY.",
     });
   }
+  if (flags.ask !== undefined) {
+    durationFlag("--ask", flags.ask);
+    if (file !== undefined) {
+      throw new InvalidInputError("E_USAGE", "--ask is for goals, and a workflow file was given", {
+        remedy: "Write `ask: { after: 30m }` under the file's `defaults`, or at a step.",
+      });
+    }
+  }
   const environment = flags.have === undefined ? undefined : await readObjectFile(flags.have, shell.cwd);
   const inputs = await readInputs(flags.input, flags.inputFile, shell.cwd);
   return {
@@ -62,6 +71,7 @@ async function submission({ shell }: Invocation, flags: RunFlags): Promise<Submi
     ...(flags.run === undefined ? {} : { run: flags.run }),
     ...(flags.budget === undefined ? {} : { budget: budgetFlag(flags.budget) }),
     ...(environment === undefined ? {} : { environment }),
+    ...(flags.ask === undefined ? {} : { ask: flags.ask }),
     ...(goal === undefined ? {} : { goals: goal }),
     ...(want === undefined ? {} : { want }),
     ...(file === undefined ? {} : { workflow: await readWorkflow(file, shell.cwd, environment ?? {}) }),

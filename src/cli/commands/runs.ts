@@ -4,6 +4,7 @@ import { answerCommand, type WaitView, waitText } from "../../fold/wait-view.ts"
 import { formatDuration } from "../../trace/duration.ts";
 import { type Colors, GLYPHS, paintOutcome } from "../../trace/palette.ts";
 import { endOf, replay } from "../../trace/replay.ts";
+import { oneLine } from "../../trace/text-width.ts";
 import { type RunView, viewOf } from "../../trace/view.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
@@ -83,14 +84,18 @@ function showText(view: RunView, { colors }: Output): string {
   return `${runText(view, colors)}\n${rows.length === 0 ? "no steps yet\n" : steps}${waiting.join("")}${environment}`;
 }
 
+const FAILURE_ANSWERS = "approve: try again; approve JSON: go on with these outputs; reject: let it fail";
+
 /** What a step waits for, what it is about, and how to answer. */
 function waitLines(run: string, step: string, wait: WaitView, colors: Colors): string[] {
   const until = wait.deadline === undefined ? "" : `, until ${wait.deadline}`;
   const then = wait.default === undefined ? "" : ` (then: ${wait.default})`;
   const lines = [
     `\n${colors.bold(step)} waits for ${waitText(step, wait)}${until}${then}\n`,
+    ...(wait.error === undefined ? [] : [`  ${colors.red(oneLine(wait.error))}\n`]),
     ...valueLines(wait.inputs, colors).map((line) => `${line}\n`),
     `  answer with: ${answerCommand(run, step, wait)}\n`,
+    ...(wait.for === "failure" ? [`  ${FAILURE_ANSWERS}\n`] : []),
   ];
   return lines;
 }

@@ -199,6 +199,7 @@ export function WaitAnswers({ run, step, wait }: { run: string; step: string; wa
     );
   }
   const human = wait.for === "human";
+  const failure = wait.for === "failure";
   return (
     <>
       <button
@@ -206,15 +207,20 @@ export function WaitAnswers({ run, step, wait }: { run: string; step: string; wa
         class="button strong"
         onClick={() =>
           askFirst({
-            title: human ? `Answer ${label}` : `Approve ${label}?`,
-            text: human ? wait.task : "The step is given out as soon as you approve it.",
-            verb: human ? "Answer" : "Approve",
+            title: human ? `Answer ${label}` : failure ? `Go on with ${label}?` : `Approve ${label}?`,
+            text: human
+              ? wait.task
+              : failure
+                ? `${wait.error ?? "It failed."} Without outputs it is tried again.`
+                : "The step is given out as soon as you approve it.",
+            verb: human ? "Answer" : failure ? "Go on" : "Approve",
             ...(human ? { value: { label: "Answer (JSON or text)", initial: "" } } : {}),
+            ...(failure ? { value: { label: "Its outputs (JSON); none: try again", initial: "" } } : {}),
             act: (value) => control(run, "approve", { step, value }),
           })
         }
       >
-        {human ? "Answer" : "Approve"}
+        {human ? "Answer" : failure ? "Go on" : "Approve"}
       </button>
       <button
         type="button"

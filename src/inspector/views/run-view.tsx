@@ -184,9 +184,11 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
               waits for{" "}
               {wait.for === "approval"
                 ? "approval"
-                : wait.for === "human"
-                  ? `an answer: ${wait.task}`
-                  : `the signal ${wait.task}`}
+                : wait.for === "failure"
+                  ? "a decision: it failed"
+                  : wait.for === "human"
+                    ? `an answer: ${wait.task}`
+                    : `the signal ${wait.task}`}
             </span>
             <span class="actions">
               <WaitAnswers run={run} step={wait.step} wait={wait} />

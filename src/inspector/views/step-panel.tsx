@@ -89,11 +89,14 @@ function StepFacts({ store, detail }: { store: RunStore; detail: StepDetail }) {
             Waits for{" "}
             {detail.waiting.for === "approval"
               ? "approval"
-              : detail.waiting.for === "human"
-                ? "an answer"
-                : `the signal ${detail.waiting.task}`}
+              : detail.waiting.for === "failure"
+                ? "a decision: it failed"
+                : detail.waiting.for === "human"
+                  ? "an answer"
+                  : `the signal ${detail.waiting.task}`}
           </strong>
           {detail.waiting.for === "human" && <p>{detail.waiting.task}</p>}
+          {detail.waiting.error !== undefined && <p>{detail.waiting.error}</p>}
           {detail.waiting.deadline !== undefined && (
             <p class="soft">
               until {exactClock(Date.parse(detail.waiting.deadline))}
