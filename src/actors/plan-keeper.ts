@@ -51,12 +51,16 @@ export class PlanKeeper {
     this.#weighing = true;
     void this.#act("weighing the plan failed", async () => {
       const { fold } = this.#frame;
-      for (let misfits = 0; fold.weighing.size > 0 && !fold.ended && !this.#frame.over; misfits++) {
+      for (let misfits = 0; fold.weighing.size > 0 && !fold.ended && !this.#frame.over; ) {
+        const { revision } = fold.environment;
         const choose = await this.#planning.weigh(fold, this.#desk);
         await this.#frame.propose(() => {
           if (fold.weighing.size === 0 || fold.ended) return undefined;
-          return misfits < MAX_MISFITS ? choose() : standing([...fold.weighing]);
+          const made = misfits < MAX_MISFITS ? choose() : standing([...fold.weighing]);
+          return made?.type === "revise" ? { ...made, upTo: fold.lastSeq } : made;
         });
+        // Facts that came meanwhile make it no misfit.
+        if (fold.environment.revision === revision) misfits += 1;
       }
     }).finally(() => {
       this.#weighing = false;

@@ -11,7 +11,7 @@ import { wantedOf } from "../planner/remainder.ts";
 import type { Weighing, WeighRequest } from "../planner/revision.ts";
 import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
-import { hasPlanner, type PlannerTask, type PlanSituation } from "../workflow/planner-task.ts";
+import { hasPlanner, PLAN_REF, type PlannerTask, type PlanSituation } from "../workflow/planner-task.ts";
 import type { Proposal } from "./decision-writer.ts";
 import { plannerAgent } from "./planner-agent.ts";
 import type { PlannerDesk } from "./planner-desk.ts";
@@ -111,7 +111,8 @@ export class SwarmPlanning implements RunPlanning {
   async weigh(fold: RunFold, desk: PlannerDesk): Promise<PlanChoice> {
     const cards = await this.#roster.known(this.#absenceMs);
     const planner = this.#planner(cards);
-    const why = (): string => `after ${[...fold.weighing].join(", ")}`;
+    const named = (id: string): string => (id === PLAN_REF ? "what was set from outside" : id);
+    const why = (): string => `after ${[...fold.weighing].map(named).join(", ")}`;
     const about = `replan at ${fold.environment.revision}`;
     const advised = await this.#advise(planner, fold, desk, cards, { task: "replan", about, reason: why() });
     return () => {

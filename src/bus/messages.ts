@@ -285,8 +285,10 @@ export const decisionSchema = z.discriminatedUnion("type", [
   z.object({
     ...decisionBase,
     type: z.literal("revise"),
-    /** Steps whose facts were weighed; what comes after them waited for it. */
+    /** Steps whose facts were weighed; what comes after them waited for it. `~plan`: facts from outside. */
     weighed: z.array(stepRefSchema).default([]),
+    /** The log was folded so far when it was decided. */
+    upTo: z.int().optional(),
     /** The whole document. A step that has begun is in it as it was, or not at all. */
     workflow: z.unknown().optional(),
     reason: z.string(),

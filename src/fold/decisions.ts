@@ -121,10 +121,10 @@ export class Decisions {
   }
 
   #revise(flow: StepFlow, decision: DecisionMessage & { type: "revise" }): string | undefined {
-    const { workflow, weighed, usage } = decision;
+    const { workflow, weighed, usage, upTo = this.#frame.seq } = decision;
     this.#spending.reportPlanning(usage);
     if (workflow === undefined) {
-      flow.stand(weighed);
+      flow.stand(weighed, upTo);
       return undefined;
     }
     const { graph, issues } = WorkflowGraph.validate(workflow, {
@@ -136,7 +136,7 @@ export class Decisions {
     const revision = this.history.revise(decision, { before: flow.graph, after: graph }, this.#frame);
     const cause = `revision ${revision.number}: ${revision.reason}`;
     this.#course.note(this.#course.status, "revise", cause);
-    flow.revise(graph, weighed, cause);
+    flow.revise(graph, weighed, upTo, cause);
     return undefined;
   }
 

@@ -30,7 +30,11 @@ export class EnvUpdates {
     if (problem !== undefined) return this.#refuse(update, problem, { applied: false, error: problem });
     const writer = update.step === undefined ? { agent: update.by } : { step: update.step, agent: update.by };
     const outcome = this.#frame.setEnv(update.key, update.value, writer, update.ifRevision);
-    if (outcome.applied) return this.#verdicts.keep(this.#frame.seq, outcome);
+    if (outcome.applied) {
+      this.#verdicts.keep(this.#frame.seq, outcome);
+      if (update.step === undefined) this.#course.flow?.informFromOutside();
+      return;
+    }
     const { revision, writer: other } = outcome.conflict;
     const stands = revision === 0 ? "it is not set yet" : `${nameOfWriter(other)} wrote revision ${revision}`;
     const message = `${nameOfWriter(writer)} expected revision ${update.ifRevision} of ${update.key}, but ${stands}`;

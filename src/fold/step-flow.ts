@@ -11,6 +11,7 @@ import type { StepContext } from "../machines/step.ts";
 import { isDerived } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
+import { PLAN_REF } from "../workflow/planner-task.ts";
 import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from "./cancellations.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
@@ -33,11 +34,15 @@ export interface Reopening {
   inputs?: Record<string, unknown>;
 }
 
+/** Among what is to be weighed: facts that no step of the run gave. */
+const OUTSIDE = PLAN_REF;
+
 export class StepFlow {
   readonly values: RunValues;
   readonly frontier: Frontier;
   /** Steps that informed a planned run; what comes after them waits until its plan was weighed. */
   readonly weighing = new Set<string>();
+  #outsideAt = 0;
   /** Steps that had begun when a revision left them out: their history stays, their results are late. */
   readonly retired = new Map<string, WorkflowStep>();
   /** Whether the workflow was planned from goals, and so may be weighed again. */
@@ -449,10 +454,23 @@ export class StepFlow {
     this.#frame.effects.push({ type: "weigh" });
   }
 
+  /** Somebody outside has set a key of a planned run: its plan is weighed while the steps go on. */
+  informFromOutside(): void {
+    if (!this.planned || this.complete) return;
+    this.#outsideAt = this.#frame.seq;
+    this.weighing.add(OUTSIDE);
+    this.#frame.effects.push({ type: "weigh" });
+  }
+
+  /** What was weighed on a log up to `upTo` says nothing of facts that came after it. */
+  #hasWeighed(weighed: readonly string[], upTo: number): string[] {
+    return weighed.filter((id) => (id !== OUTSIDE || this.#outsideAt <= upTo) && this.weighing.delete(id));
+  }
+
   /** The plan stands after these steps' facts: what waits for them goes on. */
-  stand(weighed: readonly string[]): void {
-    for (const id of weighed) {
-      if (this.weighing.delete(id)) this.frontier.release(this.frontier.close(id), `${id} is done`);
+  stand(weighed: readonly string[], upTo: number): void {
+    for (const id of this.#hasWeighed(weighed, upTo)) {
+      if (id !== OUTSIDE) this.frontier.release(this.frontier.close(id), `${id} is done`);
     }
   }
 
@@ -474,9 +492,9 @@ export class StepFlow {
   }
 
   /** Goes on with another graph. Steps that have begun and are not in it are given up, failed ones forgotten. */
-  revise(graph: WorkflowGraph, weighed: readonly string[], cause: string): void {
+  revise(graph: WorkflowGraph, weighed: readonly string[], upTo: number, cause: string): void {
     for (const step of this.#graph.steps()) if (!graph.has(step.id)) this.#retire(step, cause);
-    for (const id of weighed) this.weighing.delete(id);
+    this.#hasWeighed(weighed, upTo);
     const closed = [...graph.steps()].filter(
       ({ id }) =>
         this.#graph.has(id) &&

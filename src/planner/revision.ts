@@ -4,6 +4,7 @@
  * What is left to do is judged twice with today's facts: as it stands (only the tasks that the plan has), and
  * as the best plan would be now. The plan is revised
  *  - when it stands no longer: a guard turned out false, a step failed, a role is gone;
+ *  - when a step of it is needless now: somebody else has set what it would give;
  *  - when the best plan costs so much less that changing pays (`REVISION_MARGIN`); a plan that is only a
  *    little better is let go, since every change costs something too, and plans that swap places with every
  *    fact would never be carried out.
@@ -97,17 +98,23 @@ export function weighRest(
   const saves = standing.cost - best.cost;
   const margin = Math.max(REVISION_MARGIN.share * standing.cost, REVISION_MARGIN.cost);
   const costs = `cost ${shown(standing.cost)}, the best plan's ${shown(best.cost)}`;
-  if (saves <= margin) {
+  const needed = new Set(standing.workflow.steps.map(({ id }) => id));
+  const needless = open.some(({ id }) => !needed.has(id));
+  if (saves <= margin && !needless) {
     return { stands: true, broken: false, reason: `the plan stands (${costs})` };
   }
   if ((request.improvements ?? 0) >= MAX_IMPROVEMENTS) {
     const reason = `the plan stands (${costs}): it was improved ${MAX_IMPROVEMENTS} times, the most that is allowed`;
     return { stands: true, broken: false, reason };
   }
-  const why = `it saves ${shown(saves)} of ${shown(standing.cost)}`;
+  // Where nothing but needless steps is left out, what stays is what was planned.
+  const isCheaper = saves > margin;
+  const why = isCheaper
+    ? `it saves ${shown(saves)} of ${shown(standing.cost)}`
+    : "what was left out is there already, or nobody needs it any more";
   return {
     stands: false,
-    plan: best,
+    plan: isCheaper ? best : standing,
     costBefore: standing.cost,
     reason: difference(request.workflow, best, why),
   };

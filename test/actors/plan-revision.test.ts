@@ -117,6 +117,78 @@ describe("facts that arrive", () => {
   });
 });
 
+describe("a key that a person sets", () => {
+  const set = async (stage: SwarmStage, key: string, value: unknown): Promise<void> => {
+    await stage.bus.log.append("r1", { kind: "env", body: { v: 1, key, value, by: "ada" } });
+  };
+  const ROUTES: Roles = {
+    slow: [{ name: "wait", gives: ["go"] }],
+    road: [{ name: "drive", needs: ["go"], gives: ["there"], cost: "env.traffic" }],
+    rail: [{ name: "ride", needs: ["go"], gives: ["there"], cost: 5 }],
+  };
+
+  it("makes the rest of the plan be weighed, and changed where that pays", async () => {
+    const { stage } = await stageWith(ROUTES);
+    await want(stage, ["there"], { traffic: 1 });
+    await set(stage, "traffic", 50);
+    await stage.clock.advance(0);
+    const fold = await stage.fold();
+    expect(fold.revisions).toMatchObject([{ added: ["ride"], dropped: ["drive"], costBefore: 50, cost: 5 }]);
+    expect(fold.revisions[0]?.reason).toContain("after what was set from outside");
+    await stage.answer("slow", { outputs: { go: 1 } });
+    await stage.answer("rail", { outputs: { there: 1 } });
+    expect((await stage.fold()).status).toBe("done");
+  });
+
+  it("and that an open step would have given makes the step needless", async () => {
+    const { stage } = await stageWith({
+      ...ROUTES,
+      host: [{ name: "dine", needs: ["there"], gives: ["dinner"] }],
+    });
+    await want(stage, ["dinner"], { traffic: 1 });
+    await set(stage, "there", "already");
+    await stage.clock.advance(0);
+    expect((await stage.fold()).revisions).toMatchObject([{ added: [], dropped: ["wait", "drive"] }]);
+    const { task } = await stage.answer("host", { outputs: { dinner: "at last" } });
+    expect(task.inputs).toEqual({ there: "already" });
+    const fold = await stage.fold();
+    expect(fold.status).toBe("done");
+    expect(fold.outputs).toEqual({ dinner: "at last" });
+  });
+
+  it("back and forth makes no more changes than are allowed, and each is weighed", async () => {
+    const { stage } = await stageWith(ROUTES);
+    await want(stage, ["there"], { traffic: 1 });
+    for (let round = 0; round < 20; round++) {
+      await set(stage, "traffic", round % 2 === 0 ? 50 : 1);
+      await stage.clock.advance(0);
+    }
+    const fold = await stage.fold();
+    expect(fold.revisions).toHaveLength(8);
+    expect(fold.weighing.size).toBe(0);
+  });
+
+  it("in a flurry counts with its last value", async () => {
+    const { stage } = await stageWith(ROUTES);
+    await want(stage, ["there"], { traffic: 1 });
+    for (let round = 0; round <= 20; round++) await set(stage, "traffic", round % 2 === 0 ? 50 : 1);
+    await stage.clock.advance(1_000);
+    const fold = await stage.fold();
+    expect([...(fold.graph?.steps() ?? [])].map(({ id }) => id)).toEqual(["wait", "ride"]);
+    expect(fold.weighing.size).toBe(0);
+  });
+
+  it("is weighed by the daemon that took over", async () => {
+    const { stage } = await stageWith(ROUTES);
+    await want(stage, ["there"], { traffic: 1 });
+    await stage.daemons[0]?.bus.close();
+    await set(stage, "traffic", 50);
+    await stage.daemon();
+    await stage.clock.advance(30_000);
+    expect((await stage.fold()).revisions).toMatchObject([{ added: ["ride"] }]);
+  });
+});
+
 describe("a step that fails", () => {
   const error = { name: "Error", message: "the disk is full", retryable: false };
 
