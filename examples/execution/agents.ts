@@ -31,6 +31,11 @@ const worker = defineAgent({
       inputs: z.object({ number: z.number(), round: z.number() }),
       run: ({ number, round }) => ({ number: 2 * number, round }),
     },
+    repeat: {
+      inputs: z.object({ text: z.string(), times: z.number() }),
+      outputs: z.object({ text: z.string() }),
+      run: ({ text, times }) => ({ text: text.repeat(times) }),
+    },
     // Gives what it is given.
     say: { run: (inputs) => inputs },
     // Takes its time, and says so if it is asked to; ends when it is told to stop.

@@ -267,6 +267,8 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .usage("<run> [key]  |  <run> set <key> <json>")
         .option("--if-revision <n>", "write only if the key still has this revision")
         .option("--history", "every write of the environment, or of the key: when, by whom, what")
+        .option("--follow", "what is there, then every update in order, until the run ends")
+        .option("--after <revision>", "with --follow: every update after this revision instead")
         .option("--at <moment>", "as it was then, like in trace"),
     ([run, words], flags) => ({ ...flags, run, words }),
   );

@@ -22,7 +22,9 @@ import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
 import { masked } from "../workflow/secrets.ts";
+import { DEFAULT_PATIENCE_MS, watchBroker } from "./broker-patience.ts";
 import { cancelReport } from "./cancel-report.ts";
+import { watchEnvironment } from "./environment-watch.ts";
 import { resubmissionOf } from "./rerun.ts";
 import { makeRunId } from "./run-id.ts";
 import { assertRunId, RunReader, runNotFound, wholeView } from "./run-reader.ts";
@@ -32,12 +34,14 @@ import type {
   CancelVerdict,
   ControlRequest,
   ControlVerdict,
+  EnvironmentChange,
   EnvironmentVerdictView,
   EnvironmentView,
   RerunReply,
   RerunRequest,
   SubmitRequest,
   SwarmClient,
+  WatchEnvironmentOptions,
   WatchEvent,
   WatchOptions,
 } from "./swarm.ts";
@@ -46,7 +50,6 @@ import type {
 const ID_TRIES = 5;
 /** Runs of a swarm that are open and not put away, beyond which no client submits another (L8). */
 const MAX_OPEN_RUNS = 20_000;
-const DEFAULT_PATIENCE_MS = 30_000;
 const DEFAULT_HELLO_MS = 1_000;
 /** The orchestrator gives an agent up after five seconds; what comes after that is a matter of moments. */
 const DEFAULT_CANCEL_WAIT_MS = 10_000;
@@ -199,6 +202,11 @@ export class BusSwarmClient implements SwarmClient {
     return this.#reader.environment(run, key, options);
   }
 
+  async *watchEnvironment(run: string, options?: WatchEnvironmentOptions): AsyncIterable<EnvironmentChange> {
+    await this.#assertRun(run);
+    yield* watchEnvironment(this.#ports, run, options);
+  }
+
   purge(filter: FinishedFilter = {}): Promise<PurgeReport> {
     return new RunRemoval(this.#ports.bus, this.#ports.clock).purge(filter);
   }
@@ -267,7 +275,6 @@ class Watch {
   #voids: VoidRecord[] = [];
   #current = false;
   #settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
-  #patience: unknown;
 
   constructor(ports: ClientPorts, run: string, listener: (event: WatchEvent) => void, options: WatchOptions) {
     this.#ports = ports;
@@ -292,13 +299,9 @@ class Watch {
     const onAbort = (): void => this.#settle?.resolve();
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
-    const status = bus.onStatus((now, reason) => {
-      clock.clearTimeout(this.#patience);
-      if (now === "connected") return;
-      const lost = (): void => this.#settle?.reject(brokerAway(this.#fold.run, reason, patienceMs));
-      if (now === "closed") lost();
-      else this.#patience = clock.setTimeout(lost, patienceMs);
-    });
+    const broker = watchBroker(this.#ports, this.#fold.run, patienceMs, (error) =>
+      this.#settle?.reject(error),
+    );
     const live = bus.live.onLive(this.#fold.run, (message) => this.#tell({ live: message }));
     let follower: LogFollower | undefined;
     try {
@@ -314,8 +317,7 @@ class Watch {
       await over;
     } finally {
       signal?.removeEventListener("abort", onAbort);
-      clock.clearTimeout(this.#patience);
-      status.close();
+      broker.close();
       live.close();
       follower?.close();
     }
@@ -392,15 +394,4 @@ function notStored(run: string, what: string): UnreachableError {
     remedy: "Try again.",
     data: { run },
   });
-}
-
-function brokerAway(run: string, reason: string, patienceMs: number): UnreachableError {
-  return new UnreachableError(
-    "E_BROKER_AWAY",
-    `the broker went away while run "${run}" was watched, and was not back within ${patienceMs} ms: ${reason}`,
-    {
-      remedy: `Nothing that was acknowledged is lost: when the broker is back, \`datahammer watch ${run}\` goes on.`,
-      data: { run, patienceMs },
-    },
-  );
 }

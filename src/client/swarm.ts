@@ -78,6 +78,27 @@ export interface EnvironmentView {
   values: Record<string, unknown>;
 }
 
+/** One update of a watched environment. */
+export interface EnvironmentChange {
+  readonly key: string;
+  readonly value: unknown;
+  /** Its place in the log: later updates have larger ones; one result may set several keys at one revision. */
+  readonly revision: number;
+  /** Neither: the submission. */
+  readonly writer: { readonly step?: string | undefined; readonly agent?: string | undefined };
+  /** Whether it was there when the watching began. */
+  readonly current: boolean;
+}
+
+export interface WatchEnvironmentOptions {
+  /** Every update after this revision. Default: the values that are there, then every update. */
+  after?: number;
+  /** Ends the watching. */
+  signal?: AbortSignal;
+  /** How long the broker may be away before the watch gives up. Default 30 s. */
+  patienceMs?: number;
+}
+
 /** The verdict of the run's log on an environment update. */
 export type EnvironmentVerdictView =
   | { applied: true; revision: number }
@@ -143,6 +164,13 @@ export interface SwarmClient {
    * @throws NotFoundError for a run without a log, or a key that is not set
    */
   environment(run: string, key?: string, options?: { at?: number }): Promise<EnvironmentView>;
+  /**
+   * Every update of the run's environment in the order of the log, each exactly once, until the run ends: whatever
+   * happens to live messages, to the broker and to daemons meanwhile. Whoever comes back goes on `after` the last
+   * revision that it took.
+   * @throws NotFoundError for a run that has no log; UnreachableError when the broker stays away
+   */
+  watchEnvironment(run: string, options?: WatchEnvironmentOptions): AsyncIterable<EnvironmentChange>;
   /** Durable once it resolves; the verdict is the log's. */
   setEnvironment(
     run: string,

@@ -2,7 +2,8 @@
  * Every workflow in examples/execution, with the real command and its own agent process: would catch an
  * example, and so a page of the documents, that does not do what it says.
  *
- * A file says in its first lines what it gives: `# gives {…}`, matched against what `run --json` prints.
+ * A file says in its first lines what it gives: `# gives {…}`, matched against what `run --json` prints. With
+ * `# again from STEP {…}` it is run anew from that step afterwards.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -20,16 +21,31 @@ beforeAll(async () => {
 });
 afterAll(() => work.remove());
 
+/** Runs a finished run again from a step on, and holds what comes of it against what is expected. */
+async function rerun(run: string, step: string, expected: object): Promise<void> {
+  const daemon = await work.up(["--agents", AGENTS]);
+  const begun = await work.run(["rerun", run, "--from", step, "--json"]);
+  const { run: id } = jsonOf(begun) as { run: string };
+  await work.run(["watch", id], { timeoutMs: 100_000 });
+  expect(jsonOf(await work.run(["show", id, "--json"]))).toMatchObject(expected);
+  await daemon.kill("SIGTERM");
+}
+
 describe("an example gives what it says", () => {
   for (const file of files) {
-    it(file, { timeout: 120_000 }, async () => {
+    it(file, { timeout: 240_000 }, async () => {
       const path = resolve(FOLDER, file);
-      const gives = /^# gives (\{.*\})$/m.exec(await readFile(path, "utf8"))?.[1];
+      const text = await readFile(path, "utf8");
+      const gives = /^# gives (\{.*\})$/m.exec(text)?.[1];
       if (gives === undefined) throw new Error(`${file} does not say what it gives`);
       const expected = JSON.parse(gives);
       const result = await work.run(["run", path, "--agents", AGENTS, "--json"], { timeoutMs: 100_000 });
       expect(jsonOf(result), result.stderr).toMatchObject(expected);
       expect(result.code).toBe(expected.status === "done" ? 0 : 1);
+      const [, step, again] = /^# again from (\S+) (\{.*\})$/m.exec(text) ?? [];
+      if (step === undefined || again === undefined) return;
+      const { run } = jsonOf(result) as { run: string };
+      await rerun(run, step, JSON.parse(again));
     });
   }
 });

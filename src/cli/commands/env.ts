@@ -17,6 +17,8 @@ export interface EnvFlags {
   archive?: string;
   ifRevision?: string;
   history?: boolean;
+  follow?: boolean;
+  after?: string;
   at?: string;
 }
 
@@ -34,6 +36,8 @@ export const env: Command<EnvFlags> = async (call, flags) => {
   }
   if (words.length > 1) throw usage("`env RUN`, `env RUN KEY` or `env RUN set KEY JSON`");
   if (ifRevision !== undefined) throw usage("--if-revision with `env RUN set KEY JSON` only");
+  if (flags.after !== undefined && !flags.follow) throw usage("--after with --follow only");
+  if (flags.follow) return follow(call, flags, first);
   return flags.history ? history(call, flags, first) : get(call, flags, first);
 };
 
@@ -54,6 +58,26 @@ async function history(call: Invocation, flags: EnvFlags, key: string | undefine
     return table(["REVISION", "WHEN", "KEY", "WRITER", "VALUE"], rows, call.output.colors);
   });
   return EXIT.done;
+}
+
+/** What is there, then each update as it comes, until the run ends or Ctrl-C. */
+async function follow(call: Invocation, flags: EnvFlags, key: string | undefined): Promise<ExitCode> {
+  const { run, after, at, archive, history: past } = flags;
+  if (at !== undefined || archive !== undefined || past) throw usage("--follow with --after and --json only");
+  const { shell, output } = call;
+  const { interrupted: signal } = shell;
+  const from =
+    after === undefined ? {} : { after: integerFlag("--after", after, 0, Number.MAX_SAFE_INTEGER) };
+  await withClient(call, async (client) => {
+    for await (const change of client.watchEnvironment(run, { ...from, signal })) {
+      if (key !== undefined && change.key !== key) continue;
+      output.line(change, () => {
+        const writer = change.writer.step ?? change.writer.agent ?? "the submission";
+        return `${change.revision}  ${change.key} = ${shownValue(change.value)}  (${writer})`;
+      });
+    }
+  });
+  return signal.aborted ? EXIT.interrupted : EXIT.done;
 }
 
 function replayed(
