@@ -32,7 +32,7 @@ export default defineAgent({
   tasks: {
     analyse: {
       description: "Find correlations, differences between groups, distributions and extremes in the data.",
-      synonyms: ["analyze", "correlate", "insights", "findings", "statistics", "compare"],
+      synonyms: ["analyze", "correlate", "outliers", "insights", "findings", "statistics", "compare"],
       inputs,
       outputs: z.object({ findings: findingsSchema }),
       needs: ["table", "profile", "workDir", "data"],

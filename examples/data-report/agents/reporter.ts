@@ -146,7 +146,7 @@ export default defineAgent({
     report: {
       ...common,
       description: "Write a report with findings, charts and a model.",
-      synonyms: ["report", "summary", "summarise", "summarize", "document", "write up"],
+      synonyms: ["report", "summary", "summarise", "summarize", "document", "write up", "write it up"],
       inputs,
       needs: [...needs, "table", "findings", "charts", "model"],
       uses: ["cleaning", "trend", "sample"],
