@@ -101,7 +101,9 @@ it("a planner that never answers is planned without, and told to stop", async ()
   await stage.daemon();
   await stage.agent(agents(never));
   const view = await ran();
-  expect(view.plan.advice?.[0]).toContain("no answer within");
+  // Its own deadline and the daemon's come at once: whichever is first says why.
+  expect(view.plan.advice?.[0]).toMatch(/^planned without the swarm's planner: /);
+  expect(view.plan).toMatchObject({ cost: 3, optimal: true });
 }, 180_000);
 
 it("a planner that its question kills takes no run with it", async () => {
