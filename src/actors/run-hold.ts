@@ -320,7 +320,9 @@ export class RunHold {
   #resume(): void {
     const { fold } = this;
     for (const [step, out] of fold.dispatches) {
-      if (fold.isOpen(out.ref)) this.#flights.fly(step, out);
+      // After a retry of a run that is still held here, what was out is: with its place in its role's queue.
+      const isOut = this.#flights.get(step)?.ref.n === out.ref.n;
+      if (!isOut && fold.isOpen(out.ref)) this.#flights.fly(step, out);
     }
     this.#giving.offerReady();
     for (const step of fold.recovering) this.#keeper.recover(step);

@@ -4,7 +4,6 @@
  */
 import type { LogRecord } from "../bus/bus.ts";
 import type { SubmitMessage } from "../bus/messages.ts";
-import type { Language } from "./language.ts";
 import type { Reference } from "./reference.ts";
 import type { Say } from "./scenario.ts";
 
@@ -17,7 +16,7 @@ export interface JudgedRun {
 /** The dispatches of this role are runs of their own. */
 const NESTING_ROLE = "orchestrator";
 
-export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language, say: Say): void {
+export function nested(runs: ReadonlyMap<string, JudgedRun>, say: Say): void {
   const children = new Map<string, string>();
   for (const { run, records, reference } of runs.values()) {
     const submission = submissionOf(records);
@@ -31,7 +30,7 @@ export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language,
     const opening = above.reference.openings.get(`${parent.step}#${parent.n}`);
     if (opening?.role !== NESTING_ROLE || opening.openSeq > submission.seq)
       say("a nested run has a dispatch that it is for", `${run} is begun for ${name}`);
-    results(name, above, { run, records, reference }, parent, language, say);
+    results(name, above, { run, records, reference }, parent, say);
   }
 }
 
@@ -41,7 +40,6 @@ function results(
   { records: above }: JudgedRun,
   { run, records, reference }: JudgedRun,
   { step, n, outputs: declared }: NonNullable<SubmitMessage["parent"]>,
-  language: Language,
   say: Say,
 ): void {
   const rule = "a nested run's end is its dispatch's result";
@@ -61,7 +59,7 @@ function results(
     const env = Object.fromEntries([...reference.env].map(([key, { value }]) => [key, value]));
     const due = {
       ...Object.fromEntries(declared.filter((key) => key in env).map((key) => [key, env[key]])),
-      ...language.resolve(reference.workflow.outputs ?? {}, { inputs: {}, env, steps: {} }),
+      ...reference.outputs(),
     };
     if (!isSame(outputs, due))
       say(rule, `${name} gives ${JSON.stringify(outputs)}, and ${run} gave ${JSON.stringify(due)}`);

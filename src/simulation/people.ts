@@ -85,12 +85,12 @@ export class People {
     });
   }
 
-  /** Gets into the way of a run, where the seed has such people. */
-  meddleWith(run: string): void {
+  /** Gets into the way of a run, where the seed has such people. @param repeats whether they also rerun it */
+  meddleWith(run: string, { repeats = false } = {}): void {
     const { faults } = this.#scene;
     if (!faults.kinds.has("people")) return;
     const chance = faults.chance("people");
-    for (let at = chance.between(1, 5); at > 0; at--) this.#meddle(run);
+    for (let at = chance.between(1, 5); at > 0; at--) this.#meddle(run, repeats);
     // Some wait for the moment in which it fails.
     this.#retryFailures(run, RETRIES, chance.happens(0.5) ? [10, 400] : [1_000, 6_000]);
   }
@@ -165,14 +165,14 @@ export class People {
     wake();
   }
 
-  #meddle(run: string): void {
+  #meddle(run: string, repeats: boolean): void {
     const { world, faults } = this.#scene;
     const chance = faults.chance("people");
     world.after(chance.between(500, faults.untilMs), () => {
       if (this.#ending) return;
       const verb = chance.pick(VERBS);
       if (verb === "stop") this.#stopSomething(run, chance);
-      else if (verb === "again") this.#again(run, chance);
+      else if (verb === "again") repeats && this.#again(run, chance);
       else if (verb === "env") void this.setKey(run, "note", chance.between(1, 9));
       else if (verb !== "cancel" || chance.happens(0.4)) void this.control(run, { verb });
       if (verb === "pause") world.after(chance.between(100, 20_000), () => void this.#resume(run));

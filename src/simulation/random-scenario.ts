@@ -36,15 +36,16 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
       for (const [run, submission] of runs) {
         people.submit(run, submission, people.chance.between(0, 2_000));
         people.answerFor(run);
-        people.meddleWith(run);
+        people.meddleWith(run, { repeats: true });
       }
     },
     attendLater(people, run, { workflow, parent }) {
       if ((workflow as WorkflowDocument).name === ENDLESS) return;
       people.answerFor(run);
-      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run);
+      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run, { repeats: true });
     },
     ...(chance.happens(0.5) ? { window: randomWindow(chance) } : {}),
+    curses: true,
     language: FEW_FORMS,
     judge: judgeScripts,
   };

@@ -6,12 +6,12 @@
  * a task waited in its queue, what was sent live, the bytes of artifacts.
  */
 import type { LogRecord } from "../bus/bus.ts";
-import type { ControlMessage, DecisionMessage, ResultMessage } from "../bus/messages.ts";
+import type { ControlMessage, DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { RunState } from "../machines/run.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import { InvalidInputError } from "../workflow/errors.ts";
-import { isAnswered } from "../workflow/reserved-roles.ts";
+import { isAnswered, ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import type { ScenarioRun, Seat } from "./scenario.ts";
 import type { ScriptedDispatch } from "./scripted-dispatch.ts";
 
@@ -36,7 +36,12 @@ export interface Recording {
   /** Answers to waiting steps, by step, each with how long they let it wait. */
   answers: ReadonlyMap<string, readonly { afterMs: number; control: ControlMessage }[]>;
   recoveries: ReadonlyMap<string, DecisionMessage & { type: "recover" }>;
+  /** What of the run is not here, in words. */
+  leftOut: readonly string[];
 }
+
+/** Whoever plays nested runs: what they did lies in logs of their own. */
+const STAND_IN = "nested-run";
 
 /** One agent seen at work. */
 interface Worker {
@@ -89,9 +94,9 @@ class Recorder {
         data: { run: this.#run },
       });
     }
-    const workflow = standIn(graph.document) as WorkflowDocument;
+    const { workflow, nested } = withoutNested(standIn(graph.document) as WorkflowDocument);
     for (const { agent, task } of workflow.steps) this.#knowTask(agent, task);
-    const { inputs, environment: given = {}, timeout, budget } = submission;
+    const { inputs, environment: given = {}, timeout, budget, origin } = submission;
     return {
       run: this.#run,
       submission: {
@@ -100,6 +105,7 @@ class Recorder {
         environment: standIn(given) as Record<string, unknown>,
         ...(timeout === undefined ? {} : { timeout }),
         ...(budget === undefined ? {} : { budget }),
+        ...(origin === undefined ? {} : { origin: standIn(origin) as RunOrigin }),
       },
       status,
       durationMs: Math.max(0, this.#lastTs - startedAt),
@@ -112,6 +118,7 @@ class Recorder {
       set: this.#set,
       answers: this.#answers,
       recoveries: this.#recoveries,
+      leftOut: nested.map((step) => `${step} is played as one task: its nested run is not lived again`),
     };
   }
 
@@ -124,9 +131,12 @@ class Recorder {
 
   #result(role: string, result: ResultMessage, ts: number): void {
     const { step, n, agent, status } = result;
-    const worker = this.#workers.get(agent) ?? { roles: new Set(), spans: [] };
-    this.#workers.set(agent, worker);
-    worker.roles.add(role);
+    // Each nested run is an agent of its own; one process plays them all.
+    const isNested = role === ORCHESTRATOR_ROLE;
+    const name = isNested ? STAND_IN : agent;
+    const worker = this.#workers.get(name) ?? { roles: new Set(), spans: [] };
+    this.#workers.set(name, worker);
+    worker.roles.add(isNested ? STAND_IN : role);
     const startedAt = result.startedAt ?? this.#fold.dispatches.get(step)?.startedAt ?? ts;
     const endedAt = result.endedAt ?? ts;
     worker.spans.push({ from: startedAt, to: endedAt });
@@ -215,6 +225,16 @@ class Recorder {
     if (unserved.length > 0) seats.push({ roles: unserved, concurrency: 4 });
     return seats.filter(({ roles }) => roles.length > 0);
   }
+}
+
+/** The same workflow with an agent's task for each nested run. */
+function withoutNested(workflow: WorkflowDocument): { workflow: WorkflowDocument; nested: string[] } {
+  const nested = workflow.steps.filter(({ agent }) => agent === ORCHESTRATOR_ROLE).map(({ id }) => id);
+  if (nested.length === 0) return { workflow, nested };
+  const steps = workflow.steps.map((step) =>
+    step.agent === ORCHESTRATOR_ROLE ? { ...step, agent: STAND_IN, inputs: {} } : step,
+  );
+  return { workflow: { ...workflow, steps }, nested };
 }
 
 function mostAtOnce(spans: readonly { from: number; to: number }[]): number {

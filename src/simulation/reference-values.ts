@@ -3,6 +3,7 @@
  *
  * It owns the environment of one run. What its steps are is the reference flow's matter.
  */
+import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language, Scope } from "./language.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 
@@ -54,6 +55,14 @@ export class ReferenceValues {
     self: { inputs: Record<string, unknown>; outputs: Record<string, unknown> },
   ): Record<string, unknown> {
     return this.#language.resolve(template, { ...this.#scope(step), self });
+  }
+
+  /** What the workflow gives as a whole. */
+  outputs(workflow: WorkflowDocument): Record<string, unknown> {
+    const steps = Object.fromEntries(
+      this.#closed().map(({ id, outputs }) => [id, { outputs: outputs ?? null }]),
+    );
+    return this.#language.resolve(workflow.outputs ?? {}, { inputs: this.#inputs, env: this.#values, steps });
   }
 
   #scope({ doc, parent, place, iteration, lastOutputs }: ReferenceStep): Scope {

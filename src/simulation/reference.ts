@@ -67,6 +67,11 @@ export class Reference {
     return this.#flow.steps;
   }
 
+  /** What the workflow gives as a whole, with the values of this moment. */
+  outputs(): Record<string, unknown> {
+    return this.#flow.values.outputs(this.workflow);
+  }
+
   get unwanted(): ReferenceFlow["unwanted"] {
     return this.#flow.unwanted;
   }

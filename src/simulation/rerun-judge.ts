@@ -63,7 +63,7 @@ function takenOver(
 
 /** What is done again: the step that was named, what was undone, and all that comes after these. */
 function doneAgain(then: Reference, from: string | undefined): Set<string> {
-  const undone = then.undoing.map(({ undoes }) => undoes?.id ?? "");
+  const undone = then.undoing.map(({ undoes }) => undoes?.parent?.id ?? undoes?.id ?? "");
   const again = new Set([...(from === undefined ? [] : [from]), ...undone]);
   for (const id of again) {
     for (const step of then.workflow.steps) if (step.dependsOn?.includes(id)) again.add(step.id);

@@ -58,6 +58,8 @@ export interface Scenario {
   attend(people: People): void;
   /** A run was submitted that is none of the scenario's: a nested one, or one that repeats another. */
   attendLater?(people: People, run: string, submission: SubmitMessage): void;
+  /** Whether the tasks of some steps vanish whenever they are given out, so that the steps fail. */
+  readonly curses?: boolean;
   /** How many tasks of a role one daemon lets wait in its queue. Default: as many as a real one. */
   readonly window?: ShareWindow;
   /** What the judges understand of conditions and templates. */

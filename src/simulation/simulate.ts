@@ -392,7 +392,7 @@ class Simulation {
     const pushed = this.#evidence.of("pushed").slice(-5);
     if (pushed.length === 0) return;
     const { run, step, n, role } = chance.pick(pushed);
-    if (chance.happens(0.3)) this.#cursed.add(`${run} ${step}`);
+    if (this.#scenario.curses && chance.happens(0.3)) this.#cursed.add(`${run} ${step}`);
     if (await this.#spy.tasks.remove({ run, step, n, role }))
       this.#world.note("broker", `loses the task of ${run} ${step}#${n}`);
   }
@@ -445,7 +445,9 @@ class Simulation {
   /** A run that the scenario did not know of is watched like the others. */
   #submitted(run: string, submission: SubmitMessage): void {
     if (this.#references.has(run)) return;
-    const workflow = submission.workflow as WorkflowDocument;
+    const workflow = submission.workflow as WorkflowDocument | undefined;
+    // Goals, and documents that went by reference, are beyond the judges.
+    if (workflow?.steps === undefined) return;
     this.#world.note("world", `${run}: ${JSON.stringify(workflow)}`);
     this.#references.set(run, new Reference(workflow, this.#scenario.language));
     void this.#watchLog(run);

@@ -43,6 +43,8 @@ export interface SimulatedRun {
   steps: Record<string, { outcome: string | null; attempts: number }>;
   /** Rules that were broken; empty when all is well. */
   violations: Wrong[];
+  /** What of the recorded run is not lived again as it was. */
+  leftOut: readonly string[];
   /** Everything that happened, one line each. */
   history: readonly string[];
 }
@@ -79,7 +81,8 @@ export async function* simulateRun(
 ): AsyncGenerator<SimulatedRun, void, undefined> {
   const recording = recordingOf(run, records);
   const slowest = Math.max(1, ...Object.values(options.slow ?? {}));
-  yield* lives(recordedScenario(recording, options), run, options, recording.durationMs * slowest);
+  const scenario = recordedScenario(recording, options);
+  yield* lives(scenario, run, options, recording.durationMs * slowest, recording.leftOut);
 }
 
 /**
@@ -104,6 +107,7 @@ export async function* simulateWorkflow(
       people.meddleWith(run);
       people.answerFor(run);
     },
+    attendLater: (people, child) => people.answerFor(child),
     language: WORKFLOW_LANGUAGE,
   };
   yield* lives(scenario, run, options, 60_000);
@@ -138,6 +142,7 @@ async function* lives(
   run: string,
   { seed = 1, seeds = 1, faults = [], killDaemon = false }: TestKitOptions,
   expectedMs: number,
+  leftOut: readonly string[] = [],
 ): AsyncGenerator<SimulatedRun, void, undefined> {
   const choice: FaultChoice = {
     only: new Set(faults),
@@ -150,11 +155,11 @@ async function* lives(
       patienceMs: LEAST_PATIENCE_MS + 20 * expectedMs,
       ...(killDaemon ? { killHolderWithinMs: Math.max(1, expectedMs) } : {}),
     };
-    yield outcomeOf(await simulate(scenario, options), run);
+    yield outcomeOf(await simulate(scenario, options), run, leftOut);
   }
 }
 
-function outcomeOf(life: Life, run: string): SimulatedRun {
+function outcomeOf(life: Life, run: string, leftOut: readonly string[]): SimulatedRun {
   const { wrongs, references } = judge(life);
   const reference = references.get(run);
   const records = life.logs.get(run) ?? [];
@@ -171,6 +176,7 @@ function outcomeOf(life: Life, run: string): SimulatedRun {
     environment: Object.fromEntries([...(reference?.env ?? [])].map(([key, { value }]) => [key, value])),
     steps: Object.fromEntries(steps),
     violations: wrongs,
+    leftOut,
     history: life.world.lines,
   };
 }

@@ -26,12 +26,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "body })",
   },
   {
-    name: "a decision expects what was stored after it was made",
-    file: "src/actors/decision-writer.ts",
-    from: "body }, { expectLast })",
-    to: "body }, { expectLast: Math.max(expectLast, scene.lastDecisionSeq) })",
-  },
-  {
     name: "a nested run that nobody waits for goes on",
     file: "src/actors/parent-watch.ts",
     from: "if (answer?.open === false && !fold.ended)",
@@ -58,8 +52,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "what a rerun takes over is done again",
     file: "src/fold/step-flow.ts",
-    from: "const open = [...released].filter((id) => !this.#execution.isClosed(id));",
+    from: "const open = [...released].filter((id) => !this.frontier.isClosed(id));",
     to: "const open = [...released];",
+  },
+  {
+    name: "what is out is taken up a second time after a retry",
+    file: "src/actors/run-hold.ts",
+    from: "if (!isOut && fold.isOpen(out.ref))",
+    to: "if (fold.isOpen(out.ref))",
   },
   {
     name: "a run that waits for its turn is forgotten",

@@ -117,6 +117,60 @@ describe("a recorded run", () => {
   });
 });
 
+describe("a recorded run with newer features", () => {
+  const nested = {
+    steps: [
+      { id: "load", agent: "loader", task: "load", outputs: ["n"] },
+      {
+        id: "sub",
+        agent: "orchestrator",
+        task: "run",
+        dependsOn: ["load"],
+        inputs: {
+          workflow: {
+            steps: [{ id: "x", agent: "a", task: "t", outputs: ["x"], inputs: { n: "${inputs.n}" } }],
+          },
+        },
+        outputs: ["answer"],
+      },
+      { id: "send", agent: "loader", task: "send", dependsOn: ["sub"], inputs: { got: "${env.answer}" } },
+    ],
+  };
+  const ends = (log: LogWriter): LogWriter => {
+    log.result("sub", { agent: "r1-sub-1-abcdef", outputs: { answer: 42 }, startedAt: 0, endedAt: 9_000 });
+    log.result("send", { outputs: {}, startedAt: 0, endedAt: 100 });
+    log.decide({ type: "end", status: "done", outputs: {} });
+    return log;
+  };
+
+  it("plays a nested run as one task, and says so", async () => {
+    const log = new LogWriter().submit(nested);
+    log.result("load", { outputs: { n: 1 }, startedAt: 0, endedAt: 100 });
+    const lives = await all(simulateRun(log.run, ends(log).records, { seeds: 5, faults: FAULT_KINDS }));
+    for (const life of lives) expect(life).toMatchObject({ violations: [] });
+    const life = await one(simulateRun(log.run, log.records));
+    expect(life).toMatchObject({ status: "done", violations: [], environment: { n: 1, answer: 42 } });
+    expect(life.durationMs).toBeGreaterThanOrEqual(9_000);
+    expect(life.leftOut).toEqual([expect.stringContaining("sub is played as one task")]);
+  });
+
+  it("takes over in a rerun what the rerun took over", async () => {
+    const log = new LogWriter();
+    const steps = [{ step: "load", outcome: "completed" as const, agent: "agent-1", outputs: { n: 1 } }];
+    const environment = { n: { step: "load", agent: "agent-1" } };
+    const origin = { run: "r0", seq: 9, from: "sub", steps, environment };
+    log.add({ kind: "submit", body: { v: 1, workflow: nested, inputs: {}, origin } });
+    const life = await one(simulateRun(log.run, ends(log.claim(1)).records));
+    expect(life).toMatchObject({
+      status: "done",
+      violations: [],
+      dispatches: 2,
+      environment: { n: 1, answer: 42 },
+    });
+    expect(life.steps.load).toEqual({ outcome: "completed", attempts: 1 });
+  });
+});
+
 describe("a workflow with scripted agents", () => {
   const done = (outputs: Record<string, unknown>): ScriptedDispatch => ({
     ms: 300,

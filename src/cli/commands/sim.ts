@@ -56,6 +56,7 @@ export const sim: Command<SimFlags> = async (call, flags) => {
   let broken: number | undefined;
   for await (const life of simulateRun(run, records, options)) {
     if (shell.interrupted.aborted) return EXIT.interrupted;
+    if (life.seed === options.seed) for (const what of life.leftOut) output.notice(what);
     if (life.violations.length > 0) broken ??= life.seed;
     tell(life, output, flags.history === true);
   }
