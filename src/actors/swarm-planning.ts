@@ -13,6 +13,7 @@ import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { hasPlanner, PLAN_REF, type PlannerTask, type PlanSituation } from "../workflow/planner-task.ts";
 import type { Proposal } from "./decision-writer.ts";
+import { alternativesTo } from "./plan-alternatives.ts";
 import { plannerAgent } from "./planner-agent.ts";
 import type { PlannerDesk } from "./planner-desk.ts";
 import { restOf } from "./rest-of-run.ts";
@@ -57,7 +58,16 @@ export class SwarmPlanning implements RunPlanning {
       const after = fold.submission?.ask;
       const workflow =
         after === undefined ? plan.workflow : { ...plan.workflow, defaults: { ask: { after } } };
-      return { type: "plan", workflow, cost, optimal, explored, reasons, ...(usage && { usage }) };
+      return {
+        type: "plan",
+        workflow,
+        cost,
+        optimal,
+        explored,
+        reasons,
+        ...alternativesTo(plan, cards),
+        ...(usage && { usage }),
+      };
     } catch (error) {
       if (!(error instanceof DataHammerError)) throw error;
       const message = error.remedy ? `${error.message} ${error.remedy}` : error.message;
@@ -118,7 +128,7 @@ export class SwarmPlanning implements RunPlanning {
     return () => {
       const rest = restOf(fold);
       if (rest === undefined) return undefined;
-      return revision(weighed(planner, rest, advised), [...fold.weighing], why(), advised);
+      return revision(weighed(planner, rest, advised), [...fold.weighing], why(), advised, cards);
     };
   }
 
@@ -132,11 +142,12 @@ export class SwarmPlanning implements RunPlanning {
     const advised = fold.recovering.has(step)
       ? await this.#advise(planner, fold, desk, cards, { task: "recover", about, reason, failed })
       : undefined;
-    return () => this.#recovery(planner, fold, step, advised);
+    return () => this.#recovery(planner, cards, fold, step, advised);
   }
 
   #recovery(
     planner: WorkflowPlanner,
+    cards: readonly RoleCard[],
     fold: RunFold,
     step: string,
     advised: AdvisedRest | undefined,
@@ -149,7 +160,7 @@ export class SwarmPlanning implements RunPlanning {
     if (fold.plan !== undefined && rest !== undefined) {
       const weighing = weighed(planner, rest, advised);
       // The step itself is lost: a plan that stands is one that has no other way.
-      if (!weighing.stands) return revision(weighing, [...fold.weighing], failed, advised);
+      if (!weighing.stands) return revision(weighing, [...fold.weighing], failed, advised, cards);
     } else {
       const request = {
         step: {
@@ -220,7 +231,7 @@ export class SwarmPlanning implements RunPlanning {
       const rest = restOf(fold, open);
       if (open.length === 0 || rest === undefined) return undefined;
       const weighing = weighed(planner, rest, advised);
-      if (!weighing.stands) return revision(weighing, [...fold.weighing], why, advised);
+      if (!weighing.stands) return revision(weighing, [...fold.weighing], why, advised, cards);
       const lost = open.find(
         (one) =>
           fold.steps?.step(one.step).fallback !== undefined ||
@@ -312,6 +323,7 @@ function revision(
   weighedSteps: string[],
   why: string,
   advised: AdvisedRest | undefined,
+  cards: readonly RoleCard[],
 ): Proposal {
   const reason = `${why}: ${weighing.reason}${advised === undefined ? "" : ` (${advised.advice.note})`}`;
   const made = { type: "revise", weighed: weighedSteps, reason, ...usageOf(advised) } as const;
@@ -325,6 +337,7 @@ function revision(
     optimal,
     explored,
     reasons,
+    ...alternativesTo(plan, cards),
     ...(costBefore !== undefined && { costBefore }),
   };
 }

@@ -189,6 +189,15 @@ const stoppedSchema = z.enum(["removed", "stopped", "given-up"]);
 /** What became of the dispatches that were out when a run was given up, of at most 1,000 of them. */
 const stoppedListSchema = z.array(z.object({ step: stepRefSchema, n: dispatchNumber, how: stoppedSchema }));
 
+/** A task that a plan could have used; `step` is the one whose place it would take, where it would take one. */
+const planAlternativeSchema = z.object({
+  role: z.string(),
+  task: z.string(),
+  step: z.string().optional(),
+  reason: z.string(),
+});
+export type PlanAlternative = z.infer<typeof planAlternativeSchema>;
+
 /** Non-deterministic choices, written before they count (L3). */
 export const decisionSchema = z.discriminatedUnion("type", [
   /** First decision of every hold; raises the epoch, so that earlier holders are fenced. */
@@ -212,6 +221,7 @@ export const decisionSchema = z.discriminatedUnion("type", [
     optimal: z.boolean(),
     explored: z.number(),
     reasons: z.record(z.string(), z.string()).default({}),
+    alternatives: z.array(planAlternativeSchema).optional(),
     /** What a language model's advice has cost; it counts into the run's budget. */
     usage: usageSchema.optional(),
   }),
@@ -300,6 +310,7 @@ export const decisionSchema = z.discriminatedUnion("type", [
     reasons: z.record(z.string(), z.string()).optional(),
     /** What a language model's advice has cost. */
     usage: usageSchema.optional(),
+    alternatives: z.array(planAlternativeSchema).optional(),
   }),
   /** The run will end like this; before, the compensations of its completed steps are done. */
   z.object({

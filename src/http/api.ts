@@ -179,7 +179,7 @@ export const graphSchema = z.object({
   description: z.string().nullable(),
   seq,
   maxParallel: z.int(),
-  /** In the document's order. Empty while there is no workflow. */
+  /** In the document's order, then those that undo others (`<id>~undo`). Empty while there is no workflow. */
   steps: z.array(graphStepSchema),
 });
 
@@ -277,7 +277,11 @@ export const planSchema = z.object({
       added: z.array(z.string()),
       removed: z.array(z.string()),
       changed: z.array(z.string()),
-      alternatives: z.array(z.unknown()),
+      alternatives: z
+        .array(
+          z.object({ role: z.string(), task: z.string(), step: z.string().optional(), reason: z.string() }),
+        )
+        .describe("Tasks that the plan could have used; `step` is the one whose place each would take."),
     }),
   ),
 });

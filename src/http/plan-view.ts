@@ -31,7 +31,7 @@ export function planView({ fold, plans }: RunReading): PlanAnswer {
         reasons: { ...body.reasons },
         counted,
         ...(after === undefined ? NO_DIFFERENCE : difference(before, after)),
-        alternatives: [],
+        alternatives: [...(body.alternatives ?? [])],
       };
       if (counted) before = after;
       return revision;

@@ -93,7 +93,7 @@ export function graphStepView(step: WorkflowStep): GraphStep {
     outputs: [...outputs],
     ...(description === undefined ? {} : { description }),
     ...(when === undefined ? {} : { when }),
-    ...(joinCount === dependsOn.length ? {} : { join: joinCount }),
+    ...(joinCount === dependsOn.length || origin !== undefined ? {} : { join: joinCount }),
     ...(onFailure === "fail" ? {} : { onFailure }),
     ...(forEach === undefined ? {} : { forEach }),
     ...(repeat === undefined ? {} : { repeat: { ...repeat } }),

@@ -137,6 +137,7 @@ export class RunReading {
     const known = this.transitions.length;
     const voids = this.voids.length;
     const hadGraph = this.fold.graph;
+    const undoing = this.fold.compensations.length;
     const effects = this.fold.apply(record);
     this.#seqs.push(record.seq);
     // Times of several brokers may differ by a little; searching needs them to grow.
@@ -147,7 +148,8 @@ export class RunReading {
       this.changes.push({ key, revision, ts: record.ts, writer: writer as EnvironmentWriter, value });
     }
     this.dispatches.note(record, this.transitions.slice(known), effects, this.fold);
-    if (this.fold.graph !== hadGraph) this.graphChanges.push(record.seq);
+    if (this.fold.graph !== hadGraph || this.fold.compensations.length !== undoing)
+      this.graphChanges.push(record.seq);
     if (record.kind === "decision") {
       const { body } = record;
       if (body.type === "plan" || body.type === "revise") {

@@ -2,6 +2,8 @@
 import { z } from "zod";
 import { traceTransition } from "../trace/replay.ts";
 import { viewOf } from "../trace/view.ts";
+import type { DerivedStep } from "../workflow/derived-step.ts";
+import type { WorkflowStep } from "../workflow/document.ts";
 import { NotFoundError } from "../workflow/errors.ts";
 import {
   graphSchema,
@@ -79,7 +81,7 @@ export function runRoutes(context: ApiContext): Route[] {
           description: fold.graph?.document.description ?? null,
           seq: lastSeq,
           maxParallel: fold.graph?.maxParallel ?? 0,
-          steps: [...(fold.graph?.steps() ?? [])].map(graphStepView),
+          steps: [...(fold.graph?.steps() ?? []), ...inTurn(fold.compensations)].map(graphStepView),
         })),
       }),
     ),
@@ -238,6 +240,14 @@ export function runRoutes(context: ApiContext): Route[] {
       },
     ),
   ];
+}
+
+/** Steps that undo others go one after the other, each for the step that it undoes. */
+function inTurn(compensations: readonly DerivedStep[]): WorkflowStep[] {
+  return compensations.map((step, index) => {
+    const before = compensations[index - 1];
+    return { ...step, dependsOn: before === undefined ? [step.origin.of] : [step.origin.of, before.id] };
+  });
 }
 
 function noRun(run: string): NotFoundError {

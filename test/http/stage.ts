@@ -115,6 +115,7 @@ function cast(gates: Gates): ReturnType<typeof defineAgent>[] {
       description: "Does as it is told.",
       tasks: {
         work: { gives: ["made"], run: (told: Told) => told.give ?? {} },
+        remake: { gives: ["made"], cost: 9, run: (told: Told) => told.give ?? { made: 2 } },
         hold: {
           run: async (told: Told, ctx) => {
             const gate = gates.at(told.gate ?? "");

@@ -142,6 +142,39 @@ describe("a run", () => {
     await page.says(".panel", /handed to helper.work: not my trade/);
   });
 
+  it("shows what undoes its steps, and the plan's other ways", async () => {
+    const undo = (id: string, dependsOn: string[]) => ({
+      id,
+      agent: "worker",
+      task: "work",
+      dependsOn,
+      compensate: { agent: "helper", task: "work" },
+    });
+    const broken = {
+      id: "broken",
+      agent: "worker",
+      task: "fail",
+      dependsOn: ["b"],
+      retry: { maxAttempts: 1 },
+    };
+    const steps = [undo("a", []), undo("b", ["a"]), broken];
+    await stage.client.submit({ run: "undone", workflow: { steps } });
+    await stage.client.watch("undone", () => {});
+    const page = await open("/runs/undone");
+    await page.element(`canvas[data-drawn=true][aria-label^="Graph of 5 steps"]`);
+    await page.page.focus(".graph canvas");
+    for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"])
+      await page.page.keyboard.press(key as "ArrowDown");
+    await page.says("#announcer", /, done/);
+    await stage.client.submit({ run: "planned", want: ["made"] });
+    await stage.client.watch("planned", () => {});
+    const planned = await open("/runs/planned/plan");
+    await planned.says(
+      ".plan",
+      /1 alternative[\s\S]*worker\.remake\s+instead of work gives made, too, at a cost of 9/,
+    );
+  });
+
   it("shows progress and partial output while a step runs", async () => {
     const steps = [held("talk-1"), { ...held("talk-2"), id: "second", dependsOn: ["hold"] }];
     await stage.client.submit({ run: "talk", workflow: { steps } });
@@ -193,6 +226,29 @@ describe("acting", () => {
     await page.click(".wait-line button", /^Approve$/);
     await page.click("dialog[open] button.strong", /Approve/);
     await page.says(".run-facts", /done/);
+    await page.slide(0);
+    await page.says(".wait-line", /ship waited for approval/);
+    expect(await page.value(`document.querySelectorAll(".wait-line button").length`)).toBe(0);
+  });
+
+  it("a question is asked at once after another one was left", async () => {
+    const page = await open("/runs/finished");
+    await page.click(".run-head button", /^Run again$/);
+    await page.element("dialog[open]");
+    // Closed and asked again in one task: the event of the closing comes after both.
+    await page.value(`(() => {
+      [...document.querySelectorAll("dialog button")].find((e) => e.innerText === "Leave it").click();
+      return new Promise((resolve) => {
+        const dialog = document.querySelector("dialog");
+        new MutationObserver((_, observer) => {
+          if (dialog.open) return;
+          observer.disconnect();
+          [...document.querySelectorAll(".run-head button")].find((e) => e.innerText === "Run again").click();
+          dialog.addEventListener("close", () => setTimeout(resolve), { once: true });
+        }).observe(dialog, { attributes: true });
+      });
+    })()`);
+    await page.says("dialog[open] h2", /Run finished again\?/);
   });
 
   it("a run is cancelled, and run again from a step", async () => {

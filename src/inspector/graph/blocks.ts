@@ -22,6 +22,8 @@ export interface Block {
   /** Ids of the steps in it. */
   readonly steps: readonly string[];
   readonly field: { columns: number; cell: number } | undefined;
+  /** It undoes another step. */
+  readonly undoes: boolean;
   readonly width: number;
   readonly height: number;
 }
@@ -81,10 +83,11 @@ export function blockGraph(steps: readonly GraphStep[], items: ReadonlyMap<strin
         const subtitle = `${step.role}.${step.task}`;
         add({
           id: step.id,
-          title: step.id,
+          title: step.of === undefined ? step.id : `undo ${step.id.replace(/~undo$/, "")}`,
           subtitle,
           steps: [step.id],
           field: undefined,
+          undoes: step.of !== undefined,
           width: STEP_WIDTH,
           height: STEP_HEIGHT,
         });
@@ -103,6 +106,7 @@ function field(id: string, title: string, subtitle: string, steps: string[]): Bl
     subtitle,
     steps,
     field: { columns, cell: CELL },
+    undoes: false,
     width: Math.max(STEP_WIDTH, columns * CELL + 2 * FIELD_PAD),
     height: FIELD_HEAD + rows * CELL + FIELD_PAD,
   };

@@ -55,7 +55,9 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
   const narrow = size.width > 0 && size.width < NARROW;
   const aspect = size.height > 0 ? Math.max(0.5, size.width / size.height) : 1.6;
   useEffect(() => {
-    if (size.width > 0) layout.current?.ask(blocks, narrow ? "down" : "right", aspect);
+    // Before the steps are here there is nothing to draw, nor to be walked through.
+    if (size.width > 0 && blocks.blocks.length > 0)
+      layout.current?.ask(blocks, narrow ? "down" : "right", aspect);
   }, [blocks, narrow, size.width > 0]);
 
   useLayoutEffect(() => {
@@ -104,7 +106,7 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
     };
     asked = requestAnimationFrame(draw);
     return () => cancelAnimationFrame(asked);
-  }, [picture, view, size, frame, selected, focused, found, colorsVersion.value, store.head.value]);
+  }, [picture, view, size, frame, selected, focused, found, colorsVersion.value, store.waits]);
 
   const zoomBy = (factor: number, x = size.width / 2, y = size.height / 2): void => {
     if (!view || !picture) return;
@@ -304,8 +306,11 @@ function addSparks(sparks: Spark[], { graph }: Picture, store: RunStore): void {
   if (calmMotion()) return;
   for (const { actor, kind, event, to } of store.recent) {
     if (sparks.length >= MAX_SPARKS) return;
-    if (kind !== "step" || to !== "ready" || event !== "dependencies met") continue;
+    if (kind !== "step" || to !== "ready") continue;
     const target = graph.blockOf.get(actor);
+    if (event === "hand off" && target !== undefined)
+      sparks.push({ from: target, to: target, at: 0, look: "kept" });
+    if (event !== "dependencies met") continue;
     for (const dependency of store.step(actor)?.dependsOn ?? []) {
       const from = graph.blockOf.get(dependency);
       if (from !== undefined && target !== undefined && from !== target)

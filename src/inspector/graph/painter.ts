@@ -44,6 +44,8 @@ export interface PaintState {
 /** Below this scale a step is a dot of its colour. */
 const DOT_SCALE = 0.22;
 const TEXT_SCALE = 0.62;
+/** How far the arrow of a handoff reaches over its step. */
+const LOOP_LIFT = 22;
 /** A name is written no smaller than this on the screen, in pixels. */
 const NAME_PIXELS = 8.5;
 const SANS =
@@ -97,11 +99,13 @@ function paintEdges(context: CanvasRenderingContext2D, picture: Picture, state: 
   const bottom = view.y + height / view.scale;
   const plain = new Path2D();
   const near = new Path2D();
+  const back = new Path2D();
   for (const [from, to] of picture.graph.edges) {
     const { x1, y1, x2, y2 } = ends(picture, from, to);
     if (Math.max(x1, x2) < view.x || Math.min(x1, x2) > right) continue;
     if (Math.max(y1, y2) < view.y || Math.min(y1, y2) > bottom) continue;
-    const path = from === chosen || to === chosen ? near : plain;
+    const undoes = picture.graph.blocks[to]?.undoes === true;
+    const path = from === chosen || to === chosen ? near : undoes ? back : plain;
     path.moveTo(x1, y1);
     if (view.scale < DOT_SCALE / 2) path.lineTo(x2, y2);
     else curve(path, x1, y1, x2, y2);
@@ -110,6 +114,10 @@ function paintEdges(context: CanvasRenderingContext2D, picture: Picture, state: 
   context.strokeStyle = colors.line;
   context.globalAlpha = view.scale < DOT_SCALE ? 0.45 : 0.9;
   context.stroke(plain);
+  context.setLineDash([7, 5]);
+  context.strokeStyle = colors.looks.retrying;
+  context.stroke(back);
+  context.setLineDash([]);
   context.globalAlpha = 1;
   context.lineWidth *= 1.8;
   context.strokeStyle = colors.accent;
@@ -158,6 +166,62 @@ function along(x1: number, y1: number, x2: number, y2: number, t: number): { x: 
   };
 }
 
+/** The way of what moves: along the edge, or for a step that is handed on, over it and back in. */
+function wayOf(picture: Picture, from: number, to: number): (t: number) => { x: number; y: number } {
+  if (from !== to) {
+    const { x1, y1, x2, y2 } = ends(picture, from, to);
+    return (t) => along(x1, y1, x2, y2, t);
+  }
+  const block = picture.graph.blocks[from];
+  const { left, right, top, lift } = loopOver(
+    block?.width ?? 0,
+    picture.places[2 * from] ?? 0,
+    picture.places[2 * from + 1] ?? 0,
+  );
+  return (t) => {
+    const u = 1 - t;
+    const y = top * (u * u * u + t * t * t) + lift * (3 * u * u * t + 3 * u * t * t);
+    return { x: right * (u * u * u + 3 * u * u * t) + left * (3 * u * t * t + t * t * t), y };
+  };
+}
+
+/** Where the arrow of a handoff leaves a block and comes back to it. */
+function loopOver(
+  width: number,
+  x: number,
+  y: number,
+): { left: number; right: number; top: number; lift: number } {
+  return { left: x + width * 0.3, right: x + width * 0.8, top: y - 1, lift: y - LOOP_LIFT };
+}
+
+/** A step that was handed on keeps an arrow over it, with how often where it was more than once. */
+function paintHandoffs(
+  context: CanvasRenderingContext2D,
+  block: Block,
+  x: number,
+  y: number,
+  times: number,
+  colors: Colors,
+): void {
+  const { left, right, top, lift } = loopOver(block.width, x, y);
+  context.strokeStyle = colors.looks.kept;
+  context.fillStyle = colors.looks.kept;
+  context.lineWidth = 1.8;
+  context.beginPath();
+  context.moveTo(right, top);
+  context.bezierCurveTo(right, lift, left, lift, left, top - 4);
+  context.stroke();
+  context.beginPath();
+  context.moveTo(left, top);
+  context.lineTo(left - 4, top - 7);
+  context.lineTo(left + 4, top - 7);
+  context.fill();
+  if (times < 2) return;
+  context.font = `600 11px ${SANS}`;
+  context.textBaseline = "alphabetic";
+  context.fillText(`×${times}`, right + 6, top - 8);
+}
+
 function paintSpark(
   context: CanvasRenderingContext2D,
   picture: Picture,
@@ -165,11 +229,11 @@ function paintSpark(
   colors: Colors,
   scale: number,
 ): void {
-  const { x1, y1, x2, y2 } = ends(picture, from, to);
   const size = Math.max(4, 3 / scale);
+  const pointAt = wayOf(picture, from, to);
   context.fillStyle = colors.looks[look];
   for (let tail = 0; tail < 5; tail++) {
-    const { x, y } = along(x1, y1, x2, y2, Math.max(0, at - tail * 0.035));
+    const { x, y } = pointAt(Math.max(0, at - tail * 0.035));
     context.globalAlpha = (1 - tail / 5) * Math.min(1, (1 - at) * 6);
     context.beginPath();
     context.arc(x, y, size * (1 - tail * 0.14), 0, 2 * Math.PI);
@@ -209,6 +273,8 @@ function paintStep(
     sign(context, look, x + 12, y + block.height / 2 - 9, 1.12, colors);
     if (view.scale >= TEXT_SCALE) texts(context, block, x, y, at.attempt, look, colors);
     else name(context, block, x, y, look, colors, view.scale);
+    const times = store.history.handoffsOf(block.id, store.seq);
+    if (times > 0) paintHandoffs(context, block, x, y, times, colors);
     const live = store.live.get(block.id);
     if (look === "running" && live?.fraction !== undefined && store.cursor.peek() === undefined) {
       context.fillStyle = colors.looks.running;
@@ -389,11 +455,10 @@ function outline(
   context.setLineDash([]);
 }
 
-/** A ready step that waits for a person looks so; only the daemon knows, and only for now. */
+/** A ready step that waits for a person looks so; only the daemon knows. */
 export function lookWithWait(store: RunStore, id: string, look: Look): Look {
   if (look !== "ready" && look !== "retrying") return look;
-  const waits = store.cursor.peek() === undefined ? store.head.peek()?.waits : undefined;
-  return waits?.some(({ step }) => step === id) ? "waiting" : look;
+  return store.waits.some(({ step }) => step === id) ? "waiting" : look;
 }
 
 /** As much of a text as there is room for. */

@@ -32,6 +32,8 @@ export class RunHistory {
   readonly actors: number[] = [];
   readonly voids: VoidView[] = [];
   readonly changes: EnvChange[] = [];
+  /** Sequences at which a step was handed on, by step. */
+  readonly handoffs = new Map<string, number[]>();
   /** Sequences at which anything happened, ascending. */
   readonly moments: number[] = [];
   /** The look of each step at the cursor. */
@@ -85,6 +87,11 @@ export class RunHistory {
       this.transitions.push(transition);
       this.times.push(Date.parse(transition.ts));
       this.actors.push(transition.kind === "run" ? -1 : this.indexOf(transition.actor));
+      if (transition.event === "hand off") {
+        const known = this.handoffs.get(transition.actor);
+        if (known) known.push(transition.seq);
+        else this.handoffs.set(transition.actor, [transition.seq]);
+      }
       seqs.add(transition.seq);
     }
     for (const record of voids) {
@@ -108,6 +115,11 @@ export class RunHistory {
       agent: transition?.agent ?? null,
       since: this.times[last] ?? 0,
     };
+  }
+
+  /** How often a step had been handed on at a sequence. */
+  handoffsOf(id: string, seq: number): number {
+    return this.handoffs.get(id)?.filter((at) => at <= seq).length ?? 0;
   }
 
   /** Moves the cursor to a sequence; undefined: to the end. Returns the transitions passed, forwards only. */

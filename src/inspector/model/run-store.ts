@@ -21,6 +21,10 @@ import { RunHistory } from "./run-history.ts";
 const MAX_CHUNKS = 500;
 /** What only the daemon can say (what waits, what was spent) is asked again this long after a change. */
 const HEAD_DELAY_MS = 400;
+/** The slider has to rest so long before the daemon is asked about its moment. */
+const PAST_DELAY_MS = 150;
+
+const NO_WAITS: RunHead["waits"] = [];
 
 export interface StepLive {
   fraction: number | undefined;
@@ -37,6 +41,8 @@ export class RunStore {
   readonly connected = signal(false);
   /** A sequence of the log; undefined: live. */
   readonly cursor: Signal<number | undefined> = signal(undefined);
+  /** The run as the daemon knows it was at the cursor, once that has rested. */
+  readonly past: Signal<{ cursor: number; head: RunHead } | undefined> = signal(undefined);
   readonly frame = signal(0);
   history = new RunHistory();
   readonly live = new Map<string, StepLive>();
@@ -47,6 +53,7 @@ export class RunStore {
   #stream: Stream | undefined;
   #frameAsked = false;
   #headTimer: ReturnType<typeof setTimeout> | undefined;
+  #pastTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(run: string) {
     this.run = run;
@@ -66,6 +73,7 @@ export class RunStore {
       this.head.value = head;
       this.history.seek(this.cursor.peek());
       this.frame.value += 1;
+      this.#askPast();
       this.#follow(past.seq);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
@@ -77,6 +85,14 @@ export class RunStore {
     this.#abort.abort();
     this.#stream?.close();
     clearTimeout(this.#headTimer);
+    clearTimeout(this.#pastTimer);
+  }
+
+  /** What waits for somebody outside, at the moment that is looked at. */
+  get waits(): RunHead["waits"] {
+    const cursor = this.cursor.value;
+    if (cursor === undefined) return this.head.value?.waits ?? NO_WAITS;
+    return this.past.value?.cursor === cursor ? this.past.value.head.waits : NO_WAITS;
   }
 
   /** The step of the document, or of the item's origin. */
@@ -88,6 +104,22 @@ export class RunStore {
     this.cursor.value = seq !== undefined && seq >= this.history.lastSeq ? undefined : seq;
     this.recent = this.history.seek(this.cursor.peek());
     this.frame.value += 1;
+    this.#askPast();
+  }
+
+  /** What waits is no transition: only the daemon knows it of a moment. */
+  #askPast(): void {
+    clearTimeout(this.#pastTimer);
+    const cursor = this.cursor.peek();
+    if (cursor === undefined) return;
+    this.#pastTimer = setTimeout(async () => {
+      try {
+        const path = `${pathOf("runs", this.run, "head")}?at=${cursor}`;
+        this.past.value = { cursor, head: await ask<RunHead>(path, this.#abort.signal) };
+      } catch (error) {
+        if (!this.#abort.signal.aborted) this.problem.value = asApiError(error);
+      }
+    }, PAST_DELAY_MS);
   }
 
   /** The sequence that is looked at. */

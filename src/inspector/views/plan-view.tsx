@@ -61,6 +61,7 @@ export function PlanView({ store }: { store: RunStore }) {
             </div>
           </dl>
           <Reasons store={store} reasons={plan.reasons} />
+          <Alternatives store={store} alternatives={revisions[0]?.alternatives ?? []} />
         </section>
       )}
       {revisions.length > 1 && (
@@ -87,7 +88,7 @@ export function PlanView({ store }: { store: RunStore }) {
                   ))}
                   {revision.removed.map((id) => (
                     <li key={id} class="removed">
-                      − {id}
+                      − <del>{id}</del>
                     </li>
                   ))}
                   {revision.changed.map((id) => (
@@ -96,6 +97,7 @@ export function PlanView({ store }: { store: RunStore }) {
                     </li>
                   ))}
                 </ul>
+                <Alternatives store={store} alternatives={revision.alternatives} />
               </li>
             ))}
           </ol>
@@ -105,6 +107,37 @@ export function PlanView({ store }: { store: RunStore }) {
         <JsonView value={workflow} />
       </Fold>
     </div>
+  );
+}
+
+type Alternative = PlanAnswer["revisions"][number]["alternatives"][number];
+
+/** What the plan could have used in the place of its steps. */
+function Alternatives({ store, alternatives }: { store: RunStore; alternatives: readonly Alternative[] }) {
+  if (alternatives.length === 0) return null;
+  return (
+    <Fold title={plural(alternatives.length, "alternative")} open={alternatives.length <= 6}>
+      <ul class="plain">
+        {alternatives.map(({ role, task, step, reason }) => (
+          <li key={`${role}.${task}`}>
+            <span class="mono">
+              {role}.{task}
+            </span>{" "}
+            {step !== undefined && (
+              <>
+                instead of{" "}
+                {store.history.has(step) ? (
+                  <a href={runAddress(store.run, "steps", step)}>{step}</a>
+                ) : (
+                  step
+                )}{" "}
+              </>
+            )}
+            <span class="soft">{reason}</span>
+          </li>
+        ))}
+      </ul>
+    </Fold>
   );
 }
 

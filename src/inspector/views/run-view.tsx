@@ -111,9 +111,13 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
   store.frame.value;
   const { history } = store;
   const cursor = store.cursor.value;
+  // To the machine, who waits for a person is ready.
+  const asked = Math.min(store.waits.length, history.counts[LOOKS.indexOf("ready")] ?? 0);
   const parts = LOOK_ORDER.toReversed().map((look) => ({
     look,
-    amount: history.counts[LOOKS.indexOf(look)] ?? 0,
+    amount:
+      (history.counts[LOOKS.indexOf(look)] ?? 0) +
+      (look === "waiting" ? asked : look === "ready" ? -asked : 0),
   }));
   const total = history.ids.length;
   const words = parts
@@ -174,27 +178,28 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
       {head?.pause !== undefined && cursor === undefined && (
         <p class="note wait run-note">{head.pause.message}</p>
       )}
-      {cursor === undefined &&
-        head?.waits.map((wait) => (
-          <div key={`${wait.step} ${wait.n}`} class="note wait run-note wait-line">
-            <span>
-              <a href={runAddress(run, "steps", wait.step)}>
-                <b>{stepLabel(wait.step)}</b>
-              </a>{" "}
-              waits for{" "}
-              {wait.for === "approval"
-                ? "approval"
-                : wait.for === "failure"
-                  ? "a decision: it failed"
-                  : wait.for === "human"
-                    ? `an answer: ${wait.task}`
-                    : `the signal ${wait.task}`}
-            </span>
+      {store.waits.map((wait) => (
+        <div key={`${wait.step} ${wait.n}`} class="note wait run-note wait-line">
+          <span>
+            <a href={runAddress(run, "steps", wait.step)}>
+              <b>{stepLabel(wait.step)}</b>
+            </a>{" "}
+            {cursor === undefined ? "waits for" : "waited for"}{" "}
+            {wait.for === "approval"
+              ? "approval"
+              : wait.for === "failure"
+                ? "a decision: it failed"
+                : wait.for === "human"
+                  ? `an answer: ${wait.task}`
+                  : `the signal ${wait.task}`}
+          </span>
+          {cursor === undefined && (
             <span class="actions">
               <WaitAnswers run={run} step={wait.step} wait={wait} />
             </span>
-          </div>
-        ))}
+          )}
+        </div>
+      ))}
       {head?.parent !== undefined && (
         <p class="soft run-note">
           does the step{" "}
