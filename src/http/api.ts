@@ -391,6 +391,7 @@ export const machinesSchema = z.object({
   /** Plain XState configurations. */
   step: z.unknown(),
   run: z.unknown(),
+  agent: z.unknown(),
 });
 
 // ── what is sent ─────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 /** Routes about the swarm: the daemon, who is here, the queues, the machines, the page's session. */
 import { z } from "zod";
 import { CONTROL_VERBS } from "../bus/messages.ts";
+import { agentMachine } from "../machines/agent.ts";
 import { runMachine } from "../machines/run.ts";
 import { stepMachine } from "../machines/step.ts";
 import { isoTime } from "../trace/view.ts";
@@ -102,7 +103,9 @@ export function swarmRoutes({ bus, client, clock, daemon, guard, statistics }: A
         summary: "The machines that every trace is a replay of, as plain XState configurations.",
         response: machinesSchema,
       },
-      async () => ({ value: { step: stepMachine.config, run: runMachine.config } }),
+      async () => ({
+        value: { step: stepMachine.config, run: runMachine.config, agent: agentMachine.config },
+      }),
     ),
     route(
       {

@@ -27,7 +27,8 @@ const CLASS_OF: Readonly<Record<string, string>> = {
 export function renderFlowchart({ fold }: Trace): string {
   const lines = ["flowchart TD"];
   const nodes = new Map<string, string>();
-  for (const step of fold.graph?.steps() ?? []) {
+  const drawn = [...(fold.graph?.steps() ?? []), ...fold.compensations];
+  for (const step of drawn) {
     const node = `s${nodes.size}`;
     nodes.set(step.id, node);
     const { state, context } = fold.step(step.id);
@@ -39,9 +40,9 @@ export function renderFlowchart({ fold }: Trace): string {
       `  ${node}["${step.id}<br/>${agent}: ${context.task}${howMany}<br/>${how}"]:::${CLASS_OF[how] ?? how}`,
     );
   }
-  for (const step of fold.graph?.steps() ?? []) {
-    for (const dependency of step.dependsOn)
-      lines.push(`  ${nodes.get(dependency)} --> ${nodes.get(step.id)}`);
+  for (const { id, dependsOn, origin } of drawn) {
+    for (const dependency of dependsOn) lines.push(`  ${nodes.get(dependency)} --> ${nodes.get(id)}`);
+    if (origin !== undefined) lines.push(`  ${nodes.get(origin.of)} -. undone by .-> ${nodes.get(id)}`);
   }
   return `${[...lines, ...CLASSES.map((line) => `  ${line}`)].join("\n")}\n`;
 }

@@ -48,7 +48,7 @@ class PerfettoTrace {
   readonly #now: number;
   readonly #origin: number;
   readonly #events: TraceEvent[] = [];
-  /** By step, oldest first: only dispatches that an agent began. */
+  /** By step: only dispatches that an agent began. */
   readonly #placed = new Map<string, Placed[]>();
 
   constructor(trace: Trace, now: number) {
@@ -209,6 +209,8 @@ class PerfettoTrace {
   /** From the last dispatch of what was before to the first of what came after; from hop to hop within a step. */
   #arrows(): void {
     const { fold } = this.#trace;
+    // Slices were placed role by role: a step that was handed on has some of several.
+    for (const own of this.#placed.values()) own.sort((a, b) => a.span.n - b.span.n);
     for (const [step, own] of this.#placed) {
       const [first] = own;
       if (first === undefined) continue;

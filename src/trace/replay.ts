@@ -106,7 +106,7 @@ export async function replay(
   if (first === undefined) throw runHasNoLog(run);
   assertSequence(run, at, first.seq);
   assertTime(run, until, first.ts);
-  if (step !== undefined) assertStep(fold, step);
+  if (step !== undefined && !fold.retired.has(step)) assertStep(fold, step);
   const own = step === undefined ? dispatches.all : dispatches.all.filter((span) => span.step === step);
   if (Number.isFinite(until)) asOf = Math.max(asOf, until);
   // Once all is read: a record may quote what only a later one makes known as secret.

@@ -78,7 +78,8 @@ function headline({ fold }: Trace, now: number, colors: Colors): string[] {
 
 function chart(trace: Trace, width: number, now: number, colors: Colors): string[] {
   const { fold } = trace;
-  const tree = stepTree(fold.graph?.steps() ?? []);
+  const undoing = fold.compensations.map(({ id, origin }) => ({ id, dependsOn: [origin.of] }));
+  const tree = stepTree([...(fold.graph?.steps() ?? []), ...undoing]);
   if (tree.length === 0) return [colors.dim("no workflow yet")];
   const timelines = timelinesOf(trace.transitions);
   const from = fold.startedAt ?? trace.transitions[0]?.ts ?? now;

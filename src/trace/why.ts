@@ -5,6 +5,7 @@
 import type { TransitionRecord } from "../fold/transition-record.ts";
 import { waitText, waitViewOf } from "../fold/wait-view.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
+import type { WorkflowStep } from "../workflow/document.ts";
 import { masked } from "../workflow/secrets.ts";
 import { fansOut, waitsFor } from "./critical-path.ts";
 import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
@@ -29,7 +30,7 @@ const WORTH_A_SENTENCE_MS = 10;
  * @throws NotFoundError for a step that the run has not
  */
 export function whyStep(trace: Trace, step: string, now = endOf(trace)): Reason[] {
-  assertStep(trace.fold, step);
+  if (!trace.fold.retired.has(step)) assertStep(trace.fold, step);
   return masked(trace.fold.secrets, new StepStory(trace, step, now).tell());
 }
 
@@ -54,11 +55,21 @@ class StepStory {
     this.#dependencies();
     for (const [index, span] of this.#spans.entries()) this.#dispatch(span, this.#spans[index + 1]);
     this.#end();
+    for (const { number, seq, reason, dropped } of this.#trace.fold.revisions) {
+      if (dropped.includes(this.#step))
+        this.#say(`Revision ${number} of the plan left it out: ${oneLine(reason)}.`, seq);
+    }
     for (const { seq, step, verdict, reason } of this.#trace.voids) {
       if (step === this.#step)
         this.#say(`What came at this point changed nothing (${verdict}): ${oneLine(reason)}.`, seq);
     }
     return this.#reasons;
+  }
+
+  /** As the workflow has it, or had it before a revision left it out. */
+  get #definition(): WorkflowStep | undefined {
+    const { steps, retired } = this.#trace.fold;
+    return steps?.has(this.#step) ? steps.step(this.#step) : retired.get(this.#step);
   }
 
   #say(text: string, seq: number | null = null): void {
@@ -69,7 +80,7 @@ class StepStory {
     const { fold } = this.#trace;
     const { role, task } = fold.step(this.#step).context;
     const name = stepLabel(this.#step);
-    const origin = fold.steps?.step(this.#step).origin;
+    const { origin } = this.#definition ?? {};
     const from = origin === undefined ? "" : `, made from ${origin.of}`;
     this.#say(`${name} is task ${task} of role ${role}${from}.`);
     const reason = fold.plan?.reasons[this.#step];
@@ -85,7 +96,7 @@ class StepStory {
   #dependencies(): void {
     const { fold } = this.#trace;
     const sources = fansOut(this.#trace, this.#step)
-      ? (fold.steps?.step(this.#step).dependsOn ?? [])
+      ? (this.#definition?.dependsOn ?? [])
       : waitsFor(this.#trace, this.#step);
     const [first] = this.#moves;
     if (first === undefined) {
@@ -211,7 +222,7 @@ class StepStory {
 
   #consequence(): void {
     const { fold } = this.#trace;
-    const { onFailure } = fold.steps?.step(this.#step) ?? {};
+    const { onFailure } = this.#definition ?? {};
     if (onFailure === "continue") this.#say("The run went on without it, as its onFailure says.");
     else if (fold.error?.step === this.#step) this.#say(`With it the run failed: ${fold.error.code}.`);
   }

@@ -6,12 +6,12 @@
  * the same facts as text.
  */
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { plural, stepLabel } from "../model/format.ts";
+import { plural, stepLabel, wordsOf } from "../model/format.ts";
 import { go, runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_WORDS } from "../model/step-look.ts";
 import { announce } from "../parts/announcer.tsx";
-import { sizeCanvas } from "../parts/canvas-size.ts";
+import { sizeCanvas } from "../parts/canvas.ts";
 import { calmMotion, canvasColors, colorsVersion } from "../parts/theme.ts";
 import { type BlockGraph, blockGraph, cellUnder } from "./blocks.ts";
 import { LayoutClient } from "./layout-client.ts";
@@ -227,10 +227,7 @@ function useItems(store: RunStore): ReadonlyMap<string, string[]> {
 }
 
 function matches(blocks: BlockGraph, store: RunStore, search: string): ReadonlySet<string> | undefined {
-  const words = search
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== "");
+  const words = wordsOf(search);
   if (words.length === 0) return undefined;
   const found = new Set<string>();
   for (const block of blocks.blocks) {

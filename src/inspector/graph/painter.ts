@@ -5,6 +5,7 @@
 import { stepLabel } from "../model/format.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_SIGNS, type Look, lookOf } from "../model/step-look.ts";
+import { clipped } from "../parts/canvas.ts";
 import type { Colors } from "../parts/theme.ts";
 import { type Block, type BlockGraph, cellAt } from "./blocks.ts";
 
@@ -459,12 +460,4 @@ function outline(
 export function lookWithWait(store: RunStore, id: string, look: Look): Look {
   if (look !== "ready" && look !== "retrying") return look;
   return store.waits.some(({ step }) => step === id) ? "waiting" : look;
-}
-
-/** As much of a text as there is room for. */
-function clipped(context: CanvasRenderingContext2D, text: string, room: number): string {
-  if (context.measureText(text).width <= room) return text;
-  let end = Math.max(1, Math.floor((text.length * room) / context.measureText(text).width));
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > room) end -= 1;
-  return `${text.slice(0, end)}…`;
 }

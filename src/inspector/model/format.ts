@@ -55,3 +55,11 @@ export function bytes(amount: number): string {
   if (amount < 1_024 ** 2) return `${(amount / 1_024).toFixed(1)} KiB`;
   return `${(amount / 1_024 ** 2).toFixed(1)} MiB`;
 }
+
+/** The words of a search, in small letters. */
+export function wordsOf(search: string): string[] {
+  return search
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== "");
+}

@@ -25,24 +25,28 @@ export function askFirst(asked: Question): void {
 export function ActionDialog() {
   const asked = question.value;
   const dialog = useRef<HTMLDialogElement>(null);
-  const shown = useRef<Question | undefined>(undefined);
+  const closedHere = useRef(false);
   const [text, setText] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | undefined>(undefined);
   useEffect(() => {
-    if (asked === undefined) return dialog.current?.close();
+    if (asked === undefined) {
+      closedHere.current = dialog.current?.open === true;
+      return dialog.current?.close();
+    }
     setText(asked.value?.initial ?? "");
     setProblem(undefined);
     setBusy(false);
-    shown.current = asked;
     if (dialog.current?.open === false) dialog.current.showModal();
   }, [asked]);
   const done = (): void => {
     question.value = undefined;
   };
-  // The event comes later than the closing: by then the next question may have been asked, and not be shown yet.
+  // The event comes later than the closing: by then the next question may have been asked. Only a closing by the
+  // reader's Escape is news.
   const onClose = (): void => {
-    if (dialog.current?.open === false && question.peek() === shown.current) done();
+    if (closedHere.current) closedHere.current = false;
+    else done();
   };
   const act = async (): Promise<void> => {
     if (asked === undefined) return;

@@ -13,11 +13,12 @@ export interface VirtualRowsProps {
   count: number;
   rowHeight: number;
   label: string;
-  head: ComponentChildren;
+  /** Class and title of each column. */
+  columns: readonly (readonly [string, string])[];
   row: (index: number) => ComponentChildren;
 }
 
-export function VirtualRows({ count, rowHeight, label, head, row }: VirtualRowsProps) {
+export function VirtualRows({ count, rowHeight, label, columns, row }: VirtualRowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const [seen, setSeen] = useState({ top: 0, height: 600 });
   useLayoutEffect(() => {
@@ -52,7 +53,11 @@ export function VirtualRows({ count, rowHeight, label, head, row }: VirtualRowsP
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard.
     <div class="rows" ref={box} role="table" aria-label={label} aria-rowcount={count + 1} tabIndex={0}>
       <div class="row row-head" role="row" aria-rowindex={1}>
-        {head}
+        {columns.map(([name, title]) => (
+          <span key={name} role="columnheader" class={name}>
+            {title}
+          </span>
+        ))}
       </div>
       <div class="rows-body" role="rowgroup" style={{ height: `${count * rowHeight}px` }}>
         {rows}

@@ -8,7 +8,7 @@ import { duration, exactClock, stepLabel } from "../model/format.ts";
 import { go, runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_WORDS } from "../model/step-look.ts";
-import { sizeCanvas } from "../parts/canvas-size.ts";
+import { clipped, sizeCanvas } from "../parts/canvas.ts";
 import { canvasColors, colorsVersion } from "../parts/theme.ts";
 import { type Span, Spans } from "./spans.ts";
 
@@ -262,7 +262,7 @@ function paintTimeline(context: CanvasRenderingContext2D, spans: Spans, state: T
   for (const lane of spans.lanes) {
     const middle = top + (lane.rows.length * row) / 2;
     context.fillStyle = colors.soft;
-    context.fillText(shortened(context, lane.agent, names - 14), 10, middle);
+    context.fillText(clipped(context, lane.agent, names - 14), 10, middle);
     context.fillStyle = colors.line;
     context.globalAlpha = 0.6;
     context.fillRect(0, top + lane.rows.length * row + LANE_GAP / 2, width, 0.75);
@@ -367,11 +367,4 @@ function tickStep(span: number, ticks: number): number {
     216e5, 864e5,
   ];
   return steps.find((step) => step >= rough) ?? Math.ceil(rough / 864e5) * 864e5;
-}
-
-function shortened(context: CanvasRenderingContext2D, text: string, room: number): string {
-  if (context.measureText(text).width <= room) return text;
-  let end = text.length;
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > room) end -= 1;
-  return `${text.slice(0, end)}…`;
 }

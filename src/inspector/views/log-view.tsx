@@ -1,6 +1,6 @@
 /** Everything that happened, in the log's order, up to the moment that is looked at. */
 import { useMemo } from "preact/hooks";
-import { exactClock, stepLabel } from "../model/format.ts";
+import { exactClock, stepLabel, wordsOf } from "../model/format.ts";
 import { runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { lookAfter } from "../model/step-look.ts";
@@ -8,15 +8,18 @@ import { LookSign, lookOfStatus } from "../parts/look.tsx";
 import { VirtualRows } from "../parts/virtual-rows.tsx";
 
 const ROW = 34;
+const COLUMNS = [
+  ["c-time", "Time"],
+  ["c-step", "Who"],
+  ["c-state", "Moved"],
+  ["c-cause", "Because"],
+] as const;
 
 export function LogView({ store, search }: { store: RunStore; search: string }) {
   const frame = store.frame.value;
   const { history } = store;
   const rows = useMemo(() => {
-    const words = search
-      .toLowerCase()
-      .split(/\s+/)
-      .filter((word) => word !== "");
+    const words = wordsOf(search);
     const found: number[] = [];
     // The newest first: what just happened is what most come for.
     for (let at = history.applied - 1; at >= 0; at--) {
@@ -37,22 +40,7 @@ export function LogView({ store, search }: { store: RunStore; search: string }) 
         count={rows.length}
         rowHeight={ROW}
         label="Transitions, the newest first"
-        head={
-          <>
-            <span role="columnheader" class="c-time">
-              Time
-            </span>
-            <span role="columnheader" class="c-step">
-              Who
-            </span>
-            <span role="columnheader" class="c-state">
-              Moved
-            </span>
-            <span role="columnheader" class="c-cause">
-              Because
-            </span>
-          </>
-        }
+        columns={COLUMNS}
         row={(at) => {
           const index = rows[at] ?? 0;
           const transition = history.transitions[index];

@@ -3,7 +3,7 @@ import type { ControlVerdictView, RunHead, WaitView } from "../../http/api.ts";
 import { pathOf, tell } from "../model/api-client.ts";
 import { stepLabel } from "../model/format.ts";
 import { go } from "../model/router.ts";
-import { askFirst } from "../parts/action-dialog.tsx";
+import { askFirst, type Question } from "../parts/action-dialog.tsx";
 
 type Verb = "cancel" | "pause" | "resume" | "retry" | "approve" | "reject" | "signal";
 
@@ -29,215 +29,164 @@ async function rerun(run: string, from?: string): Promise<string> {
   return `run ${id} was started`;
 }
 
+/** One thing that can be done: asked with `question` before it is. */
+interface Action {
+  /** On its button. */
+  label: string;
+  strong?: boolean;
+  question: Question;
+}
+
+function ActionButtons({ actions }: { actions: readonly Action[] }) {
+  return (
+    <>
+      {actions.map(({ label, strong, question }) => (
+        <button
+          key={label}
+          type="button"
+          class={strong ? "button strong" : "button"}
+          onClick={() => askFirst(question)}
+        >
+          {label}
+        </button>
+      ))}
+    </>
+  );
+}
+
+function actionsOnRun({ run, status, endedAt }: RunHead): Action[] {
+  const actions: Action[] = [];
+  const offer = (
+    label: string,
+    text: string,
+    act: () => Promise<string>,
+    more: Partial<Question> = {},
+  ): void => {
+    actions.push({ label, question: { title: `${label} ${run}?`, text, verb: label, act, ...more } });
+  };
+  if (status === "running" || status === "waiting") {
+    const text = "Steps that run go on to their end. No further step is given out until you resume it.";
+    offer("Pause", text, () => control(run, "pause"));
+  }
+  if (status === "paused")
+    offer("Resume", "Steps that are ready are given out again.", () => control(run, "resume"));
+  if (status === "failed") {
+    const text = "Every failed step gets all its attempts again. What is done stays done.";
+    offer("Retry", text, () => control(run, "retry"));
+  }
+  if (endedAt !== null) {
+    const text = "A new run with the same workflow and inputs. This one stays as it is.";
+    offer("Run again", text, () => rerun(run), { title: `Run ${run} again?` });
+  } else {
+    const text =
+      "Agents are told to stop, and nothing further is given out. This cannot be undone; the run can be done again.";
+    offer("Cancel", text, () => control(run, "cancel"), { verb: "Cancel the run", danger: true });
+  }
+  return actions;
+}
+
 export function RunActions({ head }: { head: RunHead }) {
-  const { run, status } = head;
-  const open = head.endedAt === null;
   return (
     <div class="actions" role="group" aria-label="Actions on the run">
-      {(status === "running" || status === "waiting") && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Pause ${run}?`,
-              text: "Steps that run go on to their end. No further step is given out until you resume it.",
-              verb: "Pause",
-              act: () => control(run, "pause"),
-            })
-          }
-        >
-          Pause
-        </button>
-      )}
-      {status === "paused" && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Resume ${run}?`,
-              text: "Steps that are ready are given out again.",
-              verb: "Resume",
-              act: () => control(run, "resume"),
-            })
-          }
-        >
-          Resume
-        </button>
-      )}
-      {status === "failed" && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Retry ${run}?`,
-              text: "Every failed step gets all its attempts again. What is done stays done.",
-              verb: "Retry",
-              act: () => control(run, "retry"),
-            })
-          }
-        >
-          Retry
-        </button>
-      )}
-      {!open && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Run ${run} again?`,
-              text: "A new run with the same workflow and inputs. This one stays as it is.",
-              verb: "Run again",
-              act: () => rerun(run),
-            })
-          }
-        >
-          Run again
-        </button>
-      )}
-      {open && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Cancel ${run}?`,
-              text: "Agents are told to stop, and nothing further is given out. This cannot be undone; the run can be done again.",
-              verb: "Cancel the run",
-              danger: true,
-              act: () => control(run, "cancel"),
-            })
-          }
-        >
-          Cancel
-        </button>
-      )}
+      <ActionButtons actions={actionsOnRun(head)} />
     </div>
   );
 }
 
-export function StepActions({ head, step, state }: { head: RunHead; step: string; state: string }) {
-  const { run } = head;
+function actionsOnStep({ run, status, endedAt }: RunHead, step: string, state: string): Action[] {
   const label = stepLabel(step);
   const from = step.split("~")[0] ?? step;
+  const actions: Action[] = [];
+  if (state === "failed" && status === "failed")
+    actions.push({
+      label: "Retry",
+      question: {
+        title: `Retry ${label}?`,
+        text: "The step gets all its attempts again, and the run goes on. What is done stays done.",
+        verb: "Retry the step",
+        act: () => control(run, "retry", { step }),
+      },
+    });
+  if (endedAt === null && (state === "ready" || state === "running"))
+    actions.push({
+      label: "Cancel the step",
+      question: {
+        title: `Cancel ${label}?`,
+        text: "Its agent is told to stop. The run goes on as its workflow says for a failed step.",
+        verb: "Cancel the step",
+        danger: true,
+        act: () => control(run, "cancel", { step }),
+      },
+    });
+  actions.push({
+    label: "Run again from here",
+    question: {
+      title: `Run again from ${stepLabel(from)}?`,
+      text: "A new run: this step and all that depends on it are done again, the other results are taken over. This run stays as it is.",
+      verb: "Run again from here",
+      act: () => rerun(run, from),
+    },
+  });
+  return actions;
+}
+
+export function StepActions({ head, step, state }: { head: RunHead; step: string; state: string }) {
   return (
-    <div class="actions" role="group" aria-label={`Actions on ${label}`}>
-      {state === "failed" && head.status === "failed" && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Retry ${label}?`,
-              text: "The step gets all its attempts again, and the run goes on. What is done stays done.",
-              verb: "Retry the step",
-              act: () => control(run, "retry", { step }),
-            })
-          }
-        >
-          Retry
-        </button>
-      )}
-      {head.endedAt === null && (state === "ready" || state === "running") && (
-        <button
-          type="button"
-          class="button"
-          onClick={() =>
-            askFirst({
-              title: `Cancel ${label}?`,
-              text: "Its agent is told to stop. The run goes on as its workflow says for a failed step.",
-              verb: "Cancel the step",
-              danger: true,
-              act: () => control(run, "cancel", { step }),
-            })
-          }
-        >
-          Cancel the step
-        </button>
-      )}
-      <button
-        type="button"
-        class="button"
-        onClick={() =>
-          askFirst({
-            title: `Run again from ${stepLabel(from)}?`,
-            text: "A new run: this step and all that depends on it are done again, the other results are taken over. This run stays as it is.",
-            verb: "Run again from here",
-            act: () => rerun(run, from),
-          })
-        }
-      >
-        Run again from here
-      </button>
+    <div class="actions" role="group" aria-label={`Actions on ${stepLabel(step)}`}>
+      <ActionButtons actions={actionsOnStep(head, step, state)} />
     </div>
   );
+}
+
+const field = (label: string): NonNullable<Question["value"]> => ({ label, initial: "" });
+
+/** What lets a waiting step go on. */
+function yesTo(label: string, wait: WaitView, act: Question["act"]): Question {
+  if (wait.for === "human") {
+    const value = field("Answer (JSON or text)");
+    return { title: `Answer ${label}`, text: wait.task, verb: "Answer", value, act };
+  }
+  if (wait.for === "failure") {
+    const text = `${wait.error ?? "It failed."} Without outputs it is tried again.`;
+    const value = field("Its outputs (JSON); none: try again");
+    return { title: `Go on with ${label}?`, text, verb: "Go on", value, act };
+  }
+  const text = "The step is given out as soon as you approve it.";
+  return { title: `Approve ${label}?`, text, verb: "Approve", act };
+}
+
+function answersTo(run: string, step: string, wait: WaitView): Action[] {
+  const label = stepLabel(step);
+  if (wait.for === "signal")
+    return [
+      {
+        label: `Send ${wait.task}`,
+        strong: true,
+        question: {
+          title: `Send the signal ${wait.task}?`,
+          text: `The step ${label} waits for it.`,
+          verb: "Send",
+          value: field("Value (JSON or text)"),
+          act: (value) => control(run, "signal", { name: wait.task, value }),
+        },
+      },
+    ];
+  const yes = yesTo(label, wait, (value) => control(run, "approve", { step, value }));
+  const no: Question = {
+    title: `Reject ${label}?`,
+    text: "The step fails with your reason, as its workflow says for failures.",
+    verb: "Reject",
+    danger: true,
+    value: field("Reason"),
+    act: (value) => control(run, "reject", { step, value }),
+  };
+  return [
+    { label: yes.verb, strong: true, question: yes },
+    { label: no.verb, question: no },
+  ];
 }
 
 /** A wait for a person or a signal, with its answers. */
 export function WaitAnswers({ run, step, wait }: { run: string; step: string; wait: WaitView }) {
-  const label = stepLabel(step);
-  if (wait.for === "signal") {
-    return (
-      <button
-        type="button"
-        class="button strong"
-        onClick={() =>
-          askFirst({
-            title: `Send the signal ${wait.task}?`,
-            text: `The step ${label} waits for it.`,
-            verb: "Send",
-            value: { label: "Value (JSON or text)", initial: "" },
-            act: (value) => control(run, "signal", { name: wait.task, value }),
-          })
-        }
-      >
-        Send {wait.task}
-      </button>
-    );
-  }
-  const human = wait.for === "human";
-  const failure = wait.for === "failure";
-  return (
-    <>
-      <button
-        type="button"
-        class="button strong"
-        onClick={() =>
-          askFirst({
-            title: human ? `Answer ${label}` : failure ? `Go on with ${label}?` : `Approve ${label}?`,
-            text: human
-              ? wait.task
-              : failure
-                ? `${wait.error ?? "It failed."} Without outputs it is tried again.`
-                : "The step is given out as soon as you approve it.",
-            verb: human ? "Answer" : failure ? "Go on" : "Approve",
-            ...(human ? { value: { label: "Answer (JSON or text)", initial: "" } } : {}),
-            ...(failure ? { value: { label: "Its outputs (JSON); none: try again", initial: "" } } : {}),
-            act: (value) => control(run, "approve", { step, value }),
-          })
-        }
-      >
-        {human ? "Answer" : failure ? "Go on" : "Approve"}
-      </button>
-      <button
-        type="button"
-        class="button"
-        onClick={() =>
-          askFirst({
-            title: `Reject ${label}?`,
-            text: "The step fails with your reason, as its workflow says for failures.",
-            verb: "Reject",
-            danger: true,
-            value: { label: "Reason", initial: "" },
-            act: (value) => control(run, "reject", { step, value }),
-          })
-        }
-      >
-        Reject
-      </button>
-    </>
-  );
+  return <ActionButtons actions={answersTo(run, step, wait)} />;
 }

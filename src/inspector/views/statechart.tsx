@@ -61,29 +61,21 @@ export function Statechart({
       aria-label={`The step's machine. Its way: pending${way.map((to) => `, ${to}`).join("")}.`}
     >
       <defs>
-        <marker
-          id="tip"
-          viewBox="0 0 8 8"
-          refX="6.5"
-          refY="4"
-          markerWidth="7"
-          markerHeight="7"
-          orient="auto-start-reverse"
-        >
-          <path d="M0 .8L7 4L0 7.2z" />
-        </marker>
-        <marker
-          id="tip-on"
-          class="on"
-          viewBox="0 0 8 8"
-          refX="6.5"
-          refY="4"
-          markerWidth="7"
-          markerHeight="7"
-          orient="auto-start-reverse"
-        >
-          <path d="M0 .8L7 4L0 7.2z" />
-        </marker>
+        {["tip", "tip-on"].map((id) => (
+          <marker
+            key={id}
+            id={id}
+            {...(id === "tip-on" ? { class: "on" } : {})}
+            viewBox="0 0 8 8"
+            refX="6.5"
+            refY="4"
+            markerWidth="7"
+            markerHeight="7"
+            orient="auto-start-reverse"
+          >
+            <path d="M0 .8L7 4L0 7.2z" />
+          </marker>
+        ))}
       </defs>
       {arrows.map(({ from, to, events }) => {
         const times = taken.get(`${from} ${to}`) ?? 0;

@@ -1,7 +1,7 @@
 /** The steps as a list: what the graph shows, for who reads instead of looks, and for sorting and finding. */
 import { useMemo } from "preact/hooks";
 import { lookWithWait } from "../graph/painter.ts";
-import { clock, duration, stepLabel } from "../model/format.ts";
+import { clock, duration, stepLabel, wordsOf } from "../model/format.ts";
 import { place, runAddress, setQuery } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_ORDER, LOOK_WORDS, LOOKS, type Look, lookOf } from "../model/step-look.ts";
@@ -9,6 +9,13 @@ import { LookSign } from "../parts/look.tsx";
 import { VirtualRows } from "../parts/virtual-rows.tsx";
 
 const ROW = 36;
+const COLUMNS = [
+  ["c-step", "Step"],
+  ["c-state", "State"],
+  ["c-task", "Task"],
+  ["c-agent", "Agent"],
+  ["c-time", "Since"],
+] as const;
 const RANK = new Map(LOOK_ORDER.map((look, rank) => [look, rank]));
 
 export function StepsTable({ store, search }: { store: RunStore; search: string }) {
@@ -17,10 +24,7 @@ export function StepsTable({ store, search }: { store: RunStore; search: string 
   const order = place.value.query.get("order") ?? "document";
   const { history } = store;
   const rows = useMemo(() => {
-    const words = search
-      .toLowerCase()
-      .split(/\s+/)
-      .filter((word) => word !== "");
+    const words = wordsOf(search);
     const found: number[] = [];
     for (const [index, id] of history.ids.entries()) {
       if (wanted !== undefined && lookOf(history.looks[index] ?? 0) !== wanted) continue;
@@ -72,25 +76,7 @@ export function StepsTable({ store, search }: { store: RunStore; search: string 
         count={rows.length}
         rowHeight={ROW}
         label="Steps"
-        head={
-          <>
-            <span role="columnheader" class="c-step">
-              Step
-            </span>
-            <span role="columnheader" class="c-state">
-              State
-            </span>
-            <span role="columnheader" class="c-task">
-              Task
-            </span>
-            <span role="columnheader" class="c-agent">
-              Agent
-            </span>
-            <span role="columnheader" class="c-time">
-              Since
-            </span>
-          </>
-        }
+        columns={COLUMNS}
         row={(at) => <StepRow store={store} index={rows[at] ?? 0} />}
       />
     </div>
