@@ -121,9 +121,13 @@ function settleFailure(flow: StepFlow, step: string, answer: GivenAnswer): strin
 /** W2: the second is told who won. */
 function notWaiting(flow: StepFlow, step: string): string {
   if (!flow.steps.has(step)) return `the run has no step ${step}`;
+  return earlierAnswer(flow, step) ?? `step ${step} is ${flow.read(step).state} and waits for no answer`;
+}
+
+/** Who answered a step, and how, if anybody did. */
+export function earlierAnswer(flow: StepFlow, step: string): string | undefined {
   const earlier = flow.waits.answerOf(step);
-  const { state } = flow.read(step);
-  if (!earlier) return `step ${step} is ${state} and waits for no answer`;
+  if (!earlier) return undefined;
   const done = { approve: "approved", reject: "rejected", signal: "answered by a signal" }[earlier.verb];
   const how = earlier.value === undefined ? "" : ` with ${shown(earlier.value)}`;
   return `step ${step} was ${done} by ${earlier.by}${how} before`;

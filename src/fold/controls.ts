@@ -1,6 +1,6 @@
 /** Controls, judged: what a person's or a program's word does to a run, and why it does not. */
 import type { ControlMessage } from "../bus/messages.ts";
-import { applyAnswer } from "./answers.ts";
+import { applyAnswer, earlierAnswer } from "./answers.ts";
 import { raiseBudget } from "./run-budget.ts";
 import type { RunCourse } from "./run-course.ts";
 import type { StepFlow } from "./step-flow.ts";
@@ -39,9 +39,15 @@ export function applyControl(course: RunCourse, control: ControlMessage, cause: 
         ? retry(course, course.flow, control, cause)
         : standing;
     default:
-      if (course.ended) return standing;
+      if (course.ended) return course.flow ? tooLate(course.flow, control, standing) : standing;
       return course.flow ? applyAnswer(course.flow, control) : NO_WORKFLOW;
   }
+}
+
+/** W2: the first answer may have been what the run waited for last. */
+function tooLate(flow: StepFlow, { verb, step }: ControlMessage, standing: string): string {
+  const earlier = verb === "signal" || step === undefined ? undefined : earlierAnswer(flow, step);
+  return earlier === undefined ? standing : `${earlier}; ${standing}`;
 }
 
 /** Gives failed steps of a failed run a new chance; what is done stays done. */

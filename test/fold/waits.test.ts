@@ -89,6 +89,18 @@ describe("approval", () => {
     expect(log.fold.dueEnd()?.error?.code).toBe("E_REJECTED");
   });
 
+  it("tells the second who won also when the first answer ended the run", () => {
+    const log = waitingDeploy();
+    log.control("reject", { step: "deploy", value: "not today", by: "bob" });
+    log.decide({ type: "end", status: "failed" });
+    log.control("approve", { step: "deploy" });
+    expect(log.voids.at(-1)?.reason).toContain(
+      "was rejected by bob with not today before; the run is failed",
+    );
+    log.control("signal", { name: "deploy" });
+    expect(log.voids.at(-1)?.reason).toContain("the run is failed");
+  });
+
   it("holds over retries by policy and by people; a rejected step asks again when it is retried", () => {
     const log = waitingDeploy();
     log.control("approve", { step: "deploy" });
