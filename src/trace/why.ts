@@ -73,7 +73,8 @@ class StepStory {
   }
 
   #say(text: string, seq: number | null = null): void {
-    this.#reasons.push({ text, seq });
+    // What is quoted at the end may be a sentence already.
+    this.#reasons.push({ text: text.replace(/([.!?])\.$/, "$1"), seq });
   }
 
   #place(): void {

@@ -91,7 +91,7 @@ it("an arrow of a handoff goes from the first holder to the second, whichever ro
 it("a step that a revision of the plan left out still has its story", async () => {
   const scan = { id: "scan", agent: "scout", task: "scan", outputs: ["field"] };
   const make = (id: string) => ({ id, agent: "smith", task: id, dependsOn: ["scan"], outputs: ["blade"] });
-  const plan = { cost: 5, optimal: true, explored: 0, reasons: { forge: "gives blade" } };
+  const plan = { cost: 5, optimal: true, explored: 0, reasons: { forge: "Gives blade." } };
   const forge = { ...make("forge"), onFailure: "recover" };
   const records = recordsOf("r", [
     [0, { kind: "submit", body: { v: 1, want: ["blade"], inputs: {} } }],
@@ -108,5 +108,6 @@ it("a step that a revision of the plan left out still has its story", async () =
   ]);
   const told = whyStep(await replay("r", records), "forge").map(({ text }) => text);
   expect(told).toContainEqual("Revision 1 of the plan left it out: cast instead of forge.");
+  expect(told).toContain("The planner put it there: Gives blade.");
   expect(told.join(" ")).toContain("no money");
 });
