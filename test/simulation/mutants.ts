@@ -32,12 +32,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "if (answer === undefined && fold.ended)",
   },
   {
-    name: "a nested run is not stopped with its step",
-    file: "src/actors/dispatcher.ts",
-    from: "() => stopChild(bus, ref, reason)",
-    to: "async () => undefined",
-  },
-  {
     name: "a nested run tells its parent that it is done, however it ended",
     file: "src/actors/child-runs.ts",
     from: 'if (fold.status !== "done") return',

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MUTATIONS, mutantHome, writeMutant } from "./mutants.ts";
+import { mutationsPage } from "./mutations-page.ts";
 
 /** A mutant that lives longer than this many seeds is not caught. */
 const SEEDS = 800;
@@ -39,9 +40,14 @@ describe("the simulation notices when", () => {
       const caught = JSON.parse(line) as Catch;
       catches.set(caught.at, caught);
     }
-  }, 1_200_000);
+  }, 3_600_000);
 
   afterAll(() => home.remove());
+
+  it("the page tells by which rule; after a change: `npm run sim:mutations -- -u`", async () => {
+    const rules = MUTATIONS.map((_, at) => catches.get(at)?.caught?.rule);
+    await expect(mutationsPage(rules)).toMatchFileSnapshot("../../docs/mutations.md");
+  });
 
   it.each(MUTATIONS.map(({ name }, at) => ({ name, at })))("$name", ({ at }) => {
     expect(catches.get(at), errors).toBeDefined();
