@@ -13,6 +13,8 @@ import { RunFold } from "../../src/fold/run-fold.ts";
 import { VirtualClock } from "../bus/virtual-clock.ts";
 
 const log = pino({ level: "silent" });
+/** Of the virtual clock; well below the roles' ack-wait. */
+const KEEP_EVERY_MS = 1_000;
 
 export class SwarmStage {
   readonly clock = new VirtualClock();
@@ -69,7 +71,7 @@ export class SwarmStage {
     this.bus.tasks.pull(role, { slots: () => slots - taken.length, onDelivery: (one) => taken.push(one) });
     const keep = () => {
       for (const delivery of taken) delivery.working();
-      this.clock.setTimeout(keep, 1_000);
+      this.clock.setTimeout(keep, KEEP_EVERY_MS);
     };
     keep();
   }
