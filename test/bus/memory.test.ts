@@ -1,6 +1,7 @@
 /** The memory bus under a virtual clock: would catch a rule of the real broker that it does not keep. */
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
-import { type BusStage, describeBus } from "./conformance.ts";
+import type { BusStage } from "./bus-fixture.ts";
+import { describeBus } from "./conformance.ts";
 import { settle, VirtualClock } from "./virtual-clock.ts";
 
 const TICK_MS = 100;

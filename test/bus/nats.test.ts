@@ -7,7 +7,8 @@ import { afterAll, beforeAll } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
-import { type BusStage, describeBus } from "./conformance.ts";
+import type { BusStage } from "./bus-fixture.ts";
+import { describeBus } from "./conformance.ts";
 import { CuttableProxy } from "./proxy.ts";
 
 const TICK_MS = 100;
