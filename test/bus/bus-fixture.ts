@@ -20,7 +20,7 @@ export interface BusStage {
 export type OpenStage = () => Promise<BusStage>;
 
 /** The shortest ack-wait that a role may have. */
-export const ACK_WAIT_MS = 1_000;
+const ACK_WAIT_MS = 1_000;
 
 export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
