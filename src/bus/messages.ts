@@ -162,6 +162,11 @@ export const controlSchema = z.object({
   step: stepRefSchema.optional(),
   name: z.string().optional(),
   value: z.unknown().optional(),
+  /**
+   * Of a `retry` of one step: other steps that failed fail the run again only once nothing is open any more.
+   * Without it they do so at once.
+   */
+  others: z.literal("later").optional(),
   by: z.string(),
 });
 export type ControlMessage = z.infer<typeof controlSchema>;

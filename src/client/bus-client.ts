@@ -164,7 +164,8 @@ export class BusSwarmClient implements SwarmClient {
   async control(run: string, control: ControlRequest): Promise<ControlVerdict> {
     await this.#assertRun(run);
     const step = control.step === undefined ? {} : { step: stepRefOf(control.step) };
-    const body: ControlMessage = { by: this.#ports.by, ...control, ...step, v: 1 };
+    const others = control.verb === "retry" && control.step !== undefined ? { others: "later" as const } : {};
+    const body: ControlMessage = { by: this.#ports.by, ...others, ...control, ...step, v: 1 };
     const outcome = await this.#ports.bus.log.append(run, { kind: "control", body });
     if (!outcome.ok) throw notStored(run, control.verb);
     // The log up to the control decides whether it applies, and everybody who folds it agrees (L1).

@@ -61,7 +61,7 @@ function retry(
   if (course.isGivenUp) return "its completed steps were undone; a rerun does them again";
   const problem = raiseBudget(course.budget, control.value);
   if (problem !== undefined) return problem;
-  if (!flow.retry(control.step, cause)) return "no such failed step";
+  if (!flow.retry(control.step, cause, control.others === "later")) return "no such failed step";
   course.reopen(cause);
   return undefined;
 }

@@ -92,7 +92,7 @@ export class RunCourse {
       const message = reason === "" ? `cancelled by ${by}` : `cancelled by ${by}: ${reason}`;
       return { status: "cancelled", error: { code: "E_CANCELLED", message } };
     }
-    const failure = this.failure ?? this.flow?.frontier.failure;
+    const failure = this.#dueFailure;
     if (failure) return { status: "failed", error: failure };
     if (!this.flow?.complete) return undefined;
     const template = this.flow.graph.document.outputs ?? {};
@@ -150,7 +150,11 @@ export class RunCourse {
     if (status === "cancelled") return this.cancelRequested !== undefined;
     if (status === "done") return this.flow?.complete ?? false;
     // Without a workflow it is the planner that found no way; and a complete run fails on its outputs.
-    return !this.flow || this.flow.complete || (this.failure ?? this.flow.frontier.failure) !== undefined;
+    return !this.flow || this.flow.complete || this.#dueFailure !== undefined;
+  }
+
+  get #dueFailure(): RunError | undefined {
+    return this.failure ?? this.flow?.frontier.failure ?? this.flow?.leftFailure;
   }
 
   // ── the moves ────────────────────────────────────────────────────────────────────────────────────

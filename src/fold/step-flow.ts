@@ -6,7 +6,14 @@
  * (the fold judges that before), where steps stand (the moves), which of them may go on (the frontier), nor
  * values (the run's values).
  */
-import type { DispatchRef, ResultMessage, RunOrigin, TaskMessage, WireError } from "../bus/messages.ts";
+import type {
+  DispatchRef,
+  ResultMessage,
+  RunError,
+  RunOrigin,
+  TaskMessage,
+  WireError,
+} from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import { isDerived } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
@@ -50,6 +57,8 @@ export class StepFlow {
   readonly #frame: FoldFrame;
   readonly #moves: StepMoves;
   #graph: WorkflowGraph;
+  /** A failed step that the last retry did not choose. */
+  #leftFailed: string | undefined;
 
   constructor(
     graph: WorkflowGraph,
@@ -532,6 +541,14 @@ export class StepFlow {
     this.reopen(id, { role, task }, cause);
   }
 
+  /** What a failed step that a retry left alone fails the run with, once everything else is closed. */
+  get leftFailure(): RunError | undefined {
+    if (this.#leftFailed === undefined || this.read(this.#leftFailed).state !== "failed") return undefined;
+    const { recovering, unresolved } = this.frontier;
+    const isOpen = this.counts.ready + this.counts.running + recovering.size + unresolved.size > 0;
+    return isOpen || this.weighing.size > 0 ? undefined : runErrorOf(this.read(this.#leftFailed).context);
+  }
+
   /** No other way was found: the step stays failed, and so fails the run. */
   giveUpRecovery(id: string): void {
     this.frontier.failure ??= runErrorOf(this.read(id).context);
@@ -540,8 +557,9 @@ export class StepFlow {
   /**
    * Gives the chosen failed steps a new chance, and every step that was cancelled only because the run
    * failed. An item is chosen with its whole fan-out. Returns whether there was one.
+   * @param othersLater a failed step that was not chosen fails the run only once nothing else is open
    */
-  retry(chosen: string | undefined, cause: string): boolean {
+  retry(chosen: string | undefined, cause: string, othersLater: boolean): boolean {
     const isKnown = chosen !== undefined && this.steps.has(chosen);
     const target = isKnown ? (this.steps.step(chosen).origin?.of ?? chosen) : chosen;
     const failed = [...this.graph.steps()]
@@ -553,7 +571,8 @@ export class StepFlow {
     this.frontier.failure = undefined;
     const left = failed.find((id) => !wanted.includes(id));
     for (const id of wanted) this.reopen(id, {}, cause);
-    if (left !== undefined) this.giveUpRecovery(left);
+    this.#leftFailed = othersLater ? left : undefined;
+    if (left !== undefined && !othersLater) this.giveUpRecovery(left);
     return true;
   }
 

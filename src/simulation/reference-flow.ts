@@ -38,6 +38,8 @@ export class ReferenceFlow {
   readonly #workflow: WorkflowDocument;
   readonly #dependents = new Map<string, ReferenceStep[]>();
   readonly #kept = new Map<string, { value: unknown }[]>();
+  /** A failed step that the last retry did not choose. */
+  #left: ReferenceStep | undefined;
   #seq = 0;
 
   constructor(workflow: WorkflowDocument, inputs: Record<string, unknown>, language: Language) {
@@ -61,6 +63,12 @@ export class ReferenceFlow {
 
   get complete(): boolean {
     return this.documentSteps.every(({ closedWell }) => closedWell);
+  }
+
+  /** Whether the run fails: now, or because nothing is open beside what a retry left failed. */
+  get fails(): boolean {
+    const isOpen = (step: ReferenceStep) => this.isOpen(step) || step.recovering;
+    return this.failure || (this.#left?.state === "failed" && ![...this.steps.values()].some(isOpen));
   }
 
   /** Every open step waits for somebody outside. */
@@ -386,14 +394,16 @@ export class ReferenceFlow {
   // ── second chances ───────────────────────────────────────────────────────────────────────────────
 
   /** @returns whether there was a failed step to open again */
-  retry(chosen: string | undefined): boolean {
+  retry(chosen: string | undefined, othersLater: boolean): boolean {
     const target = this.steps.get(chosen ?? "")?.parent?.id ?? chosen;
     const failed = this.documentSteps.filter(({ state, closedWell }) => state === "failed" && !closedWell);
     const named = failed.filter(({ id }) => target === undefined || id === target);
     if (named.length === 0) return false;
     this.failure = false;
+    this.#left = undefined;
     for (const step of failed) {
       if (named.includes(step) || step.outcome === "cancelled") this.#reopen(step);
+      else if (othersLater) this.#left ??= step;
       else this.failure = true;
     }
     return true;

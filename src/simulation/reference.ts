@@ -132,7 +132,7 @@ export class Reference {
     }
     this.#budget.dispatched(result.step, result.n);
     this.#pay(result);
-    const ends = this.#cancel || this.#runFailure || this.#flow.failure;
+    const ends = this.#cancel || this.#runFailure || this.#flow.fails;
     const isStopped = result.status === "failed" && result.error?.code === "E_CANCELLED";
     if (isStopped && step.unwanted) this.#flow.stop(step);
     else if (isStopped && ends) this.#flow.stopped(step);
@@ -197,11 +197,11 @@ export class Reference {
 
   // ── people ───────────────────────────────────────────────────────────────────────────────────────
 
-  #control({ verb, step: id, name, value }: ControlMessage): void {
+  #control({ verb, step: id, name, value, others }: ControlMessage): void {
     const step = this.steps.get(id ?? "");
     const { status } = this;
     if (verb === "retry") {
-      if (status === "failed") this.#retry(id, value);
+      if (status === "failed") this.#retry(id, value, others === "later");
       return;
     }
     if (this.ended) return;
@@ -231,9 +231,9 @@ export class Reference {
     if (pause) pause.to = Math.min(pause.to, this.#seq);
   }
 
-  #retry(chosen: string | undefined, value: unknown): void {
-    if (this.#givenUp !== undefined || !this.#budget.raise(budgetIn(value)) || !this.#flow.retry(chosen))
-      return;
+  #retry(chosen: string | undefined, value: unknown, othersLater: boolean): void {
+    if (this.#givenUp !== undefined || !this.#budget.raise(budgetIn(value))) return;
+    if (!this.#flow.retry(chosen, othersLater)) return;
     this.status = "running";
     this.#runFailure = false;
   }
@@ -276,7 +276,7 @@ export class Reference {
   isDue(status: "done" | "failed" | "cancelled"): boolean {
     if (this.#givenUp !== undefined) return status === this.#givenUp && this.#flow.undone;
     const { complete } = this.#flow;
-    const failure = this.#runFailure || this.#flow.failure;
+    const failure = this.#runFailure || this.#flow.fails;
     return { done: complete, failed: failure || complete, cancelled: this.#cancel }[status];
   }
 

@@ -202,6 +202,30 @@ describe("failures", () => {
     expect(log.states()).toMatchObject({ load: "done", report: "ready" });
   });
 
+  it("a retry of one step lets it and what follows be done before another's failure ends the run again", () => {
+    const step = (id: string, more = {}) => ({ id, agent: "worker", task: "work", ...more });
+    const steps = [step("a"), step("b"), step("after", { dependsOn: ["a"] })];
+    const log = new LogWriter().submit({ steps });
+    log.result("a", failure(false));
+    log.result("b", failure(false));
+    log.decide({ type: "end", status: "failed", error: { code: "Error", message: "crashed", step: "a" } });
+    log.add({ kind: "control", body: { v: 1, verb: "retry", step: "a", others: "later", by: "ada" } });
+    expect(log.fold.dueEnd()).toBeUndefined();
+    log.result("a");
+    expect(log.states()).toEqual({ a: "done", b: "failed", after: "ready" });
+    expect(log.fold.dueEnd()).toBeUndefined();
+    log.decide({ type: "end", status: "failed", error: { code: "Error", message: "crashed", step: "b" } });
+    expect(log.fold.status).toBe("running");
+    log.result("after");
+    const due = log.fold.dueEnd();
+    expect(due).toMatchObject({ status: "failed", error: { step: "b" } });
+    if (due) log.decide({ type: "end", ...due });
+    log.control("retry");
+    expect(log.states()).toEqual({ a: "done", b: "ready", after: "done" });
+    log.result("b");
+    expect(log.fold.dueEnd()).toMatchObject({ status: "done" });
+  });
+
   it("a condition that cannot be evaluated fails its step and names the expression's trouble", () => {
     const log = new LogWriter().submit(chain);
     log.result("load", { outputs: { dataset: { other: 1 } } });
