@@ -50,18 +50,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "const open = [...released];",
   },
   {
-    name: "what is out is taken up a second time after a retry",
-    file: "src/actors/run-hold.ts",
-    from: "if (!isOut && fold.isOpen(out.ref))",
-    to: "if (fold.isOpen(out.ref))",
-  },
-  {
-    name: "a run that waits for its turn is forgotten",
-    file: "src/actors/role-shares.ts",
-    from: "if (sharer.takeTurn(this.#role)) this.#line.add(sharer);",
-    to: "sharer.takeTurn(this.#role);",
-  },
-  {
     name: "a late result counts",
     file: "src/fold/run-fold.ts",
     from: "flow.awaits(result.step, result.n) && role",
@@ -240,12 +228,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "src/fold/step-flow.ts",
     from: "return isNamed ? { ...error, retryable: false } : error;",
     to: "return isNamed ? { ...error } : error;",
-  },
-  {
-    name: "a step that is to be stopped is given out",
-    file: "src/actors/giving-out.ts",
-    from: "cancelling.has(step) || this.#flights",
-    to: "this.#flights",
   },
   {
     name: "a step that is to be stopped is taken back and not closed",
