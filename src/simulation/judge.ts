@@ -61,7 +61,7 @@ export function judge(life: Life): Verdict {
     for (const what of reference.overshoots)
       say("a budget is overshot only by what was out", `${run}: ${what}`);
     completions(run, reference, say);
-    losses(run, records, life, say);
+    losses(run, records, reference, say);
     folds(run, records, reference, scenario.language, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
@@ -89,14 +89,15 @@ export function completions(run: string, reference: Reference, say: Say): void {
 }
 
 /** A dispatch whose task vanishes is given out anew, but not for ever. */
-function losses(run: string, records: readonly LogRecord[], life: Life, say: Say): void {
+function losses(run: string, records: readonly LogRecord[], reference: Reference, say: Say): void {
   const inARow = new Map<string, number>();
   for (const record of records) {
     if (record.kind === "control" && record.body.verb === "retry") inARow.clear();
     if (record.kind === "result") inARow.delete(record.body.step);
     if (record.kind !== "decision" || record.body.type !== "lost") continue;
-    if (life.evidence.rogueDecisions.has(record.body.id)) continue;
-    const { step } = record.body;
+    const { step, n } = record.body;
+    // One that came after the result says nothing any more.
+    if (reference.openings.get(`${step}#${n}`)?.closeSeq !== record.seq) continue;
     const times = (inARow.get(step) ?? 0) + 1;
     inARow.set(step, times);
     if (times > MOST_LOSSES) say("nothing is given out for ever", `${run} ${step} was lost ${times} times`);
