@@ -32,7 +32,8 @@ export class EnvUpdates {
     const outcome = this.#frame.setEnv(update.key, update.value, writer, update.ifRevision);
     if (outcome.applied) {
       this.#verdicts.keep(this.#frame.seq, outcome);
-      if (update.step === undefined) this.#course.flow?.informFromOutside();
+      const { flow } = this.#course;
+      if (update.step === undefined && flow?.planned && !flow.complete) flow.facts.addOutside();
       return;
     }
     const { revision, writer: other } = outcome.conflict;

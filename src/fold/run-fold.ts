@@ -149,7 +149,7 @@ export class RunFold {
   }
   /** Steps whose facts wait to be weighed. */
   get weighing(): ReadonlySet<string> {
-    return this.#course.flow?.weighing ?? NONE_READY;
+    return this.#course.flow?.facts.givers ?? NONE_READY;
   }
   /** The current hold; decisions of another epoch are void. 0: nobody claimed the run yet. */
   get epoch(): number {

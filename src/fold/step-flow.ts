@@ -18,8 +18,8 @@ import type { StepContext } from "../machines/step.ts";
 import { isDerived } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
-import { PLAN_REF } from "../workflow/planner-task.ts";
 import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from "./cancellations.ts";
+import { FactsToWeigh } from "./facts-to-weigh.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { Frontier } from "./frontier.ts";
@@ -41,15 +41,10 @@ export interface Reopening {
   inputs?: Record<string, unknown>;
 }
 
-/** Among what is to be weighed: facts that no step of the run gave. */
-const OUTSIDE = PLAN_REF;
-
 export class StepFlow {
   readonly values: RunValues;
   readonly frontier: Frontier;
-  /** Steps that informed a planned run; what comes after them waits until its plan was weighed. */
-  readonly weighing = new Set<string>();
-  #outsideAt = 0;
+  readonly facts: FactsToWeigh;
   /** Steps that had begun when a revision left them out: their history stays, their results are late. */
   readonly retired = new Map<string, WorkflowStep>();
   /** Whether the workflow was planned from goals, and so may be weighed again. */
@@ -72,6 +67,7 @@ export class StepFlow {
     this.values = new RunValues({ ...graph.document.inputs, ...inputs }, frame);
     this.values.schemas = graph.schemas;
     this.#frame = frame;
+    this.facts = new FactsToWeigh(frame);
     this.#moves = new StepMoves(graph, host, frame);
     this.frontier = new Frontier(graph, frame, this.#moves, this.values, (step, cause) =>
       this.stop(step, cause, undefined),
@@ -259,7 +255,7 @@ export class StepFlow {
       return this.frontier.release(this.frontier.items.settle(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);
-    if (this.planned && step.observes !== undefined) return this.#inform(id);
+    if (this.planned && step.observes !== undefined) return this.facts.add(id);
     this.frontier.release(this.frontier.close(id), `${id} is done`);
   }
 
@@ -457,30 +453,10 @@ export class StepFlow {
     this.frontier.release(this.frontier.close(id), `${id} failed, and its fallback is there`);
   }
 
-  /** The facts are there that the plan waited for: what comes after the step waits until they were weighed. */
-  #inform(id: string): void {
-    this.weighing.add(id);
-    this.#frame.effects.push({ type: "weigh" });
-  }
-
-  /** Somebody outside has set a key of a planned run: its plan is weighed while the steps go on. */
-  informFromOutside(): void {
-    if (!this.planned || this.complete) return;
-    this.#outsideAt = this.#frame.seq;
-    this.weighing.add(OUTSIDE);
-    this.#frame.effects.push({ type: "weigh" });
-  }
-
-  /** What was weighed on a log up to `upTo` says nothing of facts that came after it. */
-  #hasWeighed(weighed: readonly string[], upTo: number): string[] {
-    return weighed.filter((id) => (id !== OUTSIDE || this.#outsideAt <= upTo) && this.weighing.delete(id));
-  }
-
   /** The plan stands after these steps' facts: what waits for them goes on. */
   stand(weighed: readonly string[], upTo: number): void {
-    for (const id of this.#hasWeighed(weighed, upTo)) {
-      if (id !== OUTSIDE) this.frontier.release(this.frontier.close(id), `${id} is done`);
-    }
+    for (const id of this.facts.take(weighed, upTo))
+      this.frontier.release(this.frontier.close(id), `${id} is done`);
   }
 
   /**
@@ -503,11 +479,11 @@ export class StepFlow {
   /** Goes on with another graph. Steps that have begun and are not in it are given up, failed ones forgotten. */
   revise(graph: WorkflowGraph, weighed: readonly string[], upTo: number, cause: string): void {
     for (const step of this.#graph.steps()) if (!graph.has(step.id)) this.#retire(step, cause);
-    this.#hasWeighed(weighed, upTo);
+    this.facts.take(weighed, upTo);
     const closed = [...graph.steps()].filter(
       ({ id }) =>
         this.#graph.has(id) &&
-        !this.weighing.has(id) &&
+        !this.facts.givers.has(id) &&
         (this.frontier.isClosed(id) || this.read(id).state === "done"),
     );
     this.#graph = graph;
@@ -525,7 +501,7 @@ export class StepFlow {
     const { state } = this.read(id);
     this.frontier.recovering.delete(id);
     this.frontier.forgetLook(id);
-    this.weighing.delete(id);
+    this.facts.forget(id);
     if (state === "pending") return;
     for (const { id: item } of this.steps.madeFrom(id)) this.#moves.cancel(item, cause);
     this.#moves.cancel(id, cause);
@@ -546,7 +522,7 @@ export class StepFlow {
     if (this.#leftFailed === undefined || this.read(this.#leftFailed).state !== "failed") return undefined;
     const { recovering, unresolved } = this.frontier;
     const isOpen = this.counts.ready + this.counts.running + recovering.size + unresolved.size > 0;
-    return isOpen || this.weighing.size > 0 ? undefined : runErrorOf(this.read(this.#leftFailed).context);
+    return isOpen || this.facts.givers.size > 0 ? undefined : runErrorOf(this.read(this.#leftFailed).context);
   }
 
   /** No other way was found: the step stays failed, and so fails the run. */
@@ -579,7 +555,7 @@ export class StepFlow {
   /** The run gives up: what is open is taken back, and what completed is undone. */
   compensate(cause: string, pendingToo: boolean): void {
     this.frontier.recovering.clear();
-    this.weighing.clear();
+    this.facts.clear();
     this.cancelOpen(cause, pendingToo);
     this.frontier.compensations.begin();
   }

@@ -1,6 +1,6 @@
 /**
- * What must be true between a nested run and its parent, from both logs alone: whose it is, that its end is its
- * parent's result, that it has no more money than its parent had left.
+ * What must be true between a nested run and its parent, from both logs alone: whose it is, and that its end is
+ * its parent's result.
  */
 import type { LogRecord } from "../bus/bus.ts";
 import type { SubmitMessage } from "../bus/messages.ts";
