@@ -165,7 +165,9 @@ describe("a server that is killed and comes back", () => {
     };
     const results = async (): Promise<void> => {
       for (let index = 0; index < 150; index++) {
-        await untilReached(() => daemon.log.append("run-1", result("run-1", `step-${index}`)));
+        // An append that rejected may be in the log (B1): a result's author says which one it is.
+        const once = { id: `step-${index}` };
+        await untilReached(() => daemon.log.append("run-1", result("run-1", `step-${index}`), once));
       }
     };
     const writing = Promise.all([chain(), results()]);

@@ -3,10 +3,19 @@
  *
  * Owns their table and their time-outs, all on one timer: a timer of its own for each would cost more than
  * looking the answer up, and nearly every answer comes long before its time is over.
+ *
+ *  - O1 A time-out means that no answer came. A process that was stopped, or whose loop was blocked, finds its timers
+ *    due before it has read what came meanwhile: nothing is given up before that had its turn. A push that is
+ *    repeated because its answer lay unread would give out again what others have done by then.
  */
 import type { Msg } from "nats";
 import type { Clock } from "../bus.ts";
 import { timedOut } from "./failure.ts";
+
+/** A timer that fires later than this was held up, and the reading of answers with it. */
+const HELD_UP_MS = 50;
+/** How long what lies unread after that has its turn. */
+const UNREAD_MS = 250;
 
 interface OpenRequest {
   readonly subject: string;
@@ -23,6 +32,8 @@ export class OpenRequests {
   #timer: unknown;
   /** When the timer fires, in monotonic ms: never after the first request's time is over. */
   #armedFor = Number.POSITIVE_INFINITY;
+  /** Whether what lay unread has just had its turn. */
+  #turnGiven = false;
   #nextToken = 0;
 
   constructor(clock: Clock) {
@@ -70,8 +81,10 @@ export class OpenRequests {
   }
 
   #endOverdue(): void {
-    this.#disarm();
     const now = this.#clock.monotonic();
+    this.#turnGiven = !this.#turnGiven && now - this.#armedFor > HELD_UP_MS;
+    this.#disarm();
+    if (this.#turnGiven && this.#open.size > 0) return this.#arm(now + UNREAD_MS); // O1
     let next = Number.POSITIVE_INFINITY;
     for (const [token, { subject, timeoutMs, endsAt, reject }] of this.#open) {
       if (endsAt > now) next = Math.min(next, endsAt);

@@ -22,6 +22,8 @@ const ARRIVAL_ACK_WAIT_MS = 10_000;
 /** Arrivals that one daemon turns into tasks at the same time. */
 const ARRIVALS_AT_ONCE = 64;
 const ARRIVAL_RETRY_MS = 1_000;
+const RECLAIM_TRIES = 5;
+const RECLAIM_AGAIN_MS = 200;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -71,14 +73,26 @@ export class NatsRuns implements RunQueue {
   /** A consumer that is made anew has forgotten who held what; its queue has not. */
   reclaim(): Promise<void> {
     return this.#link.guard("Reclaiming runs", async () => {
-      const { orchestrateStream, orchestrateConsumer } = this.#link.subjects;
-      try {
-        await this.#link.api(`CONSUMER.DELETE.${orchestrateStream}.${orchestrateConsumer}`);
-      } catch (error) {
-        if (!(error instanceof ApiRefusal && error.is("consumerNotFound"))) throw error;
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await this.#makeAnew();
+        } catch (error) {
+          // Another daemon that starts at the same moment is deleting and making it, too.
+          if (!(error instanceof ApiRefusal) || attempt >= RECLAIM_TRIES) throw error;
+        }
+        await new Promise<void>((resolve) => this.#link.clock.setTimeout(resolve, RECLAIM_AGAIN_MS));
       }
-      await ensureOrchestrators(this.#link, this.ackWaitMs);
     });
+  }
+
+  async #makeAnew(): Promise<void> {
+    const { orchestrateStream, orchestrateConsumer } = this.#link.subjects;
+    try {
+      await this.#link.api(`CONSUMER.DELETE.${orchestrateStream}.${orchestrateConsumer}`);
+    } catch (error) {
+      if (!(error instanceof ApiRefusal && error.is("consumerNotFound"))) throw error;
+    }
+    await ensureOrchestrators(this.#link, this.ackWaitMs);
   }
 
   push(run: string): Promise<"queued" | "present"> {
