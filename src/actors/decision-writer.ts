@@ -69,16 +69,17 @@ export class DecisionWriter {
     return this.#epoch > 0 && this.#scene.epoch > this.#epoch;
   }
 
-  /** Claims the run: the first decision of a hold. Resolves with false when the hold ended before it could. */
+  /**
+   * Claims the run: the first decision of a hold. Resolves with false when another claimed over it before it was
+   * folded, or the hold ended. Two that went on claiming over each other would do so for ever.
+   */
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      if (await this.#write({ type: "claim", holder, looks: true }, epoch)) {
-        if (this.#scene.epoch === epoch) {
-          this.#epoch = epoch;
-          return true;
-        }
-      }
+      if (!(await this.#write({ type: "claim", holder, looks: true }, epoch))) continue;
+      if (this.#scene.epoch !== epoch) return false;
+      this.#epoch = epoch;
+      return true;
     }
     return false;
   }

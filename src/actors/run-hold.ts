@@ -198,7 +198,7 @@ export class RunHold {
       return this.#close("finished");
     }
     this.#live = bus.live.onLive(this.run, (message) => this.#onLive(message));
-    if (!(await writer.claim(holder))) return;
+    if (!(await writer.claim(holder))) return this.#close("fenced");
     // Another holder may have ended it while this claim was on its way.
     if (fold.ended) return this.#close("finished");
     this.#heardAt = clock.monotonic();

@@ -145,8 +145,11 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       onRecord(record);
     };
     const follower = await call("follow", () => inner.log.follow(run, fold, options));
+    const caughtUp = heard(follower.caughtUp);
+    // As with the follower's own: who closes it need not wait for it.
+    caughtUp.then(undefined, () => undefined);
     return {
-      caughtUp: heard(follower.caughtUp),
+      caughtUp,
       sync: () => call("sync", () => follower.sync()),
       close: () => follower.close(),
     };

@@ -197,7 +197,8 @@ export class People {
     const kind = chance.pick(["from", "from", "at", "whole"] as const);
     this.after(chance.between(0, 1_000), async () => {
       const records = await this.#recordsOf(run);
-      const { seq } = chance.pick(records);
+      const submitted = records.findIndex(({ kind: of }) => of === "submit");
+      const { seq } = chance.pick(records.slice(Math.max(0, submitted)));
       const choice = kind === "from" ? { from: id } : kind === "at" ? { at: seq } : {};
       const body = await resubmissionOf(run, eachOf(records), choice);
       await this.#say(`${run}-again${repeats}`, { kind: "submit", body }, { expectLast: 0 });

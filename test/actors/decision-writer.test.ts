@@ -1,12 +1,38 @@
 /**
- * Decisions are written on what they were made from.
- * Catches: a decision that another holder's claim overtook between its making and its writing, and that expects
- * that very claim: it would be stored after the claim, though it was made before it.
+ * Decisions are written on what they were made from, and of two claims the younger one stands.
+ * Catches: two holders that claim over each other without end; and a decision that another holder's claim overtook
+ * between its making and its writing, and that expects that very claim: it would be stored after the claim, though it
+ * was made before it.
  */
 import { expect, it } from "vitest";
 import { type DecisionScene, DecisionWriter } from "../../src/actors/decision-writer.ts";
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
 import { VirtualClock } from "../bus/virtual-clock.ts";
+
+it("a claim that another claimed over before it was folded gives way", async () => {
+  const bus = createMemoryBroker({ clock: new VirtualClock() }).connect();
+  let epoch = 0;
+  const writer = new DecisionWriter(bus, "r1", {
+    get epoch() {
+      return epoch;
+    },
+    lastDecisionSeq: 0,
+    now: () => 0,
+    newId: () => "id",
+    // By then the other's claim is folded, too.
+    folded: async () => {
+      epoch = 2;
+    },
+    sync: async () => 0,
+    pause: async () => undefined,
+    over: () => false,
+  });
+  expect(await writer.claim("one")).toBe(false);
+  expect(writer.epoch).toBe(0);
+  const stored: number[] = [];
+  for await (const { seq } of bus.log.read("r1")) stored.push(seq);
+  expect(stored).toHaveLength(1);
+});
 
 it("a decision that a claim overtook while its values were checked in is refused", async () => {
   const bus = createMemoryBroker({ clock: new VirtualClock() }).connect();
