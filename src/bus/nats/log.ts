@@ -76,7 +76,8 @@ export class NatsLog implements RunLog {
       try {
         const answer = await publishToStream(this.#link, subject, bytes, this.#headers(attempted, id));
         if (answer.duplicate !== true || unsure) return { ok: true, seq: answer.seq };
-        // The window is the whole stream's: somebody's earlier use of the id stored something else.
+        // Its author tries again what nobody answered, unless what the id stored was another's, or is gone.
+        if (await this.#isStoredAt(answer.seq, attempted)) return { ok: true, seq: answer.seq };
         id = undefined;
       } catch (error) {
         if (error instanceof ApiRefusal && isWrongLast(error)) return this.#conflict(attempted);
@@ -86,6 +87,12 @@ export class NatsLog implements RunLog {
         if (attempt >= PUBLISH_TRIES || error.code === "E_NO_SWARM") throw error;
       }
     }
+  }
+
+  async #isStoredAt(seq: number, attempted: Attempted): Promise<boolean> {
+    const { logStream } = this.#link.subjects;
+    const found = await this.#link.storedMessage(logStream, { next_by_subj: attempted.subject, seq });
+    return found?.seq === seq && isMine(found, attempted);
   }
 
   #headers({ appendId, options }: Attempted, id: string | undefined) {
