@@ -22,14 +22,7 @@ const ALL_TASKS = [{ name: "plan" }, { name: "replan" }, { name: "recover" }];
 async function stageWith(planner: Task[], work = WORK): Promise<SwarmStage> {
   const stage = new SwarmStage();
   for (const [role, tasks] of Object.entries({ ...work, planner })) {
-    await stage.serve(role);
-    const card = { role, tasks: tasks.map((task) => ({ needs: [], gives: [], ...task })) };
-    const about = { id: `${role}-1`, pid: 1, host: "here", version: "1.0.0", startedAt: 0, concurrency: 1 };
-    await stage.bus.presence.announce({ ...about, roles: [card] }, () => ({
-      running: 0,
-      done: 0,
-      failed: 0,
-    }));
+    await stage.join(role, tasks);
   }
   await stage.daemon();
   return stage;

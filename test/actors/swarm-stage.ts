@@ -10,6 +10,7 @@ import type { Bus, Clock, TaskDelivery } from "../../src/bus/bus.ts";
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
 import type { ResultMessage } from "../../src/bus/messages.ts";
 import { RunFold } from "../../src/fold/run-fold.ts";
+import type { Capability } from "../../src/workflow/capability.ts";
 import { VirtualClock } from "../bus/virtual-clock.ts";
 
 const log = pino({ level: "silent" });
@@ -74,6 +75,14 @@ export class SwarmStage {
       this.clock.setTimeout(keep, KEEP_EVERY_MS);
     };
     keep();
+  }
+
+  /** Serves a role, and is present with the card of these tasks: a planner sees them. */
+  async join(role: string, tasks: readonly (Partial<Capability> & { name: string })[]): Promise<void> {
+    await this.serve(role);
+    const card = { role, tasks: tasks.map((task) => ({ needs: [], gives: [], ...task })) };
+    const about = { id: `${role}-1`, pid: 1, host: "here", version: "1.0.0", startedAt: 0, concurrency: 1 };
+    await this.bus.presence.announce({ ...about, roles: [card] }, () => ({ running: 0, done: 0, failed: 0 }));
   }
 
   async submit(workflow: unknown, run = "r1"): Promise<void> {
