@@ -76,7 +76,7 @@ export class DecisionWriter {
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      if (!(await this.#write({ type: "claim", holder, looks: true }, epoch))) continue;
+      if (!(await this.#write({ type: "claim", holder, looks: true, judges: true }, epoch))) continue;
       if (this.#scene.epoch !== epoch) return false;
       this.#epoch = epoch;
       return true;
@@ -104,10 +104,13 @@ export class DecisionWriter {
     return turn;
   }
 
-  /** A run's outputs may be larger than a message: they go by reference then. */
+  /** A run's outputs, or a step's new inputs, may be larger than a message: they go by reference then. */
   async #fitting(proposal: Proposal): Promise<Proposal> {
+    const { artifacts } = this.#bus;
+    if (proposal.type === "recover" && proposal.inputs && !travelsAsItIs(proposal.inputs))
+      return { ...proposal, inputs: await checkIn(artifacts, this.#run, proposal.inputs) };
     if (proposal.type !== "end" || !proposal.outputs || travelsAsItIs(proposal.outputs)) return proposal;
-    return { ...proposal, outputs: await checkIn(this.#bus.artifacts, this.#run, proposal.outputs) };
+    return { ...proposal, outputs: await checkIn(artifacts, this.#run, proposal.outputs) };
   }
 
   /** D1. True when it was stored and folded; false: look at the state again. */

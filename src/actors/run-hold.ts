@@ -136,7 +136,7 @@ export class RunHold {
 
   #makeParking(): Parking {
     return new Parking(this.#frame, {
-      busy: () => this.#flights.size > 0 || !this.#frame.writer.idle,
+      busy: () => this.#flights.size > 0 || this.fold.held.length > 0 || !this.#frame.writer.idle,
       untilDue: () => {
         const due = this.#deadlines.untilNext((key) => {
           const [what, step] = splitKey(key);
@@ -201,6 +201,9 @@ export class RunHold {
     if (!(await writer.claim(holder))) return this.#close("fenced");
     // Another holder may have ended it while this claim was on its way.
     if (fold.ended) return this.#close("finished");
+    // A run must not begin on values that it may not have.
+    if (fold.held.length > 0) await this.#resolver.judge();
+    if (this.#frame.over) return;
     this.#heardAt = clock.monotonic();
     log.info({ run: this.run, epoch: writer.epoch, status: fold.status, replayMs }, "run claimed");
     const left = writer.epoch > 1 ? await leftInQueues(this.#frame) : undefined;
@@ -263,9 +266,17 @@ export class RunHold {
     if (!this.#active) return undefined;
     if (question.q === "open" && !this.fold.knows(ref)) return undefined;
     if (question.q === "verdict") {
-      await Promise.race([this.#frame.folded(question.seq), this.#frame.pause(HOLD_LIMITS.verdictWaitMs)]);
+      const { seq } = question;
+      const judged = this.#frame.folded(seq).then(() => this.#judgedAt(seq));
+      await Promise.race([judged, this.#frame.pause(HOLD_LIMITS.verdictWaitMs)]);
+      // It is asked again.
+      if (this.fold.isHeld(seq)) return undefined;
     }
     return answerFrom(this.fold, ref, question);
+  }
+
+  async #judgedAt(seq: number): Promise<void> {
+    if (this.fold.isHeld(seq)) await this.#resolver.judge();
   }
 
   // ── folding ──────────────────────────────────────────────────────────────────────────────────────
@@ -329,6 +340,7 @@ export class RunHold {
     for (const step of fold.unresolved) this.#resolver.resolve(step);
     if (fold.submission && !fold.graph) this.#keeper.plan();
     if (fold.weighing.size > 0) this.#keeper.weigh();
+    if (fold.held.length > 0) void this.#resolver.judge();
     // What was planned may be planned round a role that goes away.
     if (fold.submission?.workflow === undefined) this.#deadlines.set("roles", ROLE_LOOK_MS);
     this.#timeOuts.resume();
@@ -359,6 +371,8 @@ export class RunHold {
         return this.#keeper.recover(effect.step);
       case "resolve":
         return this.#resolver.resolve(effect.step);
+      case "judge":
+        return void this.#resolver.judge();
       case "weigh":
         return this.#keeper.weigh();
       case "consulted":

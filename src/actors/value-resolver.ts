@@ -1,13 +1,22 @@
 /**
- * Evaluates the expressions of steps that look inside large values: fetches the values, and proposes what came
- * of it as decisions (L3), so that no reader of the log has to fetch anything.
+ * Evaluates the expressions of steps that look inside large values, and holds such values against the schemas of
+ * their keys: fetches the values, and proposes what came of it as decisions (L3), so that no reader of the log
+ * has to fetch anything.
  *
  * It owns fetching and cutting long lists into decisions that fit a message. It does not own which steps need
  * it, nor what the decisions change: the fold does.
  */
-import { checkIn, FetchedValues, MESSAGE_VALUES_BYTES, redeem, travelsAsItIs } from "../bus/claim-check.ts";
+import {
+  checkIn,
+  FetchedValues,
+  MESSAGE_VALUES_BYTES,
+  redeem,
+  referencesIn,
+  travelsAsItIs,
+} from "../bus/claim-check.ts";
 import { encodeBody } from "../bus/codec.ts";
 import type { WireError } from "../bus/messages.ts";
+import type { HeldValue } from "../fold/env-updates.ts";
 import type { LookedInto, LookInside, Resolution } from "../fold/large-values.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
@@ -21,6 +30,7 @@ type Resolved = Omit<Proposal & { type: "resolved" }, "type" | "step">;
 export class ValueResolver {
   readonly #frame: HoldFrame;
   readonly #busy = new Set<string>();
+  #judging: Promise<void> | undefined;
 
   constructor(frame: HoldFrame) {
     this.#frame = frame;
@@ -50,6 +60,36 @@ export class ValueResolver {
     } finally {
       // At once, so that what becomes unresolved in the next breath is not passed over.
       this.#busy.delete(step);
+    }
+  }
+
+  /** Holds what is held against its schemas, one after the other. Resolves when nothing is left. Never rejects. */
+  judge(): Promise<void> {
+    this.#judging ??= this.#judge()
+      .catch((error: unknown) => this.#frame.giveUp("a large value could not be held against its schema", error))
+      .finally(() => {
+        this.#judging = undefined;
+      });
+    return this.#judging;
+  }
+
+  async #judge(): Promise<void> {
+    const { fold } = this.#frame;
+    for (let held = fold.held[0]; held !== undefined && !this.#frame.over; held = fold.held[0]) {
+      const { seq, key } = held;
+      const problem = await this.#persist(() => this.#problemOf(fold, held));
+      const verdict = { type: "judged", seq, key, ...(problem !== undefined && { problem }) } as const;
+      await this.#frame.propose(() => (fold.held[0] === held ? verdict : undefined));
+    }
+  }
+
+  async #problemOf(fold: RunFold, { key, value }: HeldValue): Promise<string | undefined> {
+    const fetched = new FetchedValues();
+    await fetched.fetch(this.#frame.context.bus.artifacts, referencesIn(value));
+    try {
+      return fold.values?.schemas?.problem(key, fetched.whole(value));
+    } catch (thrown) {
+      return `${key}: ${wireErrorOf(thrown).message}`;
     }
   }
 

@@ -216,6 +216,11 @@ export const decisionSchema = z.discriminatedUnion("type", [
      * schemas are not held against such values.
      */
     looks: z.literal(true).optional(),
+    /**
+     * This holder also holds such values against schemas where a person, an agent in mid-step or the submission
+     * set them. Under a claim without it they count at once.
+     */
+    judges: z.literal(true).optional(),
   }),
   /** The planner's answer to a submission of goals. */
   z.object({
@@ -345,6 +350,18 @@ export const decisionSchema = z.discriminatedUnion("type", [
     itemInputs: z.array(z.record(z.string(), z.unknown())).optional(),
     more: z.boolean().optional(),
     error: wireErrorSchema.optional(),
+  }),
+  /**
+   * What came of holding a value above the claim check's bound against the schema of its key: an update that was
+   * set aside for it counts from here on, or is refused; a submitted value that does not match fails the run.
+   */
+  z.object({
+    ...decisionBase,
+    type: z.literal("judged"),
+    key: envKeySchema,
+    /** Log sequence of the update, or of the submission. */
+    seq: z.int().min(1),
+    problem: z.string().optional(),
   }),
   /** The run has ended. Nothing after it changes the outcome. */
   z.object({

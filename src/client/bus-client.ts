@@ -26,6 +26,7 @@ import { DEFAULT_PATIENCE_MS, watchBroker } from "./broker-patience.ts";
 import { cancelReport } from "./cancel-report.ts";
 import { watchEnvironment } from "./environment-watch.ts";
 import { resubmissionOf } from "./rerun.ts";
+import { verdictOnHeld } from "./held-update.ts";
 import { makeRunId } from "./run-id.ts";
 import { assertRunId, RunReader, runNotFound, wholeView } from "./run-reader.ts";
 import { type FinishedFilter, type PurgeReport, RunRemoval } from "./run-removal.ts";
@@ -228,7 +229,10 @@ export class BusSwarmClient implements SwarmClient {
     const body = { v: 1 as const, key, value: checked[key], by: this.#ports.by, ...options };
     const outcome = await this.#ports.bus.log.append(run, { kind: "env", body });
     if (!outcome.ok) throw notStored(run, `update of ${key}`);
-    const verdict = (await this.#reader.folded(run, outcome.seq)).verdict(outcome.seq);
+    const fold = await this.#reader.folded(run, outcome.seq);
+    const verdict = fold.isHeld(outcome.seq)
+      ? await verdictOnHeld(this.#ports, run, outcome.seq)
+      : fold.verdict(outcome.seq);
     if (verdict?.applied) return verdict;
     const conflict = verdict?.conflict;
     if (conflict === undefined)

@@ -10,6 +10,7 @@ import type { DecisionMessage } from "../bus/messages.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { applyDefault } from "./answers.ts";
 import { type Consultations, isConsultation } from "./consultations.ts";
+import type { EnvUpdates } from "./env-updates.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { PlanHistory } from "./plan-history.ts";
 import type { RunCourse } from "./run-course.ts";
@@ -25,6 +26,7 @@ export class Decisions {
   readonly #course: RunCourse;
   readonly #spending: Spending;
   readonly #consultations: Consultations;
+  readonly #updates: EnvUpdates;
   readonly #adopt: (workflow: unknown, cause: string) => void;
   #epoch = 0;
 
@@ -34,12 +36,14 @@ export class Decisions {
     course: RunCourse,
     spending: Spending,
     consultations: Consultations,
+    updates: EnvUpdates,
     adopt: (workflow: unknown, cause: string) => void,
   ) {
     this.#frame = frame;
     this.#course = course;
     this.#spending = spending;
     this.#consultations = consultations;
+    this.#updates = updates;
     this.#adopt = adopt;
   }
 
@@ -63,6 +67,8 @@ export class Decisions {
       this.#epoch = decision.epoch;
       this.#course.holder = decision.holder;
       this.#frame.looksInside = decision.looks === true;
+      this.#frame.judges = decision.judges === true;
+      this.#updates.holdSubmitted();
       return undefined;
     }
     // What an interrupted purge left of an earlier run with this id decides nothing about a later one.
@@ -82,6 +88,7 @@ export class Decisions {
       course.budget?.noteTime(decision.elapsedMs);
       return undefined;
     }
+    if (decision.type === "judged") return this.#updates.judged(decision);
     if (decision.type === "consult") return this.#consultations.ask(decision);
     if (decision.type === "timed-out" && isConsultation(decision)) return this.#consultations.leave(decision);
     const flow = course.flow;

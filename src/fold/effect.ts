@@ -13,6 +13,8 @@ export type Effect =
   | { type: "started"; step: string; at: number }
   /** The step's expressions look inside large values: fetch these, and decide what comes of it. */
   | { type: "resolve"; step: string }
+  /** Large values were set for keys that have a schema: hold them against it, and decide what comes of it. */
+  | { type: "judge" }
   /** The step waits for somebody outside. */
   | { type: "wait"; step: string }
   /** The dispatch is closed without its holder's word: remove its task, stop its agent. */

@@ -16,6 +16,8 @@ export class FoldFrame {
   effects: Effect[] = [];
   /** Whether the present holder looks inside large values wherever that is needed; earlier ones did not (L1). */
   looksInside = false;
+  /** Whether it also holds large values against schemas that did not come by a result. */
+  judges = false;
   /** Undefined while the workflow names none: then nothing is spent on them. */
   secrets: SecretMask | undefined;
 

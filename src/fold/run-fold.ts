@@ -36,7 +36,7 @@ import { Consultations, isConsultation } from "./consultations.ts";
 import { applyControl } from "./controls.ts";
 import { Decisions } from "./decisions.ts";
 import type { Effect } from "./effect.ts";
-import { EnvUpdates } from "./env-updates.ts";
+import { EnvUpdates, type HeldValue } from "./env-updates.ts";
 import type { EnvVerdictRecord } from "./env-verdicts.ts";
 import type { FanOutProgress } from "./fan-outs.ts";
 import { FoldFrame } from "./fold-frame.ts";
@@ -97,6 +97,7 @@ export class RunFold {
       this.#course,
       this.#spending,
       this.consultations,
+      this.#updates,
       (workflow, cause) => this.#adopt(workflow, cause),
     );
   }
@@ -295,6 +296,16 @@ export class RunFold {
     return this.#updates.verdict(seq);
   }
 
+  /** Large values that have to be held against the schemas of their keys, oldest first. */
+  get held(): readonly HeldValue[] {
+    return this.#updates.held;
+  }
+
+  /** Whether the update at this log sequence waits to be held against a schema. */
+  isHeld(seq: number): boolean {
+    return this.#updates.held.some((held) => held.seq === seq);
+  }
+
   /** Whether the log, as far as it is folded, has opened this dispatch. */
   knows({ step, n }: Pick<DispatchRef, "step" | "n">): boolean {
     if (isConsultation({ step })) return this.consultations.asked.length >= n;
@@ -356,6 +367,7 @@ export class RunFold {
     const { flow, budget } = this.#course;
     if (flow?.waits.used) this.#course.settleWaits(flow);
     if (budget !== undefined) this.#course.keepBudget(budget);
+    if (this.#updates.held.length > 0 && this.ended) this.#updates.refuseHeld();
     return this.#frame.effects;
   }
 
@@ -367,6 +379,7 @@ export class RunFold {
       return;
     }
     this.#submission = submission;
+    this.#updates.submittedSeq = this.#frame.seq;
     this.#course.startedAt = this.#frame.ts;
     this.#course.timedFrom = this.#frame.ts;
     for (const [key, value] of Object.entries(submission.environment ?? {}))
@@ -404,6 +417,7 @@ export class RunFold {
     this.#course.flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame, planned);
     this.#course.move({ type: "planned" }, cause);
     this.#course.flow.begin(this.#submission?.origin);
+    this.#updates.holdSubmitted();
   }
 
   /** From here on what the document names as secret is known to who shows the run. */

@@ -256,7 +256,7 @@ export class Reference {
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
     if (decision.type === "plan" || decision.type === "revise" || decision.type === "resolved") return;
-    if (decision.type === "consult") return;
+    if (decision.type === "consult" || decision.type === "judged") return;
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
     if (decision.type === "recover") return this.#flow.recover(step, decision);

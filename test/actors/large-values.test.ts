@@ -298,3 +298,53 @@ it("under a holder that could not look inside, a record still means what it mean
   const fold = await stage.fold();
   expect(fold.dueEnd()).toMatchObject({ status: "failed", error: { code: "E_LARGE_VALUE" } });
 });
+
+const texts = {
+  environment: { text: { schema: { type: "string", maxLength: 400_000 } } },
+  steps: [{ id: "write", agent: "worker", task: "t", outputs: ["text"] }],
+};
+
+it("large values that a person or an agent sets are held against the schemas of their keys", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit(texts);
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  expect(await client.setEnvironment("r1", "text", large("fits"))).toMatchObject({ applied: true });
+  const tooLong = large(large("no"));
+  const refused = await client.setEnvironment("r1", "text", tooLong);
+  expect(refused).toMatchObject({ applied: false, reason: expect.stringContaining("text: ") });
+  const { value } = await checkIn(stage.bus.artifacts, "r1", { value: tooLong });
+  const body = { v: 1, key: "text", value, step: "write", n: 1, by: "worker-1" } as const;
+  const stored = await stage.bus.log.append("r1", { kind: "env", body });
+  if (!stored.ok) throw new Error("the update was not stored");
+  const dispatch = { run: "r1", step: "write", n: 1, role: "worker" };
+  const asked = stage.bus.live.ask(dispatch, { q: "verdict", seq: stored.seq }, 5_000);
+  await stage.clock.advance(1_000);
+  expect(await asked).toMatchObject({ applied: false, error: expect.stringContaining("text: ") });
+  expect((await client.environment("r1", "text")).values.text).toBe(large("fits"));
+});
+
+it("a run that is submitted with a large value of the wrong shape fails before it begins", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  await client.submit({ run: "r1", workflow: texts, environment: { text: large(large("no")) } });
+  await stage.daemon();
+  await stage.clock.advance(1_000);
+  expect(await stage.fold()).toMatchObject({ status: "failed", error: { code: "E_ENV_SCHEMA" } });
+  expect(stage.taken.get("worker")).toEqual([]);
+});
+
+it("a run that was put away is woken to look at a large value that somebody sets", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit({ ...texts, steps: texts.steps.map((step) => ({ ...step, approval: true })) });
+  await stage.clock.advance(10_000);
+  expect(await stage.bus.runs.count()).toBe(0);
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  const set = client.setEnvironment("r1", "text", large("fits"));
+  await stage.clock.advance(10_000);
+  expect(await set).toMatchObject({ applied: true });
+});

@@ -61,3 +61,76 @@ it("a schema that cannot be used is refused before the run", () => {
   });
   expect(issues).toMatchObject([{ code: "E_SCHEMA", path: "environment.rows.schema" }]);
 });
+
+describe("a value that is in the log as a reference", () => {
+  const reference = { $artifact: { name: "a1", bytes: 300_000, holds: "value" } };
+  const update = { v: 1 as const, key: "rows", value: reference, by: "ada" };
+  const judging = (submitted?: Record<string, unknown>): LogWriter => {
+    const log = new LogWriter().submit(workflow(), submitted);
+    log.decide({ type: "claim", holder: "looks", looks: true, judges: true }, 2);
+    return log;
+  };
+
+  it("counts once it was held against the schema, at the place of that decision", () => {
+    const log = judging();
+    expect(log.add({ kind: "env", body: update })).toContainEqual({ type: "judge" });
+    const { lastSeq: seq } = log.fold;
+    expect(log.fold.environment.has("rows")).toBe(false);
+    expect(log.fold.verdict(seq)).toBeUndefined();
+    log.decide({ type: "judged", key: "rows", seq });
+    expect(log.fold.environment.entry("rows")).toMatchObject({ value: reference, revision: log.fold.lastSeq });
+    expect(log.fold.verdict(seq)).toEqual({ applied: true, revision: log.fold.lastSeq });
+  });
+
+  it("is refused when it does not match, and when the run ended before anybody looked", () => {
+    const log = judging();
+    log.add({ kind: "env", body: update });
+    const first = log.fold.lastSeq;
+    log.decide({ type: "judged", key: "rows", seq: first, problem: "rows: too long" });
+    expect(log.fold.verdict(first)).toMatchObject({ error: expect.stringContaining("rows: too long") });
+    log.add({ kind: "env", body: update });
+    const second = log.fold.lastSeq;
+    log.control("cancel");
+    log.decide({ type: "end", status: "cancelled" });
+    expect(log.fold.verdict(second)).toEqual({ applied: false, error: "the run has ended" });
+    expect(log.fold.held).toEqual([]);
+    expect(log.fold.environment.has("rows")).toBe(false);
+  });
+
+  it("lets nothing overtake it that is set for the same key meanwhile", () => {
+    const log = judging();
+    log.add({ kind: "env", body: update });
+    log.add({ kind: "env", body: { ...update, value: [] } });
+    expect(log.fold.environment.has("rows")).toBe(false);
+    const [large, small] = log.fold.held;
+    for (const { key, seq } of [large, small] as { key: string; seq: number }[])
+      log.decide({ type: "judged", key, seq });
+    expect(log.fold.environment.get("rows")).toEqual([]);
+  });
+
+  it("is refused when the dispatch that set it was closed meanwhile", () => {
+    const log = judging();
+    log.started("load");
+    log.add({ kind: "env", body: { ...update, step: "load", n: 1 } });
+    const seq = log.fold.lastSeq;
+    log.result("load", { outputs: { rows: [] } });
+    log.decide({ type: "judged", key: "rows", seq });
+    expect(log.fold.verdict(seq)).toMatchObject({ applied: false, error: "its dispatch is closed" });
+    expect(log.fold.environment.get("rows")).toEqual([]);
+  });
+
+  it("fails the run that was submitted with it", () => {
+    const log = judging({ rows: reference });
+    const [held] = log.fold.held;
+    log.decide({ type: "judged", key: "rows", seq: held?.seq ?? 0, problem: "rows: too long" });
+    expect(log.fold.dueEnd()).toMatchObject({ status: "failed", error: { code: "E_ENV_SCHEMA" } });
+  });
+
+  it("counts at once under a holder that could not look", () => {
+    const log = new LogWriter().submit(workflow());
+    log.add({ kind: "env", body: update });
+    expect(log.fold.environment.get("rows")).toEqual(reference);
+    log.decide({ type: "claim", holder: "looks", looks: true, judges: true }, 2);
+    expect(log.fold.held).toEqual([]);
+  });
+});
