@@ -7,7 +7,6 @@
  *  - H3 Never more than the run's `maxParallel` dispatches are out.
  */
 import type { TaskMessage } from "../bus/messages.ts";
-import { SpanIds } from "../bus/span-ids.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Flights } from "./flights.ts";
 import type { HoldFrame } from "./hold-frame.ts";
@@ -32,7 +31,6 @@ export class GivingOut implements Sharer {
   readonly #timeOuts: TimeOuts;
   readonly #scene: GivingScene;
   #offers: Offers | undefined;
-  #spanIds: SpanIds | undefined;
 
   constructor(
     frame: HoldFrame,
@@ -141,12 +139,10 @@ export class GivingOut implements Sharer {
     this.#scene.wake();
   }
 
-  /** With its dispatch's trace context, where somebody collects spans: worked out from the log, as the span is. */
+  /** With its dispatch's trace context, where somebody collects spans. */
   #traced(task: TaskMessage): TaskMessage {
-    const { run, fold, context } = this.#frame;
-    const { submission, startedAt } = fold;
-    if (!context.traced && submission?.traceparent === undefined) return task;
-    this.#spanIds ??= new SpanIds(run, startedAt ?? 0, submission?.traceparent);
-    return { ...task, traceparent: this.#spanIds.traceparent(task.step, task.n) };
+    const { spanIds } = this.#frame;
+    if (spanIds === undefined) return task;
+    return { ...task, traceparent: spanIds.traceparent(task.step, task.n) };
   }
 }

@@ -8,6 +8,7 @@
  *  - H7 Whoever waits here is let go when the hold is over, and has to look (`over`).
  */
 import type { LogFollower, LogRecord } from "../bus/bus.ts";
+import { SpanIds } from "../bus/span-ids.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
@@ -26,6 +27,7 @@ export class HoldFrame {
   #claimedAt = { epochMs: 0, monotonicMs: 0 };
   #readTo = 0;
   #over = false;
+  #spanIds: SpanIds | undefined;
 
   /** @param handBack gives the run back: another shall try */
   constructor(context: HoldContext, fold: RunFold, deadlines: Deadlines, handBack: () => void) {
@@ -61,6 +63,14 @@ export class HoldFrame {
     this.#follower?.close();
     for (const wake of [...this.#pauses]) wake();
     for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+  }
+
+  /** Of the run's spans, where somebody collects them: worked out from the log, as the spans are. */
+  get spanIds(): SpanIds | undefined {
+    const { submission, startedAt } = this.fold;
+    if (!this.context.traced && submission?.traceparent === undefined) return undefined;
+    this.#spanIds ??= new SpanIds(this.run, startedAt ?? 0, submission?.traceparent);
+    return this.#spanIds;
   }
 
   // ── time ─────────────────────────────────────────────────────────────────────────────────────────

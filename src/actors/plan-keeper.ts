@@ -13,7 +13,7 @@ import type { RunPlanning, WaitingDispatch } from "./run-planning.ts";
 
 /** A planned run looks this often whether the roles that it waits for are still served. */
 export const ROLE_LOOK_MS = 5_000;
-/** Revisions that did not fit are tried so often; then the plan stands (L8). */
+/** Revisions and recoveries that did not fit are tried so often; then the plan stands, or the step fails (L8). */
 const MAX_MISFITS = 3;
 
 export class PlanKeeper {
@@ -40,8 +40,14 @@ export class PlanKeeper {
   recover(step: string): void {
     const { fold } = this.#frame;
     void this.#act(`recovery of ${step} failed`, async () => {
-      const choose = await this.#planning.recover(fold, step, this.#desk);
-      await this.#frame.propose(() => (fold.recovering.has(step) ? choose() : undefined));
+      for (let misfits = 0; fold.recovering.has(step) && !fold.ended && !this.#frame.over; misfits += 1) {
+        const { n } = fold.step(step).context;
+        const choose = await this.#planning.recover(fold, step, this.#desk);
+        await this.#frame.propose(() => {
+          if (!fold.recovering.has(step)) return undefined;
+          return misfits < MAX_MISFITS ? choose() : givenUp(step, n);
+        });
+      }
     });
   }
 
@@ -85,6 +91,10 @@ export class PlanKeeper {
       this.#frame.giveUp(what, error);
     }
   }
+}
+
+function givenUp(step: string, n: number): Proposal {
+  return { type: "recover", step, n, reason: "no other way fitted what went on meanwhile" };
 }
 
 function standing(weighed: string[]): Proposal {

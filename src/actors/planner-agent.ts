@@ -4,6 +4,7 @@
  *
  * Owns what is told to it. It is an agent like any other, so values of the environment are; large ones are not.
  */
+import { holdsReference } from "../bus/claim-check.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Advisor } from "../planner/counsel.ts";
 import type { ModelAnswer, ModelRequest } from "../planner/plan-model.ts";
@@ -79,7 +80,7 @@ function smallOnes(values: Readonly<Record<string, unknown>>): {
   let left = VALUES_CHARS;
   for (const [key, value] of Object.entries(values)) {
     const size = JSON.stringify(value)?.length ?? 0;
-    if (size > Math.min(VALUE_CHARS, left)) {
+    if (holdsReference(value) || size > Math.min(VALUE_CHARS, left)) {
       large.push(key);
       continue;
     }

@@ -61,7 +61,9 @@ export class RunPlannerDesk implements PlannerDesk {
     const found = fold.consultations.find(about, round);
     if (found === undefined) return refusal("the run went on without it");
     if (found.reply !== undefined) return found.reply;
-    void this.#dispatcher.push(taskOf(run, found, inputs, found.askedAt + timeoutMs));
+    const traceparent = this.#frame.spanIds?.runTraceparent;
+    const task = taskOf(run, found, inputs, found.askedAt + timeoutMs);
+    void this.#dispatcher.push(traceparent === undefined ? task : { ...task, traceparent });
     return this.#answer(found, timeoutMs);
   }
 

@@ -5,10 +5,12 @@
 import type { RunFold } from "../fold/run-fold.ts";
 import type { StepStatus } from "../fold/step-host.ts";
 import type { WeighRequest } from "../planner/revision.ts";
+import type { KnownFacts } from "./known-facts.ts";
 
 /** @param lost dispatches of roles that are gone */
 export function restOf(
   fold: RunFold,
+  { environment, inputs }: Pick<KnownFacts, "environment" | "inputs">,
   lost: readonly { step: string; role: string }[] = [],
 ): WeighRequest | undefined {
   const { graph } = fold;
@@ -33,8 +35,8 @@ export function restOf(
   for (const id of fold.retired.keys()) lookAt(id, fold.step(id));
   return {
     workflow: graph.document,
-    environment: fold.environment.values,
-    inputs: fold.inputs,
+    environment,
+    inputs,
     done,
     running,
     gone: [...gone],

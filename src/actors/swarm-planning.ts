@@ -4,7 +4,7 @@ import type { Bus, Clock } from "../bus/bus.ts";
 import type { Usage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import { ADVICE_REASON, planWithAdvice } from "../planner/advised-planning.ts";
-import { type AdvisedRest, adviseRest } from "../planner/advised-revision.ts";
+import { type AdvisedRest, adviseRest, type RestAdviceRequest } from "../planner/advised-revision.ts";
 import type { Advice, Advisor } from "../planner/counsel.ts";
 import { type Plan, WorkflowPlanner } from "../planner/planner.ts";
 import { wantedOf } from "../planner/remainder.ts";
@@ -13,12 +13,14 @@ import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { hasPlanner, PLAN_REF, type PlannerTask, type PlanSituation } from "../workflow/planner-task.ts";
 import type { Proposal } from "./decision-writer.ts";
+import { KnownFacts } from "./known-facts.ts";
 import { alternativesTo } from "./plan-alternatives.ts";
 import { plannerAgent } from "./planner-agent.ts";
 import type { PlannerDesk } from "./planner-desk.ts";
 import { restOf } from "./rest-of-run.ts";
 import { Roster } from "./roster.ts";
 import type { PlanChoice, RunPlanning, WaitingDispatch } from "./run-planning.ts";
+import { failureOf, lastError, wayRound } from "./way-round.ts";
 
 /** A role that nobody serves for so long is planned round, where another way exists; by default. */
 const ROLE_ABSENCE_MS = 10_000;
@@ -31,6 +33,7 @@ const GIVE_UP_SHARE = 30;
 const SEARCH_MS = 1_000;
 
 export class SwarmPlanning implements RunPlanning {
+  readonly #bus: Bus;
   readonly #roster: Roster;
   readonly #absenceMs: number;
   readonly #clock: Clock;
@@ -42,6 +45,7 @@ export class SwarmPlanning implements RunPlanning {
    * @param advisor a language model that is asked about goals in words
    */
   constructor(bus: Bus, clock: Clock, log: Logger, absenceMs = ROLE_ABSENCE_MS, advisor?: Advisor) {
+    this.#bus = bus;
     this.#roster = new Roster(bus, clock);
     this.#absenceMs = absenceMs;
     this.#clock = clock;
@@ -51,23 +55,15 @@ export class SwarmPlanning implements RunPlanning {
 
   async plan(fold: RunFold, desk: PlannerDesk): Promise<Proposal> {
     const cards = await this.#roster.present();
+    const facts = await KnownFacts.of(fold, this.#bus, cards);
     try {
-      const { plan, usage } = await this.#planFrom(cards, fold, desk);
+      const { plan, usage } = await this.#planFrom(cards, fold, facts, desk);
       this.#log.info({ run: fold.run, steps: plan.workflow.steps.length, cost: plan.cost }, "planned");
-      const { cost, optimal, explored, reasons } = plan;
+      const made = fieldsOf(plan, cards);
       const after = fold.submission?.ask;
       const workflow =
         after === undefined ? plan.workflow : { ...plan.workflow, defaults: { ask: { after } } };
-      return {
-        type: "plan",
-        workflow,
-        cost,
-        optimal,
-        explored,
-        reasons,
-        ...alternativesTo(plan, cards),
-        ...(usage && { usage }),
-      };
+      return { type: "plan", ...made, workflow, ...(usage && { usage }) };
     } catch (error) {
       if (!(error instanceof DataHammerError)) throw error;
       const message = error.remedy ? `${error.message} ${error.remedy}` : error.message;
@@ -79,12 +75,12 @@ export class SwarmPlanning implements RunPlanning {
   async #planFrom(
     cards: readonly RoleCard[],
     fold: RunFold,
+    { environment, inputs }: KnownFacts,
     desk: PlannerDesk,
   ): Promise<{ plan: Plan; usage?: Usage }> {
     const planner = this.#planner(cards);
     const { goals, want, budget } = fold.submission ?? {};
-    const environment = fold.environment.values;
-    const options = { inputs: fold.inputs, ...(want ? { want } : {}) };
+    const options = { inputs, ...(want ? { want } : {}) };
     const tokensLeft = budget?.tokens;
     const request = { goals, environment, cards, options, ...(tokensLeft !== undefined && { tokensLeft }) };
     const notes: Record<string, string> = {};
@@ -121,12 +117,14 @@ export class SwarmPlanning implements RunPlanning {
   async weigh(fold: RunFold, desk: PlannerDesk): Promise<PlanChoice> {
     const cards = await this.#roster.known(this.#absenceMs);
     const planner = this.#planner(cards);
+    const facts = await KnownFacts.of(fold, this.#bus, cards);
     const named = (id: string): string => (id === PLAN_REF ? "what was set from outside" : id);
     const why = (): string => `after ${[...fold.weighing].map(named).join(", ")}`;
     const about = `replan at ${fold.environment.revision}`;
-    const advised = await this.#advise(planner, fold, desk, cards, { task: "replan", about, reason: why() });
+    const question = { task: "replan", about, reason: why() } as const;
+    const advised = await this.#advise(planner, fold, facts, desk, cards, question);
     return () => {
-      const rest = restOf(fold);
+      const rest = restOf(fold, facts);
       if (rest === undefined) return undefined;
       return revision(weighed(planner, rest, advised), [...fold.weighing], why(), advised, cards);
     };
@@ -135,64 +133,38 @@ export class SwarmPlanning implements RunPlanning {
   async recover(fold: RunFold, step: string, desk: PlannerDesk): Promise<PlanChoice> {
     const cards = await this.#roster.known(this.#absenceMs);
     const planner = this.#planner(cards);
+    const facts = await KnownFacts.of(fold, this.#bus, cards);
     const { role, task, n } = fold.step(step).context;
     const failed = { step, role, task, error: lastError(fold, step) };
     const about = `recover ${step} ${n}`;
-    const reason = `${step} failed`;
+    const question = { task: "recover", about, reason: `${step} failed`, failed } as const;
     const advised = fold.recovering.has(step)
-      ? await this.#advise(planner, fold, desk, cards, { task: "recover", about, reason, failed })
+      ? await this.#advise(planner, fold, facts, desk, cards, question)
       : undefined;
-    return () => this.#recovery(planner, cards, fold, step, advised);
+    return () => this.#recovery(planner, cards, fold, facts, step, advised);
   }
 
   #recovery(
     planner: WorkflowPlanner,
     cards: readonly RoleCard[],
     fold: RunFold,
+    facts: KnownFacts,
     step: string,
     advised: AdvisedRest | undefined,
   ): Proposal | undefined {
-    const { context } = fold.step(step);
     const usage = usageOf(advised);
-    const given = { type: "recover", step, n: context.n, ...usage } as const;
-    const rest = restOf(fold);
-    const failed = `${step} failed (${context.role}.${context.task}: ${lastError(fold, step)})`;
-    if (fold.plan !== undefined && rest !== undefined) {
+    const given = { type: "recover", step, n: fold.step(step).context.n, ...usage } as const;
+    const failed = failureOf(fold, step);
+    const rest = fold.plan === undefined ? undefined : restOf(fold, facts);
+    if (rest !== undefined) {
       const weighing = weighed(planner, rest, advised);
       // The step itself is lost: a plan that stands is one that has no other way.
       if (!weighing.stands) return revision(weighing, [...fold.weighing], failed, advised, cards);
     } else {
-      const request = {
-        step: {
-          agent: context.role,
-          task: context.task,
-          outputs: [...(fold.steps?.step(step).outputs ?? [])],
-        },
-        environment: fold.environment.values,
-        inputs: fold.inputs,
-        failed: context.tried,
-      };
-      const found = planner.recover(request);
-      if (found !== undefined) {
-        const { role, task, inputs, reason } = found;
-        return { ...given, role, task, inputs: fold.resolve(inputs), reason };
-      }
-      // What failed anywhere in this run is not taken up again: two ways could replace each other for ever.
-      const ways = rest?.excluded?.flatMap(({ role, task }) => (task === undefined ? [] : [{ role, task }]));
-      const detour =
-        rest &&
-        planner.detour({
-          ...request,
-          ...rest,
-          ...(ways && { failed: ways }),
-          id: step,
-          usedIds: fold.retired.keys(),
-        });
-      if (detour !== undefined) {
-        const { workflow, steps, cost } = detour;
-        const reason = `${failed}: ${steps.join(", ")} instead`;
-        return { type: "revise", weighed: [], workflow, reason, cost };
-      }
+      const { proposed } = advised ?? {};
+      const asProposed = proposed && wayRound(planner, fold, facts, step, proposed);
+      const way = asProposed ?? wayRound(planner, fold, facts, step);
+      if (way !== undefined) return { ...way, reason: `${way.reason}${noteOf(advised)}`, ...usage };
     }
     const fallback = fold.steps?.step(step).fallback;
     if (fallback !== undefined)
@@ -220,15 +192,16 @@ export class SwarmPlanning implements RunPlanning {
     if (longest === undefined) return undefined;
     const cards = await this.#roster.known(this.#absenceMs);
     const planner = this.#planner(cards);
+    const facts = await KnownFacts.of(fold, this.#bus, cards);
     const { step, n, role } = longest;
     const why = `nobody served ${role} for ${Math.round(awaited(longest) / 1000)} s`;
     const { task } = fold.step(step).context;
     const failed = { step, role, task, error: why };
     const ask = { task: "recover", about: `replace ${step} ${n}`, reason: why, failed, lost: stuck } as const;
-    const advised = await this.#advise(planner, fold, desk, cards, ask);
+    const advised = await this.#advise(planner, fold, facts, desk, cards, ask);
     return () => {
       const open = stuck.filter((one) => fold.isOpen({ run: fold.run, ...one }));
-      const rest = restOf(fold, open);
+      const rest = restOf(fold, facts, open);
       if (open.length === 0 || rest === undefined) return undefined;
       const weighing = weighed(planner, rest, advised);
       if (!weighing.stands) return revision(weighing, [...fold.weighing], why, advised, cards);
@@ -243,33 +216,35 @@ export class SwarmPlanning implements RunPlanning {
     };
   }
 
-  /** Of a run that was planned: what is proposed for the rest of its plan. Undefined: nobody was asked. */
+  /** What is proposed for the rest of a plan, or in the place of a failed step. Undefined: nobody was asked. */
   async #advise(
     planner: WorkflowPlanner,
     fold: RunFold,
+    facts: KnownFacts,
     desk: PlannerDesk,
     cards: readonly RoleCard[],
     { task, about, reason, failed, lost = [] }: RestQuestion,
   ): Promise<AdvisedRest | undefined> {
-    const rest = fold.plan === undefined ? undefined : restOf(fold, lost);
+    const rest = restOf(fold, facts, lost);
     if (rest === undefined) return undefined;
     const advisors = this.#advisors(task, about, fold, desk, cards);
     if (advisors.length === 0) return undefined;
-    const ours = planner.weigh(rest);
+    const step = fold.plan === undefined ? failed?.step : undefined;
+    const scope = step === undefined ? planScope(planner, rest) : stepScope(planner, fold, facts, step);
     let advised: AdvisedRest | undefined;
     for (const advisor of advisors) {
-      // Where ours finds no way there is none; and a language model costs too much where nothing has to change.
-      if (ours.stands && (ours.broken || advisor.decides !== true)) continue;
+      if (!scope.isOpenTo(advisor)) continue;
       const tokensLeft = fold.budget?.left(0).tokens;
       advised = await adviseRest(planner, advisor, {
         task,
         goals: [fold.submission?.goals ?? []].flat(),
-        want: wantedOf(rest.workflow),
+        want: scope.want,
         rest,
         cards,
         reason,
         ...(failed !== undefined && { failed }),
         ...(tokensLeft !== undefined && { tokensLeft }),
+        ...(scope.judge && { judge: scope.judge }),
       });
       this.#tell(fold, advised.advice);
       if (advised.advice.taken) break;
@@ -298,12 +273,44 @@ interface RestQuestion {
   readonly lost?: readonly WaitingDispatch[];
 }
 
+/** What an advisor is asked about. */
+interface AdviceScope {
+  readonly want: readonly string[];
+  isOpenTo(advisor: Advisor): boolean;
+  readonly judge?: RestAdviceRequest["judge"];
+}
+
+function planScope(planner: WorkflowPlanner, rest: WeighRequest): AdviceScope {
+  const ours = planner.weigh(rest);
+  return {
+    want: wantedOf(rest.workflow),
+    // Where ours finds no way there is none; and a language model costs too much where nothing has to change.
+    isOpenTo: ({ decides }) => !(ours.stands && (ours.broken || decides !== true)),
+  };
+}
+
+/** A failed step of a workflow that somebody wrote: only its own keys are asked about. */
+function stepScope(planner: WorkflowPlanner, fold: RunFold, facts: KnownFacts, step: string): AdviceScope {
+  const ours = wayRound(planner, fold, facts, step);
+  const none = "with these tasks there is no other way to the outputs of the failed step";
+  return {
+    want: fold.steps?.step(step).outputs ?? [],
+    isOpenTo: () => ours !== undefined,
+    judge: (proposed) => (wayRound(planner, fold, facts, step, proposed) === undefined ? none : undefined),
+  };
+}
+
+const noteOf = (advised: AdvisedRest | undefined): string =>
+  advised === undefined ? "" : ` (${advised.advice.note})`;
+
+/** What a decision says of a plan. */
+function fieldsOf(plan: Plan, cards: readonly RoleCard[]) {
+  const { workflow, cost, optimal, explored, reasons } = plan;
+  return { workflow, cost, optimal, explored, reasons, ...alternativesTo(plan, cards) };
+}
+
 const reasonKey = ({ decides }: Advisor): string =>
   decides === true ? ADVICE_REASON.planner : ADVICE_REASON.model;
-
-function lastError(fold: RunFold, step: string): string {
-  return fold.step(step).context.failures.at(-1)?.error.message ?? "it gave no reason";
-}
 
 /** What was proposed is weighed on the state of the moment; where it leads nowhere any more, ours counts. */
 function weighed(planner: WorkflowPlanner, rest: WeighRequest, advised: AdvisedRest | undefined): Weighing {
@@ -325,19 +332,9 @@ function revision(
   advised: AdvisedRest | undefined,
   cards: readonly RoleCard[],
 ): Proposal {
-  const reason = `${why}: ${weighing.reason}${advised === undefined ? "" : ` (${advised.advice.note})`}`;
+  const reason = `${why}: ${weighing.reason}${noteOf(advised)}`;
   const made = { type: "revise", weighed: weighedSteps, reason, ...usageOf(advised) } as const;
   if (weighing.stands) return made;
   const { plan, costBefore } = weighing;
-  const { workflow, cost, optimal, explored, reasons } = plan;
-  return {
-    ...made,
-    workflow,
-    cost,
-    optimal,
-    explored,
-    reasons,
-    ...alternativesTo(plan, cards),
-    ...(costBefore !== undefined && { costBefore }),
-  };
+  return { ...made, ...fieldsOf(plan, cards), ...(costBefore !== undefined && { costBefore }) };
 }

@@ -66,7 +66,9 @@ export class ValueResolver {
   /** Holds what is held against its schemas, one after the other. Resolves when nothing is left. Never rejects. */
   judge(): Promise<void> {
     this.#judging ??= this.#judge()
-      .catch((error: unknown) => this.#frame.giveUp("a large value could not be held against its schema", error))
+      .catch((error: unknown) =>
+        this.#frame.giveUp("a large value could not be held against its schema", error),
+      )
       .finally(() => {
         this.#judging = undefined;
       });

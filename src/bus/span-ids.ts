@@ -45,7 +45,16 @@ export class SpanIds {
 
   /** What an agent's own spans go under. */
   traceparent(step: string, n: number): string {
-    return `00-${this.traceId}-${this.dispatch(step, n)}-01`;
+    return this.#under(this.dispatch(step, n));
+  }
+
+  /** Those of an agent that has no step of the run. */
+  get runTraceparent(): string {
+    return this.#under(this.run);
+  }
+
+  #under(span: string): string {
+    return `00-${this.traceId}-${span}-01`;
   }
 }
 

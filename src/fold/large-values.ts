@@ -133,6 +133,19 @@ class Sight {
   }
 }
 
+/** The references that these expressions would look inside of; one that cannot be compiled looks at nothing. */
+export function referencesRead(sources: readonly string[], scope: ExpressionScope): readonly ArtifactRef[] {
+  const sight = new Sight(scope);
+  for (const source of sources) {
+    try {
+      sight.read(source);
+    } catch (error) {
+      if (!(error instanceof DataHammerError)) throw error;
+    }
+  }
+  return sight.references;
+}
+
 /** Names that only some expressions have. */
 const LOCALS = ["item", "outputs", "self"] as const;
 

@@ -25,6 +25,8 @@ export interface RestAdviceRequest {
   readonly reason: string;
   readonly failed?: PlanSituation["failed"];
   readonly tokensLeft?: number;
+  /** What is wrong with a proposal; undefined: nothing. Default: the rest is weighed with it. */
+  readonly judge?: (proposed: NonNullable<WeighRequest["proposed"]>) => string | undefined;
 }
 
 export interface AdvisedRest {
@@ -61,7 +63,11 @@ export async function adviseRest(
         sure: [],
       });
       if (proposed === undefined) return { errors };
-      const problem = problemOf(proposed, planner.weigh({ ...rest, proposed: limitsOf(proposed, rest) }));
+      const limits = limitsOf(proposed, rest);
+      const problem =
+        request.judge === undefined
+          ? problemOf(proposed, planner.weigh({ ...rest, proposed: limits }))
+          : request.judge(limits);
       return problem === undefined ? { value: proposed } : { errors: [problem] };
     },
   });

@@ -11,7 +11,7 @@ import { InvalidWorkflowError, NoPlanError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import type { Plan, WorkflowPlanner } from "./planner.ts";
 import { unique } from "./problem.ts";
-import type { RecoveryRequest } from "./recovery.ts";
+import { exclusionOf, type RecoveryRequest } from "./recovery.ts";
 
 export interface DetourRequest extends RecoveryRequest {
   workflow: WorkflowDocument;
@@ -34,19 +34,15 @@ export function findDetour(
   request: DetourRequest,
   capabilities: readonly RoleCard[],
 ): Detour | undefined {
-  const { step, id, workflow, environment, inputs = {}, failed = [] } = request;
+  const { step, id, workflow, environment, inputs = {} } = request;
   const want = step.outputs ?? [];
   const dependents = workflow.steps.filter(({ dependsOn = [] }) => dependsOn.includes(id));
   // A number of dependencies would mean another thing with other dependencies.
   if (want.length === 0 || dependents.some(({ join }) => join !== undefined && join !== "all"))
     return undefined;
-  const tried = new Set(
-    [...failed, { role: step.agent, task: step.task }].map((one) => `${one.role}.${one.task}`),
-  );
   let plan: Plan;
   try {
-    const exclude = (role: string, { name }: { name: string }): string | undefined =>
-      tried.has(`${role}.${name}`) ? "it failed" : undefined;
+    const exclude = exclusionOf(request);
     plan = planner.createWorkflow(undefined, environment, { want, inputs, capabilities, exclude });
   } catch (error) {
     if (error instanceof NoPlanError) return undefined;

@@ -13,6 +13,8 @@ export interface RecoveryRequest {
   capabilities?: readonly RoleCard[];
   /** Others that were tried for this step; its own task is excluded anyway. */
   failed?: readonly { role: string; task: string }[];
+  /** What somebody proposed: only these tasks, as `role.task`, and without the others. */
+  proposed?: { readonly only?: ReadonlySet<string>; readonly avoid?: ReadonlySet<string> };
 }
 
 export interface Recovery {
@@ -23,23 +25,36 @@ export interface Recovery {
   reason: string;
 }
 
+/** Says why a task must not take the failed step's place. */
+export function exclusionOf({
+  step,
+  failed = [],
+  proposed: { only, avoid } = {},
+}: RecoveryRequest): (role: string, task: { name: string }) => string | undefined {
+  const tried = new Set(
+    [...failed, { role: step.agent, task: step.task }].map(({ role, task }) => `${role}.${task}`),
+  );
+  return (role, { name }) => {
+    const task = `${role}.${name}`;
+    if (tried.has(task)) return "it failed";
+    return avoid?.has(task) || only?.has(task) === false ? "the proposal does not have it" : undefined;
+  };
+}
+
 export function findAlternative(
   request: RecoveryRequest,
   capabilities: readonly RoleCard[],
 ): Recovery | undefined {
-  const { step, environment, inputs = {}, failed = [] } = request;
+  const { step, environment, inputs = {} } = request;
   const keys = step.outputs ?? [];
   // A step that writes nothing is there for what it does: no key tells who could do the same.
   if (keys.length === 0) return undefined;
-  const tried = new Set(
-    [...failed, { role: step.agent, task: step.task }].map(({ role, task }) => `${role}.${task}`),
-  );
   const problem = groundProblem({
     want: keys,
     environment,
     inputs,
     capabilities,
-    exclude: (role, capability) => (tried.has(`${role}.${capability.name}`) ? "it failed" : undefined),
+    exclude: exclusionOf(request),
   });
   let best: PlannedTask | undefined;
   for (const task of problem.tasks) {

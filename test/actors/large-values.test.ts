@@ -4,7 +4,7 @@
  * message, a value that is fetched although it is only passed on, and a step that waits for ever when its
  * daemon dies while it fetches.
  */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { checkIn, isClaimCheck } from "../../src/bus/claim-check.ts";
 import { connectSwarm } from "../../src/client/connect.ts";
 import { SwarmStage } from "./swarm-stage.ts";
@@ -347,4 +347,51 @@ it("a run that was put away is woken to look at a large value that somebody sets
   const set = client.setEnvironment("r1", "text", large("fits"));
   await stage.clock.advance(10_000);
   expect(await set).toMatchObject({ applied: true });
+});
+
+describe("a planner", () => {
+  const ROLES = {
+    counter: [{ name: "count", gives: ["answer"], when: "size(env.rows) > 8000", cost: "size(env.rows)" }],
+    guesser: [{ name: "guess", gives: ["answer"], cost: 20_000 }],
+    tiny: [{ name: "peek", gives: ["answer"], when: "size(env.rows) < 10" }],
+  };
+
+  it("looks inside large values where guards and costs do", async () => {
+    const stage = new SwarmStage();
+    for (const [role, tasks] of Object.entries(ROLES)) await stage.join(role, tasks);
+    const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+    await client.submit({ run: "r1", want: ["answer"], environment: { rows } });
+    await stage.daemon();
+    await stage.clock.advance(1_000);
+    const { plan, graph } = await stage.fold();
+    expect([...(graph?.steps() ?? [])].map(({ agent }) => agent)).toEqual(["counter"]);
+    expect(plan).toMatchObject({ cost: rows.length, optimal: true });
+  });
+
+  it("does so for another way of a failed step, too", async () => {
+    const stage = new SwarmStage();
+    for (const [role, tasks] of Object.entries(ROLES)) await stage.join(role, tasks);
+    await stage.join("first", [{ name: "try", gives: ["answer"] }]);
+    const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+    const step = { id: "a", agent: "first", task: "try", outputs: ["answer"], onFailure: "recover" };
+    await client.submit({ run: "r1", workflow: { steps: [step] }, environment: { rows } });
+    await stage.daemon();
+    await stage.clock.advance(1_000);
+    await stage.answer("first", { status: "failed", error: { name: "E", message: "no", retryable: false } });
+    await stage.clock.advance(1_000);
+    expect(stage.inHand("counter")).toEqual(["a#2"]);
+  });
+
+  it("plans as if a value that was purged were not set", async () => {
+    const stage = new SwarmStage();
+    for (const [role, tasks] of Object.entries(ROLES)) await stage.join(role, tasks);
+    const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+    await client.submit({ run: "r1", want: ["answer"], environment: { rows } });
+    for (const ref of (await stage.bus.artifacts.list()).get("r1") ?? [])
+      await stage.bus.artifacts.remove(ref);
+    await stage.daemon();
+    await stage.clock.advance(1_000);
+    const { graph } = await stage.fold();
+    expect([...(graph?.steps() ?? [])].map(({ agent }) => agent)).toEqual(["guesser"]);
+  });
 });

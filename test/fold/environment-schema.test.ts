@@ -78,7 +78,10 @@ describe("a value that is in the log as a reference", () => {
     expect(log.fold.environment.has("rows")).toBe(false);
     expect(log.fold.verdict(seq)).toBeUndefined();
     log.decide({ type: "judged", key: "rows", seq });
-    expect(log.fold.environment.entry("rows")).toMatchObject({ value: reference, revision: log.fold.lastSeq });
+    expect(log.fold.environment.entry("rows")).toMatchObject({
+      value: reference,
+      revision: log.fold.lastSeq,
+    });
     expect(log.fold.verdict(seq)).toEqual({ applied: true, revision: log.fold.lastSeq });
   });
 

@@ -1,0 +1,66 @@
+/**
+ * What planning knows of a run: its environment and inputs as they are at the moment, with the values themselves
+ * where a guard, a cost or an advisor looks inside one that is in the log as a reference.
+ *
+ * It owns fetching them before a plan is thought about, since a decision is made without waiting (L3). A value
+ * that was purged is as good as not set. Nobody else's values are fetched: a plan passes them on by reference.
+ */
+import type { Bus } from "../bus/bus.ts";
+import { FetchedValues, holdsReference, isClaimCheck } from "../bus/claim-check.ts";
+import { referencesRead } from "../fold/large-values.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import type { RoleCard } from "../workflow/capability.ts";
+import { DataHammerError } from "../workflow/errors.ts";
+
+type Values = Readonly<Record<string, unknown>>;
+
+export class KnownFacts {
+  readonly #fold: RunFold;
+  readonly #fetched: FetchedValues;
+
+  private constructor(fold: RunFold, fetched: FetchedValues) {
+    this.#fold = fold;
+    this.#fetched = fetched;
+  }
+
+  /** @param cards whose guards and costs will be looked at. @throws UnreachableError */
+  static async of(fold: RunFold, bus: Bus, cards: readonly RoleCard[]): Promise<KnownFacts> {
+    const fetched = new FetchedValues();
+    const hasLarge = fold.environment.hasLarge || Object.values(fold.inputs).some(isClaimCheck);
+    if (hasLarge) {
+      const tasks = cards.flatMap((card) => card.tasks);
+      const sources = tasks
+        .flatMap(({ when, cost }) => [when, cost])
+        .filter((one) => typeof one === "string");
+      const missing = () => {
+        const scope = { inputs: fold.inputs, env: fold.environment.values, steps: {} };
+        return referencesRead(sources, scope).filter((reference) => !fetched.has(reference));
+      };
+      for (let some = missing(); some.length > 0; some = missing()) await fetched.fetch(bus.artifacts, some);
+    }
+    return new KnownFacts(fold, fetched);
+  }
+
+  get environment(): Values {
+    const { environment } = this.#fold;
+    return environment.hasLarge ? this.#whole(environment.values) : environment.values;
+  }
+
+  get inputs(): Values {
+    return this.#whole(this.#fold.inputs);
+  }
+
+  #whole(values: Values): Values {
+    if (!Object.values(values).some(holdsReference)) return values;
+    const known: Record<string, unknown> = Object.create(null);
+    for (const [key, value] of Object.entries(values)) {
+      try {
+        known[key] = this.#fetched.whole(value);
+      } catch (error) {
+        if (!(error instanceof DataHammerError)) throw error;
+        // Gone: whoever needs it would not get it either.
+      }
+    }
+    return known;
+  }
+}
