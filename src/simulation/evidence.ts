@@ -25,9 +25,15 @@ export class Evidence {
   readonly facts: Fact[] = [];
   /** Ids of decisions that a rogue wrote. */
   readonly rogueDecisions = new Set<string>();
+  /** When a party could not do what it is there for: it was stopped, cut off, dying, or a call of it failed. */
+  readonly hindrances: { party: string; from: number; to: number }[] = [];
 
   add(fact: Fact): void {
     this.facts.push(fact);
+  }
+
+  hindered(party: string, from: number, forMs: number): void {
+    this.hindrances.push({ party, from, to: from + forMs });
   }
 
   of<Kind extends Fact["kind"]>(kind: Kind): (Fact & { kind: Kind })[] {

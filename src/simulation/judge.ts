@@ -11,6 +11,7 @@ import type { LogRecord } from "../bus/bus.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Fact } from "./evidence.ts";
+import { hearing } from "./hearing-judge.ts";
 import type { Language } from "./language.ts";
 import { type JudgedRun, nested, submissionOf } from "./nested-judge.ts";
 import { Reference } from "./reference.ts";
@@ -70,6 +71,7 @@ export function judge(life: Life): Verdict {
     undoing(run, reference, facts, say);
     acks(run, reference, records, facts, say);
     sequences(run, records, facts, say);
+    hearing({ run, records, facts }, reference, life.evidence, life.faults.kinds.has("delay"), say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
   }
   nested(runs, say);

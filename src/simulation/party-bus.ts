@@ -88,6 +88,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
     sentUntil = Math.max(sentUntil, world.now + thereMs);
     if (sentUntil > world.now) await pause(sentUntil - world.now, false);
     if (party.dead) return never;
+    if (lost !== undefined) evidence.hindered(party.name, world.now, 0);
     if (lost === "before") {
       world.note(party.name, `${what}: fails`);
       throw unreachable(what);

@@ -276,6 +276,7 @@ class Simulation {
   #kill(post: Post): void {
     if (!post.party || post.party.dead) return;
     post.party.die();
+    this.#evidence.hindered(post.party.name, this.#world.now, Number.POSITIVE_INFINITY);
     void post.inner?.close();
   }
 
@@ -355,6 +356,7 @@ class Simulation {
     if (!party || party.dead || party.stopped) return;
     this.#world.note(party.name, `is stopped for ${forMs} ms`);
     party.stop();
+    this.#evidence.hindered(party.name, this.#world.now, forMs);
     this.#world.after(forMs, () => party.go());
   }
 
@@ -363,6 +365,7 @@ class Simulation {
       if (!inner || !party || party.dead) continue;
       this.#world.note(party.name, `is cut off for ${forMs} ms`);
       inner.cut("simulated");
+      this.#evidence.hindered(party.name, this.#world.now, forMs);
       this.#world.after(forMs, () => inner.restore());
     }
   }
@@ -371,6 +374,7 @@ class Simulation {
     const { party, life } = post;
     if (!party || party.dead || party.stopped || !life) return;
     this.#world.note(party.name, "is asked to stop");
+    this.#evidence.hindered(party.name, this.#world.now, Number.POSITIVE_INFINITY);
     const exit = (): void => {
       if (post.party === party) this.#crash(post, downMs);
     };

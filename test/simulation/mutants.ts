@@ -11,12 +11,25 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-export interface Mutation {
-  name: string;
+interface Change {
   file: string;
   from: string;
   to: string;
 }
+
+export interface Mutation extends Change {
+  name: string;
+  /** A second line of defence is needed only where the first one is down: made too, and not what is to be caught. */
+  first?: Change;
+  /** The rule that has to notice, where the first line's absence breaks others. Default: any. */
+  rule?: string;
+}
+
+const LOST_COPIES: Change = {
+  file: "src/bus/follower.ts",
+  from: "(copy.lastInRun ?? 0) > this.#delivered",
+  to: "this.#closed",
+};
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -147,15 +160,16 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a lost copy that its own subject does not show is not looked for",
-    file: "src/bus/follower.ts",
-    from: "(copy.lastInRun ?? 0) > this.#delivered",
-    to: "this.#closed",
+    ...LOST_COPIES,
   },
   {
-    name: "a log that came out of order is folded on",
+    name: "and a log that came out of order for that is folded on",
     file: "src/actors/hold-frame.ts",
     from: "onRecord, { onDisorder });",
     to: "onRecord, { onDisorder: undefined as never });",
+    // No adapter of a daemon lets it come to that: each heals a gap before it passes on what is younger.
+    first: LOST_COPIES,
+    rule: "a log is folded in its order",
   },
   {
     name: "a silence is not broken",
@@ -252,17 +266,19 @@ export function mutantHome(): { folder: string; remove(): void } {
 }
 
 /** Writes a mutant's sources. @returns its simulation's entry. */
-export function writeMutant(folder: string, at: number, { name, file, from, to }: Mutation): string {
+export function writeMutant(folder: string, at: number, { name, first, ...change }: Mutation): string {
   const home = join(folder, `mutant-${at}`);
   mkdirSync(home);
   cpSync(join(root, "src"), join(home, "src"), { recursive: true });
-  const path = join(home, file);
-  const source = readFileSync(path, "utf8");
-  const found = source.split(from).length - 1;
-  if (found !== 1) throw new Error(`mutation "${name}": its text is in ${file} ${found} times, not once`);
-  writeFileSync(
-    path,
-    source.replace(from, () => to),
-  );
+  for (const { file, from, to } of first === undefined ? [change] : [first, change]) {
+    const path = join(home, file);
+    const source = readFileSync(path, "utf8");
+    const found = source.split(from).length - 1;
+    if (found !== 1) throw new Error(`mutation "${name}": its text is in ${file} ${found} times, not once`);
+    writeFileSync(
+      path,
+      source.replace(from, () => to),
+    );
+  }
   return join(home, "src", "simulation", "shrink.ts");
 }

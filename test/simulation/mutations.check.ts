@@ -23,11 +23,13 @@ describe("the simulation notices when", () => {
   let errors = "";
 
   beforeAll(async () => {
-    const entries = MUTATIONS.map((mutation, at) => writeMutant(home.folder, at, mutation));
+    const mutants = MUTATIONS.map((mutation, at) => ({
+      entry: writeMutant(home.folder, at, mutation),
+      rule: mutation.rule,
+    }));
     const program = fileURLToPath(new URL("./mutant-program.ts", import.meta.url));
-    const child = spawn(process.execPath, ["--import", "tsx", program, String(SEEDS), ...entries], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const args = ["--import", "tsx", program, String(SEEDS), JSON.stringify(mutants)];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => {
       output += chunk.toString();
