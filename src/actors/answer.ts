@@ -2,7 +2,11 @@
 import type { Answer, DispatchRef, Question } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 
-export function answerFrom(fold: RunFold, ref: DispatchRef, question: Question): Answer {
+export function answerFrom(
+  fold: RunFold,
+  ref: DispatchRef,
+  question: Exclude<Question, { q: "changes" }>,
+): Answer | undefined {
   switch (question.q) {
     case "open":
       return { open: fold.isOpen(ref) };
@@ -14,6 +18,8 @@ export function answerFrom(fold: RunFold, ref: DispatchRef, question: Question):
       return { values: { [question.key]: entry.value }, revision: entry.revision };
     }
     case "verdict": {
+      // Whoever asked asks again.
+      if (fold.isHeld(question.seq)) return undefined;
       const error = `no environment update is stored at sequence ${question.seq}`;
       return fold.verdict(question.seq) ?? { error };
     }

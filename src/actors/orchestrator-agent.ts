@@ -15,6 +15,7 @@ import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.t
 import type { Answer, DispatchRef, Question, RunStatus } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
+import { EnvHistory } from "./env-history.ts";
 import type { HoldContext, Lease } from "./hold-context.ts";
 import type { HoldObserver } from "./hold-observer.ts";
 import { RoleShares, type ShareWindow } from "./role-shares.ts";
@@ -173,23 +174,27 @@ export class OrchestratorAgent {
   }
 
   async #answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
-    const answer = await this.#held.get(ref.run)?.hold.answer(ref, question);
-    return answer ?? this.#answerFromLog(ref, question);
+    const { log } = this.#options;
+    try {
+      const answer = await this.#held.get(ref.run)?.hold.answer(ref, question);
+      return answer ?? (await this.#answerFromLog(ref, question));
+    } catch (error) {
+      log.debug({ ...ref, err: error }, "question could not be answered");
+      return undefined;
+    }
   }
 
   /** Any daemon may answer from the log; the holder is left the first word. */
   async #answerFromLog(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
-    const { bus, clock, log } = this.#options;
+    const { bus, clock } = this.#options;
     await new Promise<void>((resolve) => {
       clock.setTimeout(resolve, ANSWER_FOR_OTHERS_MS);
     });
-    try {
-      if (!(await bus.log.exists(ref.run))) return { open: false, error: `there is no run ${ref.run}` };
-      return answerFrom(await this.#replay(ref.run), ref, question);
-    } catch (error) {
-      log.debug({ ...ref, err: error }, "question could not be answered from the log");
-      return undefined;
-    }
+    if (!(await bus.log.exists(ref.run))) return { open: false, error: `there is no run ${ref.run}` };
+    const fold = await this.#replay(ref.run);
+    return question.q === "changes"
+      ? new EnvHistory(bus).answer(fold, question)
+      : answerFrom(fold, ref, question);
   }
 
   #keepWorking(): void {

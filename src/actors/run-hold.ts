@@ -30,6 +30,7 @@ import { isAwaited } from "./child-runs.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { EnvFeed } from "./env-feed.ts";
+import { EnvHistory } from "./env-history.ts";
 import { Flights } from "./flights.ts";
 import { GivingOut } from "./giving-out.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
@@ -68,6 +69,7 @@ export class RunHold {
   readonly #keeper: PlanKeeper;
   readonly #resolver: ValueResolver;
   readonly #envFeed: EnvFeed;
+  readonly #envHistory: EnvHistory;
   readonly #parking: Parking;
   #live: Subscription | undefined;
   #settle: (outcome: HoldOutcome) => void = () => {};
@@ -108,6 +110,7 @@ export class RunHold {
     this.#keeper = new PlanKeeper(this.#frame, this.#desk);
     this.#resolver = new ValueResolver(this.#frame);
     this.#envFeed = new EnvFeed(context);
+    this.#envHistory = new EnvHistory(context.bus);
     this.#parking = this.#makeParking();
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
@@ -265,12 +268,15 @@ export class RunHold {
   async answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
     if (!this.#active) return undefined;
     if (question.q === "open" && !this.fold.knows(ref)) return undefined;
+    if (question.q === "changes") {
+      const changes = await this.#envHistory.answer(this.fold, question);
+      if (this.#envHistory.hasRest) this.#deadlines.set("env-history", HOLD_LIMITS.historyKeptMs);
+      return changes;
+    }
     if (question.q === "verdict") {
       const { seq } = question;
       const judged = this.#frame.folded(seq).then(() => this.#judgedAt(seq));
       await Promise.race([judged, this.#frame.pause(HOLD_LIMITS.verdictWaitMs)]);
-      // It is asked again.
-      if (this.fold.isHeld(seq)) return undefined;
     }
     return answerFrom(this.fold, ref, question);
   }
@@ -438,6 +444,8 @@ export class RunHold {
         return void this.#parking.park();
       case "roles":
         return void this.#lookAtRoles();
+      case "env-history":
+        return this.#envHistory.forget();
       case "index":
         return this.#index.put();
     }

@@ -12,6 +12,8 @@ export type EnvVerdict =
       conflict: { revision: number; writer: string; message?: string | undefined };
     };
 
+export type EnvWatchListener = (change: { key: string; value: unknown; revision: number }) => void;
+
 export interface TaskEnvironment {
   /** The run's environment as the daemon has folded it, or one key of it. */
   get(key: string): Promise<unknown>;
@@ -21,8 +23,12 @@ export interface TaskEnvironment {
    * @param options.ifRevision apply only when the key still has this revision (0: not set yet)
    */
   set(key: string, value: unknown, options?: { ifRevision?: number }): Promise<EnvVerdict>;
-  /** Every later change of the run's environment, in order. Stops when the task's signal fires. */
-  watch(listener: (change: { key: string; value: unknown; revision: number }) => void): () => void;
+  /**
+   * Every change of the run's environment from now on, in order, each once, whatever live messages are lost. Stops
+   * when the task ends or its signal fires.
+   * @param options.after from this revision on instead
+   */
+  watch(listener: EnvWatchListener, options?: { after?: number }): () => void;
 }
 
 export interface TaskContext {

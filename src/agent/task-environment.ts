@@ -1,12 +1,14 @@
 /**
  * The run's environment as a running task sees it: reads ask the daemon, which has it folded; writes go
- * into the run's log, and the fold's verdict is asked for afterwards. Nothing is cached here (L1).
+ * into the run's log, and the fold's verdict is asked for afterwards. Nothing is cached here (L1). How it is watched
+ * stands beside it.
  */
 import type { Bus, Clock } from "../bus/bus.ts";
 import { checkIn, redeem } from "../bus/claim-check.ts";
 import type { Answer, Question, TaskMessage } from "../bus/messages.ts";
 import { InvalidInputError, UnreachableError } from "../workflow/errors.ts";
-import type { EnvVerdict, TaskEnvironment } from "./define.ts";
+import type { EnvVerdict, EnvWatchListener, TaskEnvironment } from "./define.ts";
+import { EnvironmentWatch } from "./environment-watch.ts";
 import { wait } from "./waiting.ts";
 
 /** How long one question may take, and how often it is asked before the task is told (L8). */
@@ -27,6 +29,12 @@ export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnv
   const { bus, task, agent, signal } = options;
   const { run, step, n } = task;
   const watches = new Set<() => void>();
+  const ports = {
+    bus,
+    clock: options.clock,
+    run,
+    ask: (question: Question) => ask(options, question),
+  };
   let closed = false;
 
   async function get(key?: string): Promise<unknown> {
@@ -68,23 +76,13 @@ export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnv
     return { applied: true, revision: answer.revision ?? stored.seq };
   }
 
-  function watch(listener: Parameters<TaskEnvironment["watch"]>[0]): () => void {
+  function watch(listener: EnvWatchListener, { after }: { after?: number } = {}): () => void {
     if (signal.aborted || closed) return () => undefined;
-    let newest = 0;
-    const told = new Set<string>();
-    const subscription = bus.live.onEnv(run, ({ key, value, revision }) => {
-      // Two orchestrators may both announce a change around a failover; revisions only grow. One result may
-      // set several keys at one revision.
-      if (revision < newest || (revision === newest && told.has(key))) return;
-      if (revision > newest) told.clear();
-      newest = revision;
-      told.add(key);
-      listener({ key, value, revision });
-    });
+    const watching = new EnvironmentWatch(ports, listener, after);
     const stop = () => {
       watches.delete(stop);
       signal.removeEventListener("abort", stop);
-      subscription.close();
+      watching.close();
     };
     watches.add(stop);
     signal.addEventListener("abort", stop, { once: true });

@@ -436,13 +436,15 @@ export const liveSchema = z.object({
 });
 export type LiveMessage = z.infer<typeof liveSchema>;
 
-/** Every change of a run's environment, after folding. Deduplicate by `revision`. */
+/** Every change of a run's environment, after folding. Deduplicate by `number`. */
 export const envChangeSchema = z.object({
   run: idSchema,
   key: envKeySchema,
   value: z.unknown(),
   revision: z.int(),
   writer: z.object({ step: z.string().optional(), agent: z.string().optional() }),
+  /** Which change of this run it is, from 1: a number that is missing was lost. */
+  number: z.int().min(0).optional(),
 });
 export type EnvChangeMessage = z.infer<typeof envChangeSchema>;
 
@@ -472,6 +474,15 @@ export const questionSchema = z.discriminatedUnion("q", [
   z.object({ q: z.literal("env"), key: z.string().optional() }),
   /** What became of the environment update stored at this log sequence. */
   z.object({ q: z.literal("verdict"), seq: z.int() }),
+  /**
+   * The changes of the environment after that number, or after that revision; without either only the number of
+   * the last one.
+   */
+  z.object({
+    q: z.literal("changes"),
+    after: z.int().min(0).optional(),
+    afterRevision: z.int().min(0).optional(),
+  }),
 ]);
 export type Question = z.infer<typeof questionSchema>;
 
@@ -479,6 +490,10 @@ export const answerSchema = z.object({
   open: z.boolean().optional(),
   values: z.record(z.string(), z.unknown()).optional(),
   revision: z.int().optional(),
+  /** For `changes`: in order, up to the one of this number; `more`: ask on from there. */
+  changes: z.array(envChangeSchema).optional(),
+  number: z.int().min(0).optional(),
+  more: z.boolean().optional(),
   /** For `verdict`: applied, or the writer whose revision stands instead. */
   applied: z.boolean().optional(),
   conflict: z.object({ revision: z.int(), writer: z.string(), message: z.string().optional() }).optional(),

@@ -40,7 +40,9 @@ export class FoldFrame {
     if (verdict.applied) {
       if (isClaimCheck(value)) this.environment.hasLarge = true;
       this.secrets?.learn(key, value);
-      this.effects.push({ type: "env", change: { run: this.run, key, value, revision: this.seq, writer } });
+      const { number } = this.environment;
+      const change = { run: this.run, key, value, revision: this.seq, writer, number };
+      this.effects.push({ type: "env", change });
     }
     return verdict;
   }

@@ -20,6 +20,8 @@ export interface EnvironmentEntry {
   /** The log sequence that set it; 0 for what the run started with. */
   readonly revision: number;
   readonly writer: EnvironmentWriter;
+  /** Which change of the environment it was, from 1; 0 for what the run started with. Several may share a revision. */
+  readonly number: number;
 }
 
 export interface EnvironmentUpdate {
@@ -57,11 +59,12 @@ export class Environment {
   /** Whether a value ever was too large for the log, and stands as a reference. */
   hasLarge = false;
   #revision = 0;
+  #number = 0;
 
   /** @param initial what the run starts with; these keys have revision 0. */
   constructor(initial: Readonly<Record<string, unknown>> = {}) {
     for (const key of Object.keys(initial)) {
-      const entry = { value: initial[key], revision: 0, writer: NOBODY };
+      const entry = { value: initial[key], revision: 0, writer: NOBODY, number: 0 };
       this.#entries.set(key, entry);
       this.values[key] = entry.value;
     }
@@ -70,6 +73,11 @@ export class Environment {
   /** Revision of the last applied update; 0 when there was none. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Number of the last change; 0 when there was none. */
+  get number(): number {
+    return this.#number;
   }
 
   get size(): number {
@@ -113,10 +121,12 @@ export class Environment {
         conflict: { revision: current?.revision ?? 0, writer: current?.writer ?? NOBODY },
       };
     }
+    this.#number += 1;
     this.#entries.set(update.key, {
       value: update.value,
       revision: update.revision,
       writer: update.writer,
+      number: this.#number,
     });
     this.values[update.key] = update.value;
     this.#revision = update.revision;

@@ -16,7 +16,7 @@ describe("the environment", () => {
   it("starts with what the run was given, at revision 0", () => {
     const environment = new Environment({ a: 1 });
     expect(environment.revision).toBe(0);
-    expect(environment.entry("a")).toEqual({ value: 1, revision: 0, writer: {} });
+    expect(environment.entry("a")).toEqual({ value: 1, revision: 0, writer: {}, number: 0 });
     expect(environment.has("b")).toBe(false);
     expect(environment.get("b")).toBeUndefined();
   });
@@ -25,7 +25,12 @@ describe("the environment", () => {
     const environment = new Environment();
     environment.apply(update("a", 1, 4));
     expect(environment.apply(update("a", null, 9))).toEqual({ applied: true, revision: 9 });
-    expect(environment.entry("a")).toEqual({ value: null, revision: 9, writer: { step: "step-9" } });
+    expect(environment.entry("a")).toEqual({
+      value: null,
+      revision: 9,
+      writer: { step: "step-9" },
+      number: 2,
+    });
     expect(environment.has("a")).toBe(true);
     expect(environment.revision).toBe(9);
   });
