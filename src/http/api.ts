@@ -212,6 +212,7 @@ export const transitionsSchema = z.object({
   run: z.string(),
   /** The answer holds all that happened up to here. */
   seq,
+  graphSeq: seq.describe("Of the last record up to there that changed the workflow; 0: there is none."),
   transitions: z.array(transitionSchema),
   /** Records that changed nothing, and why. */
   voids: z.array(voidSchema),

@@ -46,6 +46,8 @@ interface RouteShape {
   status?: number;
   /** Whoever has no right yet may call it. */
   open?: boolean;
+  /** It leaves out by itself what the run's workflow names as secret. */
+  masked?: boolean;
 }
 
 export interface Route extends RouteShape {

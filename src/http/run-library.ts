@@ -1,9 +1,10 @@
 /**
  * The readings that are open: one per run, shared by all who look at it, kept while somebody does.
  *
- * Bounded (L8): a reading that nobody uses is kept for half a minute, and closed earlier when there are too
- * many or they hold too much. Those in use are never closed under their users; how many may be in use is
- * bounded by the streams that a daemon serves at once.
+ * Bounded (L8): a reading that nobody uses is kept for half a minute, that of a run which has ended for ten
+ * (it costs nothing but room), and closed earlier when there are too many or they hold too much. Those in use
+ * are never closed under their users; how many may be in use is bounded by the streams that a daemon serves
+ * at once.
  */
 import type { SecretMask } from "../workflow/secrets.ts";
 import { type ReadingPorts, RunReading } from "./run-reading.ts";
@@ -13,6 +14,7 @@ const MAX_IDLE = 8;
 /** Records, transitions and changes in idle readings together. */
 const MAX_IDLE_WEIGHT = 400_000;
 const IDLE_MS = 30_000;
+const IDLE_ENDED_MS = 600_000;
 
 interface Entry {
   reading: Promise<RunReading>;
@@ -23,18 +25,12 @@ interface Entry {
 
 export class RunLibrary {
   readonly #ports: ReadingPorts;
-  readonly #limits: { maxIdle: number; maxIdleWeight: number; idleMs: number };
   /** In the order of their last use, the oldest first. */
   readonly #entries = new Map<string, Entry>();
   #closed = false;
 
-  constructor(
-    ports: ReadingPorts,
-    limits: { maxIdle?: number; maxIdleWeight?: number; idleMs?: number } = {},
-  ) {
+  constructor(ports: ReadingPorts) {
     this.#ports = ports;
-    const { maxIdle = MAX_IDLE, maxIdleWeight = MAX_IDLE_WEIGHT, idleMs = IDLE_MS } = limits;
-    this.#limits = { maxIdle, maxIdleWeight, idleMs };
   }
 
   /** Runs whose log is held folded now. */
@@ -48,6 +44,23 @@ export class RunLibrary {
     try {
       await reading.current();
       return await work(reading);
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * The run as soon as its workflow is known: what follows in its log is still being read. Where the workflow
+   * names secrets it is read first, since their values may come later. @throws NotFoundError, UnreachableError
+   */
+  async useEarly<Result>(run: string, work: (reading: RunReading) => Result): Promise<Result> {
+    const { entry, release } = this.#take(run);
+    try {
+      const reading = await entry.reading;
+      const read = this.#readOf(run, entry, reading);
+      await Promise.race([reading.outlined, read]);
+      if (reading.fold.secrets !== undefined) await read;
+      return work(reading);
     } finally {
       release();
     }
@@ -71,6 +84,28 @@ export class RunLibrary {
 
   /** The run, followed until `release`. Its records may lag behind the log's end. */
   async borrow(run: string): Promise<{ reading: RunReading; release: () => void }> {
+    const { entry, release } = this.#take(run);
+    try {
+      const reading = await entry.reading;
+      await this.#readOf(run, entry, reading);
+      return { reading, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Reads it to its end; one that could not be is not kept. */
+  async #readOf(run: string, entry: Entry, reading: RunReading): Promise<void> {
+    try {
+      await reading.read();
+    } catch (error) {
+      if (this.#entries.get(run) === entry) this.#entries.delete(run);
+      throw error;
+    }
+  }
+
+  #take(run: string): { entry: Entry; release: () => void } {
     const entry = this.#entryOf(run);
     entry.users += 1;
     this.#ports.clock.clearTimeout(entry.timer);
@@ -81,12 +116,7 @@ export class RunLibrary {
       entry.users -= 1;
       if (entry.users === 0) this.#rest(run, entry);
     };
-    try {
-      return { reading: await entry.reading, release };
-    } catch (error) {
-      release();
-      throw error;
-    }
+    return { entry, release };
   }
 
   close(): void {
@@ -122,14 +152,15 @@ export class RunLibrary {
 
   #rest(run: string, entry: Entry): void {
     if (this.#entries.get(run) !== entry) return this.#drop(run, entry);
-    entry.timer = this.#ports.clock.setTimeout(() => this.#drop(run, entry), this.#limits.idleMs);
+    const idleMs = entry.opened?.fold.ended === true ? IDLE_ENDED_MS : IDLE_MS;
+    entry.timer = this.#ports.clock.setTimeout(() => this.#drop(run, entry), idleMs);
     let idle = 0;
     let weight = 0;
     for (const [other, held] of [...this.#entries].reverse()) {
       if (held.users > 0) continue;
       idle += 1;
       weight += held.opened?.weight ?? 0;
-      if (idle > this.#limits.maxIdle || weight > this.#limits.maxIdleWeight) this.#drop(other, held);
+      if (idle > MAX_IDLE || weight > MAX_IDLE_WEIGHT) this.#drop(other, held);
     }
   }
 

@@ -15,7 +15,7 @@ import { InvalidInputError, NotFoundError, UnreachableError } from "../workflow/
 import { ID_PATTERN } from "../workflow/names.ts";
 import { DispatchBook } from "./dispatch-book.ts";
 
-/** How long a request waits for the log's leader. */
+/** How long a request waits for a broker that tells nothing of the log. */
 const SYNC_MS = 10_000;
 
 export interface EnvironmentChange {
@@ -61,12 +61,19 @@ export class RunReading {
   readonly graphChanges: number[] = [];
   readonly #clock: Clock;
   readonly #listeners = new Set<ReadingListener>();
+  /** Resolves once the workflow is known, or the log was read to its end without one. Never rejects. */
+  readonly outlined: Promise<void>;
+  #outline: () => void = () => undefined;
+  #caughtUp: Promise<void> | undefined;
   #follower: LogFollower | undefined;
   #stale = false;
 
   private constructor(run: string, clock: Clock) {
     this.run = run;
     this.#clock = clock;
+    this.outlined = new Promise((resolve) => {
+      this.#outline = resolve;
+    });
     this.fold = new RunFold(run, {
       observer: {
         onTransition: (transition) => this.transitions.push(transition),
@@ -75,7 +82,7 @@ export class RunReading {
     });
   }
 
-  /** Reads the log and follows it. @throws NotFoundError, UnreachableError */
+  /** Begins to read the log and follows it: see `read`. @throws NotFoundError, UnreachableError */
   static async follow({ bus, clock }: ReadingPorts, run: string): Promise<RunReading> {
     assertRunId(run);
     if (!(await bus.log.exists(run))) throw runNotFound(run);
@@ -83,7 +90,6 @@ export class RunReading {
     reading.#follower = await bus.log.follow(run, (record) => reading.#take(record), {
       onDisorder: () => reading.#spoil(),
     });
-    await reading.#within(reading.#follower.caughtUp);
     return reading;
   }
 
@@ -109,6 +115,20 @@ export class RunReading {
   /** What it holds, roughly: its share of the bound on all readings. */
   get weight(): number {
     return this.#seqs.length + this.transitions.length + this.changes.length;
+  }
+
+  /** Resolves once the log was read to the end that it had. @throws UnreachableError */
+  read(): Promise<void> {
+    this.#caughtUp ??= this.#readToEnd();
+    return this.#caughtUp;
+  }
+
+  async #readToEnd(): Promise<void> {
+    try {
+      if (this.#follower !== undefined) await this.#within(this.#follower.caughtUp);
+    } finally {
+      this.#outline();
+    }
   }
 
   /** Resolves once all is in that the log's leader has now. @throws UnreachableError */
@@ -148,8 +168,10 @@ export class RunReading {
       this.changes.push({ key, revision, ts: record.ts, writer: writer as EnvironmentWriter, value });
     }
     this.dispatches.note(record, this.transitions.slice(known), effects, this.fold);
-    if (this.fold.graph !== hadGraph || this.fold.compensations.length !== undoing)
+    if (this.fold.graph !== hadGraph || this.fold.compensations.length !== undoing) {
       this.graphChanges.push(record.seq);
+      this.#outline();
+    }
     if (record.kind === "decision") {
       const { body } = record;
       if (body.type === "plan" || body.type === "revise") {
@@ -164,17 +186,22 @@ export class RunReading {
     for (const listener of [...this.#listeners]) listener.onReset();
   }
 
+  /** Waits as long as the broker goes on telling: a long log takes its time. */
   async #within<Value>(promise: Promise<Value>): Promise<Value> {
     let timer: unknown;
     const late = new Promise<never>((_, reject) => {
-      timer = this.#clock.setTimeout(() => {
-        reject(
-          new UnreachableError("E_BROKER_AWAY", `the broker did not answer within ${SYNC_MS} ms`, {
-            remedy: "Try again when /readyz says that the daemon is ready.",
-            data: { run: this.run, timeoutMs: SYNC_MS },
-          }),
-        );
-      }, SYNC_MS);
+      const wait = (had: number): unknown =>
+        this.#clock.setTimeout(() => {
+          if (this.#seqs.length > had) timer = wait(this.#seqs.length);
+          else
+            reject(
+              new UnreachableError("E_BROKER_AWAY", `the broker did not answer within ${SYNC_MS} ms`, {
+                remedy: "Try again when /readyz says that the daemon is ready.",
+                data: { run: this.run, timeoutMs: SYNC_MS },
+              }),
+            );
+        }, SYNC_MS);
+      timer = wait(this.#seqs.length);
     });
     try {
       return await Promise.race([promise, late]);

@@ -2,11 +2,8 @@
 import { z } from "zod";
 import { traceTransition } from "../trace/replay.ts";
 import { viewOf } from "../trace/view.ts";
-import type { DerivedStep } from "../workflow/derived-step.ts";
-import type { WorkflowStep } from "../workflow/document.ts";
 import { NotFoundError } from "../workflow/errors.ts";
 import {
-  graphSchema,
   planSchema,
   recordsSchema,
   runHeadSchema,
@@ -18,7 +15,7 @@ import type { ApiContext } from "./api-context.ts";
 import { EventStream } from "./event-stream.ts";
 import { atSchema, placeInLog } from "./place-in-log.ts";
 import { planView } from "./plan-view.ts";
-import { graphStepView, headView, transitionView, voidView } from "./presented.ts";
+import { headView, transitionView, voidView } from "./presented.ts";
 import { ANSWERED, type Route, route } from "./route.ts";
 import { RunFeed } from "./run-feed.ts";
 import { between, type RunReading } from "./run-reading.ts";
@@ -67,27 +64,6 @@ export function runRoutes(context: ApiContext): Route[] {
     route(
       {
         method: "GET",
-        path: "/api/runs/{run}/graph",
-        id: "graphOfRun",
-        summary: "The steps and what they wait for.",
-        params: runParams,
-        query: atQuery,
-        response: graphSchema,
-      },
-      async ({ params, query }) => ({
-        value: await readAt(params.run, query.at, ({ fold, lastSeq }) => ({
-          run: fold.run,
-          name: fold.graph?.name ?? fold.run,
-          description: fold.graph?.document.description ?? null,
-          seq: lastSeq,
-          maxParallel: fold.graph?.maxParallel ?? 0,
-          steps: [...(fold.graph?.steps() ?? []), ...inTurn(fold.compensations)].map(graphStepView),
-        })),
-      }),
-    ),
-    route(
-      {
-        method: "GET",
         path: "/api/runs/{run}/transitions",
         id: "transitionsOfRun",
         summary: "Every transition of every machine, replayed from the log, and what changed nothing.",
@@ -110,6 +86,7 @@ export function runRoutes(context: ApiContext): Route[] {
             return {
               run: params.run,
               seq: Math.min(to ?? reading.lastSeq, reading.lastSeq),
+              graphSeq: between(reading.graphChanges, (seq) => seq, 0, to).at(-1) ?? 0,
               transitions: transitions
                 .filter(({ actor, kind }) => step === undefined || (kind === "step" && actor === step))
                 .map(transitionView),
@@ -240,14 +217,6 @@ export function runRoutes(context: ApiContext): Route[] {
       },
     ),
   ];
-}
-
-/** Steps that undo others go one after the other, each for the step that it undoes. */
-function inTurn(compensations: readonly DerivedStep[]): WorkflowStep[] {
-  return compensations.map((step, index) => {
-    const before = compensations[index - 1];
-    return { ...step, dependsOn: before === undefined ? [step.origin.of] : [step.origin.of, before.id] };
-  });
 }
 
 function noRun(run: string): NotFoundError {

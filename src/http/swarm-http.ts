@@ -10,6 +10,7 @@ import { connectSwarm } from "../client/connect.ts";
 import { actionRoutes } from "./action-routes.ts";
 import { type ApiContext, StreamSlots } from "./api-context.ts";
 import { environmentRoutes } from "./environment-routes.ts";
+import { graphRoutes } from "./graph-routes.ts";
 import { Guard } from "./guard.ts";
 import { type HttpServer, type HttpServerOptions, parseAddress, startHttpServer } from "./http-server.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -62,6 +63,7 @@ export async function serveSwarm(options: SwarmHttpOptions): Promise<HttpServer>
     page: new PageFiles(),
     routes: apiRoutes(context),
   });
+  void readAhead(context, log);
   return {
     url: server.url,
     close: async () => {
@@ -71,9 +73,22 @@ export async function serveSwarm(options: SwarmHttpOptions): Promise<HttpServer>
   };
 }
 
+/**
+ * Reads the newest run before anybody asks: a log takes several times as long to fold in a process that has
+ * folded none, and what people open first is mostly that run.
+ */
+async function readAhead({ client, library }: ApiContext, log: Logger): Promise<void> {
+  try {
+    const newest = (await client.runs()).at(0);
+    if (newest !== undefined) await library.use(newest.run, () => undefined);
+  } catch (error) {
+    log.debug({ err: error }, "no run was read ahead");
+  }
+}
+
 /** The same route, whose answers hold nothing that the run's workflow names as secret. */
 function withoutSecrets(route: Route, library: RunLibrary): Route {
-  if (route.method === "POST" || !route.path.includes("{run}")) return route;
+  if (route.method === "POST" || route.masked || !route.path.includes("{run}")) return route;
   return {
     ...route,
     answer: async (call) => {
@@ -89,9 +104,12 @@ function apiRoutes(context: ApiContext): RouteTable {
   const routes: Route[] = [
     ...swarmRoutes(context),
     ...runsRoutes(context),
-    ...[...runRoutes(context), ...environmentRoutes(context), ...actionRoutes(context)].map((route) =>
-      withoutSecrets(route, context.library),
-    ),
+    ...[
+      ...runRoutes(context),
+      ...graphRoutes(context),
+      ...environmentRoutes(context),
+      ...actionRoutes(context),
+    ].map((route) => withoutSecrets(route, context.library)),
   ];
   let document: Record<string, unknown> | undefined;
   const described: Route = route(

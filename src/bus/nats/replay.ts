@@ -31,6 +31,8 @@ export interface ReplayRange {
 /** Messages that are read one by one before a consumer is made. */
 const ONE_BY_ONE = 3;
 const BATCH = 1_000;
+/** After so many messages the process is given to others: whoever folds a long log still answers and renews. */
+const SLICE = 100;
 /** Silence of the consumer after which it is given up and made anew. */
 const STALL_MS = 5_000;
 /** The server removes a consumer that nobody asks any more. */
@@ -80,6 +82,8 @@ function readNext(
   );
 }
 
+const othersTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 /** Statuses of a request that has got all there was: no messages, or fewer than it asked for. */
 const isExhausted = (code: number | undefined): boolean => code === 404 || code === 408;
 
@@ -128,6 +132,7 @@ class ReplayConsumer {
         expectedCount++;
         if (message.streamSeq > end) return;
         yield { subject: message.subject, seq: message.streamSeq, ts: message.ts, data: message.data };
+        if (expectedCount % SLICE === 0) await othersTurn();
         if (message.streamSeq >= end || message.pending === 0) return;
       }
       if (this.#drained && this.#queue.length === 0) return;

@@ -62,11 +62,18 @@ export class RunStore {
   async load(): Promise<void> {
     try {
       const { signal: aborted } = this.#abort;
-      const [head, graph, past] = await Promise.all([
+      const outlined = ask<GraphView>(pathOf("runs", this.run, "outline"), aborted).then((outline) => {
+        // Laid out and drawn while the daemon still reads what became of the steps.
+        if (outline.steps.length > 0) this.#takeGraph(outline);
+        return outline;
+      });
+      const [head, outline, past] = await Promise.all([
         ask<RunHead>(pathOf("runs", this.run, "head"), aborted),
-        ask<GraphView>(pathOf("runs", this.run, "graph"), aborted),
+        outlined,
         ask<TransitionsView>(pathOf("runs", this.run, "transitions"), aborted),
       ]);
+      const isWhole = outline.steps.length > 0 && outline.seq >= past.graphSeq;
+      const graph = isWhole ? outline : await ask<GraphView>(pathOf("runs", this.run, "graph"), aborted);
       this.history = new RunHistory();
       this.#takeGraph(graph);
       this.history.add(past.transitions, past.voids, []);
