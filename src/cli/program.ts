@@ -372,6 +372,14 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
     );
   }
   command(
+    "machines [name]",
+    "print the step, run and agent machines as plain XState configurations",
+    async () => (await import("./commands/machines.ts")).machines,
+    (declared) =>
+      declared.option("--format <format>", "json, or ts for a module to paste into Stately's editor", "json"),
+    ([name], flags) => ({ ...flags, ...(name === undefined ? {} : { name }) }),
+  );
+  command(
     "doctor",
     "check Node, broker, rights, store and clock",
     async () => (await import("./commands/doctor.ts")).doctor,

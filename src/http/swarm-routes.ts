@@ -1,9 +1,7 @@
 /** Routes about the swarm: the daemon, who is here, the queues, the machines, the page's session. */
 import { z } from "zod";
 import { CONTROL_VERBS } from "../bus/messages.ts";
-import { agentMachine } from "../machines/agent.ts";
-import { runMachine } from "../machines/run.ts";
-import { stepMachine } from "../machines/step.ts";
+import { plainConfiguration } from "../machines/plain-configuration.ts";
 import { isoTime } from "../trace/view.ts";
 import {
   agentsSchema,
@@ -104,7 +102,11 @@ export function swarmRoutes({ bus, client, clock, daemon, guard, statistics }: A
         response: machinesSchema,
       },
       async () => ({
-        value: { step: stepMachine.config, run: runMachine.config, agent: agentMachine.config },
+        value: {
+          step: plainConfiguration("step"),
+          run: plainConfiguration("run"),
+          agent: plainConfiguration("agent"),
+        },
       }),
     ),
     route(
