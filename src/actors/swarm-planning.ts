@@ -111,7 +111,9 @@ export class SwarmPlanning implements RunPlanning {
   ): Advisor[] {
     const now = () => this.#clock.monotonic();
     const own = hasPlanner(cards, task) ? [plannerAgent(fold, desk, cards, about, now)] : [];
-    return this.#advisor === undefined ? own : [...own, this.#advisor];
+    if (this.#advisor === undefined) return own;
+    // A model is outside of the swarm: of a run with secrets it is told names, types and sizes alone.
+    return [...own, fold.secrets === undefined ? this.#advisor : { ...this.#advisor, allowValues: false }];
   }
 
   async weigh(fold: RunFold, desk: PlannerDesk): Promise<PlanChoice> {

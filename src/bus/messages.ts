@@ -97,6 +97,8 @@ export const submitSchema = z.object({
   budget: budgetSchema.optional(),
   /** Of goals: once a step has failed for good, people are asked for so long what to do (`defaults.ask`). */
   ask: z.string().optional(),
+  /** Inputs and environment keys that are shown to nobody but the agents, beside those that the workflow names. */
+  secrets: z.array(envKeySchema).optional(),
   /** The dispatch whose nested run this is: its end is that dispatch's result. */
   parent: z
     .object({

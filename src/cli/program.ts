@@ -174,6 +174,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .option("--have <file>", "JSON object: the environment to start from")
         .option("--input <pairs...>", "KEY=VALUE; a value is JSON, or else text")
         .option("--input-file <file>", "JSON or YAML object of inputs")
+        .option("--secret <keys...>", "inputs and environment keys that are shown to nobody but the agents")
         .option("--run <id>", "id of the run; default: made up")
         .option("--budget <limits...>", "what it may spend: tokens=N usd=N wall=DURATION dispatches=N")
         .option(

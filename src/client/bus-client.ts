@@ -132,7 +132,7 @@ export class BusSwarmClient implements SwarmClient {
   }
 
   #submission(request: SubmitRequest): SubmitMessage {
-    const { workflow, goals, want, inputs, environment, timeout, budget, ask } = request;
+    const { workflow, goals, want, inputs, environment, timeout, budget, ask, secrets } = request;
     if (workflow === undefined && goals === undefined && want === undefined) {
       throw new InvalidInputError("E_NOTHING_TO_RUN", "the submission has neither a workflow nor goals", {
         remedy: "Give a workflow, a goal in words, or environment keys that are wanted.",
@@ -149,6 +149,7 @@ export class BusSwarmClient implements SwarmClient {
       ...(timeout === undefined ? {} : { timeout }),
       ...(budget === undefined ? {} : { budget }),
       ...(ask === undefined ? {} : { ask }),
+      ...(secrets === undefined || secrets.length === 0 ? {} : { secrets }),
     };
   }
 

@@ -29,6 +29,8 @@ export interface SubmitRequest {
   timeout?: string;
   /** Of goals: a duration for which people are asked about a step that failed for good. Default: they are not. */
   ask?: string;
+  /** Inputs and environment keys whose values nobody but the agents is shown, beside those the workflow names. */
+  secrets?: string[];
   /** What the run may spend; narrows the workflow's own budget. */
   budget?: BudgetDocument;
 }

@@ -382,6 +382,7 @@ export class RunFold {
     this.#updates.submittedSeq = this.#frame.seq;
     this.#course.startedAt = this.#frame.ts;
     this.#course.timedFrom = this.#frame.ts;
+    if (submission.secrets !== undefined) this.#keepSecrets(submission.secrets, {});
     for (const [key, value] of Object.entries(submission.environment ?? {}))
       this.#frame.setEnv(key, value, {});
     if (submission.origin) takeOverEnvironment(submission.origin, this.#frame);
@@ -396,7 +397,7 @@ export class RunFold {
   /** Makes a document this run's workflow; one that is invalid ends the run (F4: it does not throw). */
   #adopt(document: unknown, cause: string): void {
     const environmentKeys = Object.keys(this.environment.values);
-    this.#keepSecrets(document);
+    this.#keepSecrets(secretNamesOf(document), document);
     let graph: WorkflowGraph;
     try {
       graph = WorkflowGraph.fromDocument(document, { environmentKeys });
@@ -420,14 +421,16 @@ export class RunFold {
     this.#updates.holdSubmitted();
   }
 
-  /** From here on what the document names as secret is known to who shows the run. */
-  #keepSecrets(document: unknown): void {
-    const names = secretNamesOf(document);
-    if (names.length === 0) return;
-    const secrets = this.#frame.secrets ?? new SecretMask();
+  /**
+   * From here on what is named as secret is known to who shows the run. What the submission names is secret in
+   * every document that follows, also in one that names none.
+   */
+  #keepSecrets(names: readonly string[], document: unknown): void {
+    const secrets = this.#frame.secrets ?? (names.length === 0 ? undefined : new SecretMask());
+    if (secrets === undefined) return;
     this.#frame.secrets = secrets;
     secrets.add(names);
-    secrets.learnAll((document as { inputs?: Record<string, unknown> }).inputs ?? {});
+    secrets.learnAll((document as { inputs?: Record<string, unknown> } | null)?.inputs ?? {});
     secrets.learnAll(this.#submission?.inputs ?? {});
     secrets.learnAll(this.environment.values);
   }

@@ -9,7 +9,7 @@ import { z } from "zod";
 import { CONTROL_VERBS, RUN_STATUSES, runSummarySchema } from "../bus/messages.ts";
 import { budgetSchema } from "../workflow/budget.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
-import { envKeySchema, idSchema } from "../workflow/names.ts";
+import { durationSchema, envKeySchema, idSchema } from "../workflow/names.ts";
 
 const time = z.string().describe("ISO 8601 with milliseconds.");
 const values = z.record(z.string(), z.unknown());
@@ -404,8 +404,15 @@ export const submitRequestSchema = z.strictObject({
   want: z.array(envKeySchema).optional(),
   inputs: values.optional(),
   environment: values.optional(),
-  timeout: z.string().optional(),
+  timeout: durationSchema.optional(),
   budget: budgetSchema.optional(),
+  ask: durationSchema
+    .optional()
+    .describe("Of goals: people are asked for so long about a step that failed for good."),
+  secrets: z
+    .array(envKeySchema)
+    .optional()
+    .describe("Inputs and environment keys that are shown to nobody but the agents."),
 });
 export const rerunRequestSchema = z.strictObject({
   run: idSchema.optional().describe("The new run's id. Default: made up."),

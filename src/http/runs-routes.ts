@@ -1,6 +1,7 @@
 /** Routes about runs as a list: finding them, submitting one, watching the swarm. */
 import { z } from "zod";
 import { RUN_STATUSES, type RunStatus, type RunSummary } from "../bus/messages.ts";
+import type { SubmitRequest } from "../client/swarm.ts";
 import { InvalidInputError, InvalidWorkflowError } from "../workflow/errors.ts";
 import { validateWorkflow } from "../workflow/graph.ts";
 import { runPageSchema, submitRequestSchema, submittedSchema } from "./api.ts";
@@ -62,18 +63,10 @@ export function runsRoutes(context: ApiContext): Route[] {
         status: 201,
       },
       async ({ body }) => {
-        const { run, workflow, goals, want, inputs, environment, timeout, budget } = body;
+        const { workflow, environment } = body;
         if (workflow !== undefined) assertWorkflow(workflow, environment ?? {});
-        const submitted = await client.submit({
-          ...(run === undefined ? {} : { run }),
-          ...(workflow === undefined ? {} : { workflow }),
-          ...(goals === undefined ? {} : { goals }),
-          ...(want === undefined ? {} : { want }),
-          ...(inputs === undefined ? {} : { inputs }),
-          ...(environment === undefined ? {} : { environment }),
-          ...(timeout === undefined ? {} : { timeout }),
-          ...(budget === undefined ? {} : { budget }),
-        });
+        // JSON holds nothing that is undefined.
+        const submitted = await client.submit(body as SubmitRequest);
         return { value: submitted, headers: { location: `/api/runs/${submitted.run}` } };
       },
     ),

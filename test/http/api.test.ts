@@ -83,6 +83,28 @@ const twoSteps = {
   outputs: { made: "${env.made}" },
 };
 
+describe("a run of goals", () => {
+  it("takes what the client takes: secrets that nobody is shown, and for how long people are asked", async () => {
+    const secret = "hunter2-in-the-vault";
+    const body = {
+      ...{ run: "goals-1", want: ["made"], inputs: { pin: secret }, environment: { password: secret } },
+      ...{ secrets: ["password", "pin"], ask: "30m" },
+    };
+    expect(await write("POST", "/api/runs", body)).toMatchObject({ status: 201 });
+    await ended("goals-1");
+    const said: string[] = [];
+    for (const view of ["", "/head", "/plan", "/environment", "/environment/history", "/records", "/outline"]) {
+      const { status, body: answer } = await get(`/api/runs/goals-1${view}`);
+      expect([view, status]).toEqual([view, 200]);
+      said.push(JSON.stringify(answer));
+    }
+    expect(said.join("\n")).not.toContain(secret);
+    expect(said.join("\n")).toContain('"password":"***"');
+    const { body: plan } = await get("/api/runs/goals-1/plan");
+    expect(plan.workflow.defaults.ask).toEqual({ after: "30m" });
+  });
+});
+
 describe("reading a run", () => {
   beforeAll(() => finished("read-1", twoSteps));
 

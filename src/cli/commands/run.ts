@@ -25,6 +25,7 @@ export interface RunFlags {
   run?: string;
   budget?: string[];
   ask?: string;
+  secret?: string[];
   agents?: string[];
   concurrency?: string;
   detach?: boolean;
@@ -72,6 +73,7 @@ async function submission({ shell }: Invocation, flags: RunFlags): Promise<Submi
     ...(flags.budget === undefined ? {} : { budget: budgetFlag(flags.budget) }),
     ...(environment === undefined ? {} : { environment }),
     ...(flags.ask === undefined ? {} : { ask: flags.ask }),
+    ...(flags.secret === undefined ? {} : { secrets: flags.secret }),
     ...(goal === undefined ? {} : { goals: goal }),
     ...(want === undefined ? {} : { want }),
     ...(file === undefined ? {} : { workflow: await readWorkflow(file, shell.cwd, environment ?? {}) }),
