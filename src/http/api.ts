@@ -242,6 +242,12 @@ export const environmentHistorySchema = z.object({
   next: seq.nullable(),
 });
 
+/** Event `environment` of the stream of a run's environment: what one record changed. Its id is `revision`. */
+export const environmentEventSchema = z.object({
+  revision: seq,
+  changes: z.array(envChangeSchema.extend({ value: z.unknown() })),
+});
+
 export const environmentVerdictSchema = z.object({
   applied: z.boolean(),
   revision: seq.optional(),
@@ -522,6 +528,7 @@ export type VoidView = z.infer<typeof voidSchema>;
 export type TransitionsView = z.infer<typeof transitionsSchema>;
 export type EnvChange = z.infer<typeof envChangeSchema>;
 export type EnvironmentAnswer = z.infer<typeof environmentSchema>;
+export type EnvironmentEvent = z.infer<typeof environmentEventSchema>;
 export type EnvironmentHistory = z.infer<typeof environmentHistorySchema>;
 export type PlanAnswer = z.infer<typeof planSchema>;
 export type DispatchView = z.infer<typeof dispatchSchema>;

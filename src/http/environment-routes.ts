@@ -9,10 +9,12 @@ import {
   setEnvironmentSchema,
 } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
+import { EnvironmentFeed } from "./environment-feed.ts";
 import { atSchema, placeInLog } from "./place-in-log.ts";
 import { changeView } from "./presented.ts";
 import { type Route, route } from "./route.ts";
 import { between, type EnvironmentChange } from "./run-reading.ts";
+import { openRunStream, resumeSchema } from "./run-stream.ts";
 
 const MAX_CHANGES = 1_000;
 const runParams = z.object({ run: z.string() });
@@ -86,6 +88,28 @@ export function environmentRoutes(context: ApiContext): Route[] {
           }),
         };
       },
+    ),
+    route(
+      {
+        method: "GET",
+        path: "/api/runs/{run}/environment/events",
+        id: "watchEnvironment",
+        summary:
+          "Server-sent events: `environment` with the changes of one record, its sequence as id and whole values; " +
+          "`ready`, `cut`. Goes on after the header Last-Event-ID, or `after`.",
+        params: runParams,
+        query: z.object({
+          after: resumeSchema,
+          key: z.string().optional().describe("Only changes of this key."),
+        }),
+        media: "text/event-stream",
+      },
+      async ({ params, query, request, response }) =>
+        openRunStream(
+          context,
+          { run: params.run, after: query.after, request, response },
+          (reading, stream, after) => new EnvironmentFeed(bus, reading, stream, after, query.key),
+        ),
     ),
     route(
       {

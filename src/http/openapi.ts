@@ -35,6 +35,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   ControlVerdict: api.controlVerdictSchema,
   RecordsEvent: api.recordsEventSchema,
   LiveEvent: api.liveEventSchema,
+  EnvironmentEvent: api.environmentEventSchema,
   SwarmEvent: api.swarmEventSchema,
 };
 

@@ -12,13 +12,13 @@ import {
   transitionsSchema,
 } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
-import { EventStream } from "./event-stream.ts";
 import { atSchema, placeInLog } from "./place-in-log.ts";
 import { planView } from "./plan-view.ts";
 import { headView, transitionView, voidView } from "./presented.ts";
-import { ANSWERED, type Route, route } from "./route.ts";
+import { type Route, route } from "./route.ts";
 import { RunFeed } from "./run-feed.ts";
 import { between, type RunReading } from "./run-reading.ts";
+import { openRunStream, resumeSchema } from "./run-stream.ts";
 import { stepDetail } from "./step-detail.ts";
 
 const MAX_RECORDS = 1_000;
@@ -196,25 +196,15 @@ export function runRoutes(context: ApiContext): Route[] {
           "Server-sent events: `records` with the log's sequence as id, `live`, `ready`, `cut`. " +
           "Goes on after the header Last-Event-ID, or `after`.",
         params: runParams,
-        query: z.object({ after: afterSchema.describe("The last sequence that the client has.") }),
+        query: z.object({ after: resumeSchema }),
         media: "text/event-stream",
       },
-      async ({ params, query, request, response }) => {
-        const given = Number(request.headers["last-event-id"] ?? Number.NaN);
-        const after = Number.isSafeInteger(given) && given >= 0 ? given : query.after;
-        const release = context.slots.take();
-        try {
-          const { reading, release: giveBack } = await library.borrow(params.run);
-          const stream = new EventStream(response, clock);
-          stream.onClose(giveBack);
-          stream.onClose(release);
-          new RunFeed(context, reading, stream, after);
-          return ANSWERED;
-        } catch (error) {
-          release();
-          throw error;
-        }
-      },
+      async ({ params, query, request, response }) =>
+        openRunStream(
+          context,
+          { run: params.run, after: query.after, request, response },
+          (reading, stream, after) => new RunFeed(context, reading, stream, after),
+        ),
     ),
   ];
 }

@@ -5,7 +5,7 @@
  */
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { RecordsEvent, Transition } from "../../src/http/api.ts";
+import type { EnvironmentEvent, RecordsEvent, Transition } from "../../src/http/api.ts";
 import { EventReader } from "./event-reader.ts";
 import { type HttpStage, openHttpStage } from "./stage.ts";
 
@@ -58,6 +58,8 @@ function raw(
   });
 }
 
+const isChange = ({ event }: { event: string }): boolean => event === "environment";
+
 async function ended(run: string): Promise<void> {
   await stage.client.watch(run, () => {});
 }
@@ -93,7 +95,15 @@ describe("a run of goals", () => {
     expect(await write("POST", "/api/runs", body)).toMatchObject({ status: 201 });
     await ended("goals-1");
     const said: string[] = [];
-    for (const view of ["", "/head", "/plan", "/environment", "/environment/history", "/records", "/outline"]) {
+    for (const view of [
+      "",
+      "/head",
+      "/plan",
+      "/environment",
+      "/environment/history",
+      "/records",
+      "/outline",
+    ]) {
       const { status, body: answer } = await get(`/api/runs/goals-1${view}`);
       expect([view, status]).toEqual([view, 200]);
       said.push(JSON.stringify(answer));
@@ -259,6 +269,49 @@ describe("live", () => {
     const records = events.map(({ data }) => data as RecordsEvent);
     return { transitions: records.flatMap(({ transitions }) => transitions), seq: records.at(-1)?.seq ?? 0 };
   }
+
+  it("the environment is told change by change, whole, and goes on where a client was", async () => {
+    const step = (id: string, inputs: object, more: object = {}) => ({
+      ...{ id, agent: "worker", inputs, outputs: ["made"], ...more },
+    });
+    const steps = [
+      step("a", { give: { made: 1, more: 2 } }, { task: "work", outputs: ["made", "more"] }),
+      step("b", { gate: "env-live", give: { made: 3 } }, { task: "hold", dependsOn: ["a"] }),
+      step("c", { bytes: 300_000 }, { task: "large", dependsOn: ["b"], outputs: ["large"] }),
+    ];
+    await write("POST", "/api/runs", { run: "env-live", workflow: { steps }, environment: { seed: "x" } });
+    await stage.held("env-live");
+    const events = `${stage.url}/api/runs/env-live/environment/events`;
+    const reader = await EventReader.open(events);
+    const first = [await reader.next(), await reader.next()];
+    expect(
+      first.map(({ data }) => (data as EnvironmentEvent).changes.map(({ key, value }) => [key, value])),
+    ).toEqual([
+      [["seed", "x"]],
+      [
+        ["made", 1],
+        ["more", 2],
+      ],
+    ]);
+    expect(first.map(({ id }) => id)).toEqual(
+      first.map(({ data }) => String((data as EnvironmentEvent).revision)),
+    );
+    expect(await reader.next()).toMatchObject({ event: "ready" });
+    reader.close();
+    stage.open("env-live");
+    const back = await EventReader.open(events, { "last-event-id": first[1]?.id ?? "" });
+    const later = [await back.until(isChange), await back.until(isChange)];
+    back.close();
+    expect(later.map(({ data }) => (data as EnvironmentEvent).changes.map(({ key }) => key))).toEqual([
+      ["made"],
+      ["large"],
+    ]);
+    expect(later[1]?.data).toMatchObject({ changes: [{ value: "x".repeat(300_000) }] });
+    const one = await EventReader.open(`${events}?key=more`);
+    expect((await one.next()).data).toMatchObject({ changes: [{ key: "more", writer: { step: "a" } }] });
+    expect(await one.next()).toMatchObject({ event: "ready" });
+    one.close();
+  });
 
   it("a client that comes back misses nothing and gets nothing twice", async () => {
     const steps = Array.from({ length: 12 }, (_, i) => ({

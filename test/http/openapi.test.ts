@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import type { SubmitRequest, SwarmClient } from "../../src/client/swarm.ts";
 import { type HttpStage, openHttpStage } from "./stage.ts";
 
 type Json = Record<string, unknown>;
@@ -140,6 +141,28 @@ describe("the OpenAPI document", () => {
       asked.push(path);
     }
     expect(asked.length).toBeGreaterThan(14);
+  });
+
+  it("offers what a program's own client offers, and with the same options", () => {
+    const operationOf: Record<keyof SwarmClient, string> = {
+      ...{ submit: "submitRun", rerun: "rerunRun", watch: "watchRun", show: "showRun", runs: "listRuns" },
+      ...{ control: "controlRun", cancel: "controlRun", records: "recordsOfRun", purge: "purgeRuns" },
+      ...{ environment: "environmentOfRun", setEnvironment: "setEnvironmentKey" },
+      ...{ watchEnvironment: "watchEnvironment", agents: "listAgents", roles: "listRoles" },
+      ...{ ensureRole: "setRole", swarm: "swarm" },
+      // Of a connection, not of the swarm.
+      ...{ hasDaemon: "", close: "" },
+    };
+    const ids = new Set(operations().map(([, , { operationId }]) => operationId));
+    expect(Object.values(operationOf).filter((id) => id !== "" && !ids.has(id))).toEqual([]);
+    const offered = Object.getOwnPropertyNames(Object.getPrototypeOf(stage.client));
+    expect(Object.keys(operationOf).sort()).toEqual(offered.filter((name) => name !== "constructor").sort());
+    const options: Record<keyof SubmitRequest, true> = {
+      ...{ run: true, workflow: true, goals: true, want: true, inputs: true, environment: true },
+      ...{ timeout: true, ask: true, secrets: true, budget: true },
+    };
+    const { properties } = document.components.schemas.SubmitRequest as { properties: Json };
+    expect(Object.keys(properties).sort()).toEqual(Object.keys(options).sort());
   });
 
   it("describes the problem that a refused request is answered with", async () => {
