@@ -123,7 +123,10 @@ export class RunHold {
     return new Dispatcher(this.#context, {
       isOpen: (ref) => !frame.over && fold.isOpen(ref),
       isWanted: (ref) =>
-        !frame.over && fold.isOpen(ref) && (fold.status === "running" || isConsultation(ref)),
+        !frame.over &&
+        fold.isOpen(ref) &&
+        !fold.cancelling.has(ref.step) &&
+        (fold.status === "running" || isConsultation(ref)),
       onKept: (task) => {
         if (!frame.over) this.#giving.takeBackChoice(task);
       },

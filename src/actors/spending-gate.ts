@@ -82,8 +82,10 @@ export class SpendingGate {
     this.#underWay -= tasks.length;
     for (const task of tasks) {
       if (this.#frame.over) return;
+      const { fold } = this.#frame;
       if (!this.#isGranted(task)) this.#scene.refuse(task);
-      else if (this.#frame.fold.isOpen(task)) this.#scene.give(task);
+      // Somebody may have wanted it stopped meanwhile: nothing of it is out, and it is closed as such.
+      else if (fold.isOpen(task) && !fold.cancelling.has(task.step)) this.#scene.give(task);
     }
   }
 

@@ -133,6 +133,8 @@ function keptEnvironment(
 }
 
 function originalOf(fold: RunFold, step: string): string {
+  // Left out by a revision of the plan; what it has set is there all the same.
+  if (fold.retired.has(step)) return step;
   return fold.steps?.step(step).origin?.of ?? step;
 }
 

@@ -1,6 +1,7 @@
 /** The agents of random workflows: their tasks do what the script in their inputs says. */
 import type { AgentDefinition, Handoff, TaskContext } from "../agent/define.ts";
 import type { CrewScene } from "./scenario.ts";
+import { productOfSkill, type Skill } from "./skills.ts";
 import {
   ALL_KEYS,
   FLAKY_ERROR,
@@ -16,15 +17,40 @@ import type { Party } from "./world.ts";
 /** Longer than every time-out of a simulated step. */
 const HANG_MS = 120_000;
 
-export function scriptedAgent(role: string, party: Party, scene: CrewScene): AgentDefinition {
-  if (role === SPARE_ROLE) return spare(party);
+/** What the agents of a seed can do besides what a step's script says. */
+export interface Craft {
+  skills: readonly Skill[];
+  /** Whether the spare role needs two tasks for what it can do instead of one. */
+  spareInTwo: boolean;
+}
+
+export function scriptedAgent(role: string, party: Party, scene: CrewScene, craft: Craft): AgentDefinition {
+  if (role === SPARE_ROLE) return craft.spareInTwo ? spareInTwo(party) : spare(party);
+  const skilled = craft.skills
+    .filter((skill) => skill.role === role)
+    .map(({ name, card, script }) => {
+      const run = (inputs: Record<string, unknown>, ctx: TaskContext) =>
+        act(script, resultOfSkill(name, card, inputs), inputs, ctx, role, party, scene);
+      return [name, { ...card, run }] as const;
+    });
   return {
     role,
     tasks: {
       work: { run: (inputs, ctx) => work(inputs, ctx, role, party, scene) },
       undo: { run: (inputs, ctx) => undo(inputs, ctx, party) },
+      ...Object.fromEntries(skilled),
     },
   };
+}
+
+function resultOfSkill(
+  name: string,
+  { gives = [] }: Skill["card"],
+  inputs: Record<string, unknown>,
+): Product {
+  const value = productOfSkill(name, inputs);
+  const [key = ""] = gives;
+  return { outputs: { [key]: value }, midway: { key, value } };
 }
 
 /** Fails at its first attempt, or for good, by what it has to undo. */
@@ -51,15 +77,51 @@ function spare(party: Party): AgentDefinition {
   };
 }
 
-async function work(
+/** Gives what the spare role gives, for something that has to be made first. */
+function spareInTwo(party: Party): AgentDefinition {
+  const { run } = spare(party).tasks.rescue as AgentDefinition["tasks"][string];
+  const tools = async (_: unknown, ctx: TaskContext) => {
+    await pause(party, ctx, 100, true);
+    return { tools: 1 };
+  };
+  return {
+    role: SPARE_ROLE,
+    tasks: {
+      prepare: { gives: ["tools"], run: tools },
+      rescue: { needs: ["tools"], gives: ALL_KEYS, run },
+    },
+  };
+}
+
+function work(
   inputs: Record<string, unknown>,
   ctx: TaskContext,
   role: string,
   party: Party,
   scene: CrewScene,
 ): Promise<Record<string, unknown> | Handoff> {
-  const script = inputs.script as Script;
-  const outputs = { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n };
+  const product = {
+    outputs: { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n },
+    midway: { key: midwayKey(ctx.step), value: productOf(ctx.step, { ...inputs, midway: 1 }) },
+  };
+  return act(inputs.script as Script, product, inputs, ctx, role, party, scene);
+}
+
+/** What a task gives in the end, and what it may set on the way. */
+interface Product {
+  outputs: Record<string, unknown>;
+  midway: { key: string; value: unknown };
+}
+
+async function act(
+  script: Script,
+  { outputs, midway }: Product,
+  inputs: Record<string, unknown>,
+  ctx: TaskContext,
+  role: string,
+  party: Party,
+  scene: CrewScene,
+): Promise<Record<string, unknown> | Handoff> {
   ctx.progress(0.5);
   ctx.usage({ tokens: 40, usd: 0.5 });
   // It ends some day: a host does not bear any number of tasks that ignore their signal, and a request to
@@ -83,8 +145,7 @@ async function work(
       );
     }
     case "midway": {
-      const value = productOf(ctx.step, { ...inputs, midway: 1 });
-      await ctx.env.set(midwayKey(ctx.step), value, script.heeds ? {} : { ifRevision: 0 });
+      await ctx.env.set(midway.key, midway.value, script.heeds ? {} : { ifRevision: 0 });
       return outputs;
     }
     case "poison":

@@ -47,9 +47,10 @@ export function judge(life: Life): Verdict {
   const references = new Map<string, Reference>();
   const runs = new Map<string, JudgedRun>();
   for (const [run, records] of life.logs) {
-    const submitted = submissionOf(records)?.body.workflow as WorkflowDocument | undefined;
+    const submission = submissionOf(records)?.body;
+    const submitted = submission?.workflow as WorkflowDocument | undefined;
     const workflow = submitted ?? scenario.runs.get(run)?.workflow;
-    if (workflow === undefined) continue;
+    if (workflow === undefined && submission === undefined) continue;
     const reference = new Reference(workflow, scenario.language);
     references.set(run, reference);
     for (const record of records) reference.apply(record);
@@ -74,14 +75,18 @@ export function judge(life: Life): Verdict {
     hearing({ run, records, facts }, reference, life.evidence, life.faults.kinds.has("delay"), say);
     overshoot = Math.max(overshoot, parallel(run, reference, facts, say));
   }
-  nested(runs, say);
+  nested(runs, scenario.language, say);
   reruns(runs, scenario.language, say);
   return { wrongs, overshoot, references };
 }
 
 export function completions(run: string, reference: Reference, say: Say): void {
+  for (const { id, completions } of reference.retired.values())
+    if (completions > 1) say("a step completes at most once", `${run} ${id}: ${completions} times`);
   for (const { id, doc, completions, outcome, parent } of reference.steps.values()) {
-    const closedWell = outcome === "skipped" || (outcome !== null && doc.onFailure === "continue");
+    const stoodIn =
+      doc.onFailure === "continue" || (doc.onFailure === "recover" && doc.fallback !== undefined);
+    const closedWell = outcome === "skipped" || (outcome !== null && stoodIn);
     if (completions > 1) say("a step completes at most once", `${run} ${id}: ${completions} times`);
     // Items need not complete once somebody else has done the whole.
     if (parent !== undefined && parent.list === undefined) continue;
@@ -96,8 +101,11 @@ function losses(run: string, records: readonly LogRecord[], reference: Reference
   for (const record of records) {
     if (record.kind === "control" && record.body.verb === "retry") inARow.clear();
     if (record.kind === "result") inARow.delete(record.body.step);
-    if (record.kind !== "decision" || record.body.type !== "lost") continue;
-    const { step, n } = record.body;
+    if (record.kind !== "decision" || !("step" in record.body)) continue;
+    const { type, step, n } = record.body;
+    // Another way to what the step gives begins anew.
+    if (type === "recover") inARow.delete(step);
+    if (type !== "lost") continue;
     // One that came after the result says nothing any more.
     if (reference.openings.get(`${step}#${n}`)?.closeSeq !== record.seq) continue;
     const times = (inARow.get(step) ?? 0) + 1;
@@ -116,7 +124,7 @@ export function folds(
 ): void {
   const own = new RunFold(run);
   const actor = createActor(orchestratorLogic, { id: run, input: { run } }).start();
-  const again = new Reference(reference.workflow, language);
+  const again = new Reference(reference.submitted, language);
   for (const record of records) {
     own.apply(record);
     actor.send({ type: "record", record });
@@ -257,7 +265,8 @@ function undoing(run: string, reference: Reference, facts: readonly Fact[], say:
   const rule = "what was done is undone in reverse order";
   const completed = [...reference.openings.values()]
     .filter(({ step, n }) => {
-      const { n: last, outcome, doc, undoes } = reference.steps.get(step) as ReferenceStep;
+      const known = reference.steps.get(step) ?? reference.retired.get(step);
+      const { n: last, outcome, doc, undoes } = known as ReferenceStep;
       return n === last && outcome === "completed" && doc.compensate !== undefined && undoes === undefined;
     })
     .sort((a, b) => b.closeSeq - a.closeSeq)

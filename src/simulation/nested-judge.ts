@@ -4,7 +4,8 @@
  */
 import type { LogRecord } from "../bus/bus.ts";
 import type { SubmitMessage } from "../bus/messages.ts";
-import type { Reference } from "./reference.ts";
+import type { Language } from "./language.ts";
+import { Reference } from "./reference.ts";
 import type { Say } from "./scenario.ts";
 
 export interface JudgedRun {
@@ -16,7 +17,7 @@ export interface JudgedRun {
 /** The dispatches of this role are runs of their own. */
 const NESTING_ROLE = "orchestrator";
 
-export function nested(runs: ReadonlyMap<string, JudgedRun>, say: Say): void {
+export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language, say: Say): void {
   const children = new Map<string, string>();
   for (const { run, records, reference } of runs.values()) {
     const submission = submissionOf(records);
@@ -30,8 +31,45 @@ export function nested(runs: ReadonlyMap<string, JudgedRun>, say: Say): void {
     const opening = above.reference.openings.get(`${parent.step}#${parent.n}`);
     if (opening?.role !== NESTING_ROLE || opening.openSeq > submission.seq)
       say("a nested run has a dispatch that it is for", `${run} is begun for ${name}`);
+    if (opening !== undefined) handedDown(name, above, opening.openSeq, submission, language, say);
     results(name, above, { run, records, reference }, parent, say);
   }
+}
+
+/**
+ * What a nested run may spend is what its parent had left at some moment between the dispatch and the submission:
+ * its holder need not have heard of the last records.
+ */
+function handedDown(
+  name: string,
+  { records, reference: { submitted } }: JudgedRun,
+  openSeq: number,
+  { seq, body: { budget } }: LogRecord & { kind: "submit" },
+  language: Language,
+  say: Say,
+): void {
+  const then = new Reference(submitted, language);
+  const lefts: string[] = [];
+  for (const record of records) {
+    if (record.seq > seq) break;
+    then.apply(record);
+    if (record.seq < openSeq) continue;
+    lefts.push(shown([...(then.left ?? [])]));
+  }
+  const is = shown(Object.entries(budget ?? {}).filter(([resource]) => resource !== "onLimit"));
+  if (!lefts.includes(is))
+    say(
+      "a nested run gets what is left of a budget",
+      `${name} gets ${is || "none"}, and left is ${lefts.at(-1)}`,
+    );
+  if (budget !== undefined && budget.onLimit !== "fail")
+    say("a nested run gets what is left of a budget", `${name} would pause at its limit`);
+}
+
+/** Without how much time: that passes while nothing is written. */
+function shown(limits: readonly (readonly [string, unknown])[]): string {
+  const all = limits.map(([resource, amount]) => (resource === "wall" ? resource : `${resource} ${amount}`));
+  return all.sort().join(", ");
 }
 
 /** What counts as the dispatch's result tells how the nested run ended, and comes after that end. */

@@ -37,6 +37,11 @@ const TRY_AGAIN_MS = 400;
 /** How soon somebody who has nothing else to do sees that a step waits. */
 const LOOK_EVERY_MS = 100;
 
+export interface Meddling {
+  repeats?: boolean;
+  keys?: readonly string[];
+}
+
 /** A control, without who says it. */
 export type Said = Omit<ControlMessage, "v" | "by">;
 
@@ -85,12 +90,16 @@ export class People {
     });
   }
 
-  /** Gets into the way of a run, where the seed has such people. @param repeats whether they also rerun it */
-  meddleWith(run: string, { repeats = false } = {}): void {
+  /**
+   * Gets into the way of a run, where the seed has such people.
+   * @param repeats whether they also rerun it
+   * @param keys what they set from outside
+   */
+  meddleWith(run: string, { repeats = false, keys = ["note"] }: Meddling = {}): void {
     const { faults } = this.#scene;
     if (!faults.kinds.has("people")) return;
     const chance = faults.chance("people");
-    for (let at = chance.between(1, 5); at > 0; at--) this.#meddle(run, repeats);
+    for (let at = chance.between(1, 5); at > 0; at--) this.#meddle(run, repeats, keys);
     // Some wait for the moment in which it fails.
     this.#retryFailures(run, RETRIES, chance.happens(0.5) ? [10, 400] : [1_000, 6_000]);
   }
@@ -165,7 +174,7 @@ export class People {
     wake();
   }
 
-  #meddle(run: string, repeats: boolean): void {
+  #meddle(run: string, repeats: boolean, keys: readonly string[]): void {
     const { world, faults } = this.#scene;
     const chance = faults.chance("people");
     world.after(chance.between(500, faults.untilMs), () => {
@@ -173,7 +182,7 @@ export class People {
       const verb = chance.pick(VERBS);
       if (verb === "stop") this.#stopSomething(run, chance);
       else if (verb === "again") repeats && this.#again(run, chance);
-      else if (verb === "env") void this.setKey(run, "note", chance.between(1, 9));
+      else if (verb === "env") void this.setKey(run, chance.pick(keys), chance.between(1, 9));
       else if (verb !== "cancel" || chance.happens(0.4)) void this.control(run, { verb });
       if (verb === "pause") world.after(chance.between(100, 20_000), () => void this.#resume(run));
     });
@@ -191,7 +200,13 @@ export class People {
   #again(run: string, chance: Chance): void {
     const reference = this.referenceOf(run);
     const repeats = (this.#repeats.get(run) ?? 0) + 1;
-    if (reference.status === "none" || repeats > REPEATS || run.length > 40) return;
+    if (
+      reference.workflow.steps.length === 0 ||
+      reference.status === "none" ||
+      repeats > REPEATS ||
+      run.length > 40
+    )
+      return;
     this.#repeats.set(run, repeats);
     const { id } = chance.pick(reference.workflow.steps);
     const kind = chance.pick(["from", "from", "at", "whole"] as const);

@@ -4,11 +4,13 @@ import type { ShareWindow } from "../actors/role-shares.ts";
 import { SwarmPlanning } from "../actors/swarm-planning.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
-import { scriptedAgent } from "./crew.ts";
+import { type Craft, scriptedAgent } from "./crew.ts";
 import { FEW_FORMS } from "./language.ts";
+import type { Meddling } from "./people.ts";
 import type { Scenario, ScenarioRun, Seat } from "./scenario.ts";
 import { judgeScripts } from "./script-judge.ts";
-import { ENDLESS, MAX_STEPS, ROLES, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
+import { judgePlanned, PLANNED_KEYS, randomSkills, randomWants } from "./skills.ts";
+import { ENDLESS, MAX_STEPS, ROLES, randomBudget, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
 
 const silent = pino({ level: "silent" });
 
@@ -22,33 +24,57 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
   const chance = new Chance(seed, "workflows");
   const runs = new Map<string, ScenarioRun>();
   const count = Math.min(chance.happens(0.35) ? chance.between(2, 4) : 1, maxRuns);
+  const craft = randomCraft(new Chance(seed, "craft"));
   for (let at = 1; at <= count; at++) {
+    const plans = new Chance(seed, `plan ${at}`);
+    if (craft.skills.length > 0 && plans.happens(0.7)) {
+      const want = randomWants(plans, craft.skills);
+      const budget = plans.happens(0.15) ? { budget: randomBudget(plans, 5) } : {};
+      runs.set(`r${at}`, { want, inputs: {}, environment: { e0: plans.between(0, 500) }, ...budget });
+      continue;
+    }
     const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps);
     const list = Array.from({ length: chance.between(0, 5) }, () => chance.between(1, 99));
     runs.set(`r${at}`, { workflow, inputs: {}, environment: { e0: chance.between(0, 500), list } });
   }
+  /** A rerun's name begins with that of the run that it repeats. */
+  const wantedBy = (run: string) => runs.get(run.split("-")[0] ?? "")?.want;
+  const meddling = (run: string): Meddling => ({
+    repeats: true,
+    ...(wantedBy(run) === undefined ? {} : { keys: [...PLANNED_KEYS, "note"] }),
+  });
   return {
     runs,
     seats: randomSeats(new Chance(seed, "seats")),
-    agent: scriptedAgent,
+    agent: (role, party, scene) => scriptedAgent(role, party, scene, craft),
     planning: (bus, clock) => new SwarmPlanning(bus, clock, silent),
     attend(people) {
       for (const [run, submission] of runs) {
         people.submit(run, submission, people.chance.between(0, 2_000));
         people.answerFor(run);
-        people.meddleWith(run, { repeats: true });
+        people.meddleWith(run, meddling(run));
       }
     },
     attendLater(people, run, { workflow, parent }) {
-      if ((workflow as WorkflowDocument).name === ENDLESS) return;
+      if ((workflow as WorkflowDocument | undefined)?.name === ENDLESS) return;
       people.answerFor(run);
-      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run, { repeats: true });
+      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run, meddling(run));
     },
     ...(chance.happens(0.5) ? { window: randomWindow(chance) } : {}),
     curses: true,
     language: FEW_FORMS,
-    judge: judgeScripts,
+    judge(run, reference, say) {
+      const want = wantedBy(run);
+      if (want === undefined) judgeScripts(run, reference, say);
+      else judgePlanned(run, want, reference, say);
+    },
   };
+}
+
+/** In some seeds the roles can do what runs can be planned with. */
+function randomCraft(chance: Chance): Craft {
+  if (!chance.happens(0.25)) return { skills: [], spareInTwo: false };
+  return { skills: randomSkills(chance), spareInTwo: chance.happens(0.5) };
 }
 
 /** So small that runs have to take turns. */

@@ -17,7 +17,7 @@ import type { ScriptedDispatch } from "./scripted-dispatch.ts";
 
 export interface Recording {
   run: string;
-  submission: ScenarioRun;
+  submission: ScenarioRun & { workflow: WorkflowDocument };
   status: RunState;
   /** From the submission to the last record. */
   durationMs: number;

@@ -35,6 +35,17 @@ export class ReferenceBudget {
     return this.#limits.size > 0;
   }
 
+  /** What is left of each limit, but for time; undefined: nothing is limited. */
+  get left(): ReadonlyMap<string, number> | undefined {
+    if (!this.limited) return undefined;
+    return new Map(
+      [...this.#limits].map(([resource, bound]) => [
+        resource,
+        Math.max(0, bound - (this.#spent.get(resource) ?? 0)),
+      ]),
+    );
+  }
+
   get exceeded(): boolean {
     return this.#exceeds(this.#limits);
   }

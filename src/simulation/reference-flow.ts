@@ -9,7 +9,9 @@ import type { DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
 import { ReferenceOpenings } from "./reference-openings.ts";
-import { makeStep, ms, needed, outputsOfAnswer, type ReferenceStep, undoingStep } from "./reference-step.ts";
+import { ReferencePlan } from "./reference-plan.ts";
+import { makeStep, ms, needed, outputsOfAnswer, type ReferenceStep } from "./reference-step.ts";
+import { ReferenceUndoing } from "./reference-undoing.ts";
 import { ReferenceValues } from "./reference-values.ts";
 
 const HANDOFFS = 8;
@@ -23,37 +25,47 @@ export class ReferenceFlow {
   readonly steps = new Map<string, ReferenceStep>();
   readonly values: ReferenceValues;
   readonly openings = new ReferenceOpenings();
-  /** Completed steps that can be undone, in the order of their completion. */
-  readonly undoable: {
-    step: ReferenceStep;
-    inputs: Record<string, unknown>;
-    outputs: Record<string, unknown>;
-  }[] = [];
+  readonly plan: ReferencePlan;
   /** Whom somebody wanted stopped, from which to which sequence. */
   readonly unwanted: { step: ReferenceStep; from: number; to: number }[] = [];
-  /** The steps that undo them, in the order in which they do; undefined while the run has not given up. */
-  undoing: ReferenceStep[] | undefined;
-  /** Something failed for which the run fails. */
-  failure = false;
-  readonly #workflow: WorkflowDocument;
+  readonly undoing: ReferenceUndoing;
+  /** For whose failure the run fails. */
+  #failing: ReferenceStep | undefined;
+  #workflow: WorkflowDocument;
+  readonly #planned: boolean;
   readonly #dependents = new Map<string, ReferenceStep[]>();
   readonly #kept = new Map<string, { value: unknown }[]>();
   /** A failed step that the last retry did not choose. */
   #left: ReferenceStep | undefined;
   #seq = 0;
 
-  constructor(workflow: WorkflowDocument, inputs: Record<string, unknown>, language: Language) {
+  /** @param planned whether the workflow was planned, so that facts are weighed */
+  constructor(
+    workflow: WorkflowDocument,
+    inputs: Record<string, unknown>,
+    language: Language,
+    planned = false,
+  ) {
     this.#workflow = workflow;
+    this.#planned = planned;
+    const flow = this;
+    this.plan = new ReferencePlan({
+      steps: this.steps,
+      get documentSteps() {
+        return flow.documentSteps;
+      },
+      isOpen: (step) => this.isOpen(step),
+      goBy: (next) => this.#goBy(next),
+      closeWell: (step) => this.#closeWell(step),
+      release: (steps) => this.#release(steps),
+      leaveOut: (step) => this.#leaveOut(step),
+    });
     this.values = new ReferenceValues(language, { ...workflow.inputs, ...inputs }, () =>
       this.documentSteps.filter(({ outputs }) => outputs !== undefined),
     );
+    this.undoing = new ReferenceUndoing(this.values, this.openings);
     for (const doc of workflow.steps) this.steps.set(doc.id, makeStep(doc, workflow.defaults));
-    for (const step of this.steps.values()) {
-      for (const id of new Set(step.doc.dependsOn)) {
-        const dependents = this.#dependents.get(id) ?? [];
-        this.#dependents.set(id, [...dependents, step]);
-      }
-    }
+    this.#goBy(workflow);
   }
 
   /** The steps of the document. */
@@ -65,10 +77,16 @@ export class ReferenceFlow {
     return this.documentSteps.every(({ closedWell }) => closedWell);
   }
 
+  /** Something failed for which the run fails. */
+  get failure(): boolean {
+    return this.#failing !== undefined;
+  }
+
   /** Whether the run fails: now, or because nothing is open beside what a retry left failed. */
   get fails(): boolean {
     const isOpen = (step: ReferenceStep) => this.isOpen(step) || step.recovering;
-    return this.failure || (this.#left?.state === "failed" && ![...this.steps.values()].some(isOpen));
+    if (this.failure) return true;
+    return this.#left?.state === "failed" && !this.plan.waits && ![...this.steps.values()].some(isOpen);
   }
 
   /** Every open step waits for somebody outside. */
@@ -241,13 +259,16 @@ export class ReferenceFlow {
     const isWhole = forEach !== undefined && step.parent === undefined;
     if (repeat !== undefined && !isWhole && this.#goesOn(step, repeat, outputs)) return;
     if (step.doc.compensate !== undefined)
-      this.undoable.push({ step, inputs: step.brought ?? step.own, outputs });
+      this.undoing.completed({ step, inputs: step.brought ?? step.own, outputs });
     step.state = "done";
     step.outcome = "completed";
     step.completions += 1;
     step.outputs = outputs;
-    if (step.undoes !== undefined) return this.#undoNext();
-    this.#release(step.parent === undefined ? this.#closeWell(step) : this.#settleItem(step.parent));
+    if (step.undoes !== undefined) return this.undoing.next();
+    if (step.parent !== undefined) return this.#release(this.#settleItem(step.parent));
+    // What comes after it waits until the plan was weighed with what it found.
+    if (this.#planned && step.doc.observes !== undefined) this.plan.found(step);
+    else this.#release(this.#closeWell(step));
   }
 
   #give(step: ReferenceStep, outputs: Record<string, unknown>): void {
@@ -298,14 +319,14 @@ export class ReferenceFlow {
     step.outcome = outcome;
     this.openings.shut(step, outcome);
     if (step.undoes !== undefined) {
-      this.#undoNext();
+      this.undoing.next();
       return [];
     }
     const { onFailure = "fail" } = step.doc;
     if (step.parent !== undefined) return this.#itemFailed(step, step.parent, onFailure);
     if (onFailure === "continue") return this.#closeWithNulls(step);
     if (onFailure === "recover") step.recovering = true;
-    else this.failure = true;
+    else this.#failing ??= step;
     return [];
   }
 
@@ -399,12 +420,12 @@ export class ReferenceFlow {
     const failed = this.documentSteps.filter(({ state, closedWell }) => state === "failed" && !closedWell);
     const named = failed.filter(({ id }) => target === undefined || id === target);
     if (named.length === 0) return false;
-    this.failure = false;
+    this.#failing = undefined;
     this.#left = undefined;
     for (const step of failed) {
       if (named.includes(step) || step.outcome === "cancelled") this.#reopen(step);
       else if (othersLater) this.#left ??= step;
-      else this.failure = true;
+      else this.#failing ??= step;
     }
     return true;
   }
@@ -424,7 +445,7 @@ export class ReferenceFlow {
     try {
       if (step.n === 0 || exhausted) step.own = this.values.inputsOf(step);
     } catch {
-      this.failure = true;
+      this.#failing ??= step;
       return;
     }
     this.openings.open(step, 0);
@@ -435,7 +456,7 @@ export class ReferenceFlow {
       try {
         parent.list = this.values.listOf(parent);
       } catch {
-        this.failure = true;
+        this.#failing ??= parent;
         return;
       }
       return this.#release(this.#fanOut(parent));
@@ -460,7 +481,7 @@ export class ReferenceFlow {
       return this.#release(this.#closeWell(step));
     }
     if (role === undefined || task === undefined) {
-      this.failure = true;
+      this.#failing ??= step;
       return;
     }
     step.role = role;
@@ -471,6 +492,33 @@ export class ReferenceFlow {
     this.#openAgain(step);
   }
 
+  // ── plans ────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Somebody outside set a key: what a planned run does next may not be the best any more. */
+  setOutside(): void {
+    if (this.#planned && !this.complete) this.plan.setOutside(this.#seq);
+  }
+
+  #goBy(workflow: WorkflowDocument): void {
+    this.#workflow = workflow;
+    this.#dependents.clear();
+    for (const step of this.documentSteps) {
+      for (const id of new Set(step.doc.dependsOn)) {
+        const dependents = this.#dependents.get(id) ?? [];
+        this.#dependents.set(id, [...dependents, step]);
+      }
+    }
+  }
+
+  #leaveOut(step: ReferenceStep): void {
+    for (const item of step.items) {
+      this.#cancel(item);
+      this.steps.delete(item.id);
+    }
+    this.#cancel(step);
+    if (this.#failing === step) this.#failing = undefined;
+  }
+
   /** The run has ended without what is open. */
   cancelOpen(pendingToo: boolean): void {
     for (const step of this.steps.values()) {
@@ -478,46 +526,12 @@ export class ReferenceFlow {
     }
   }
 
-  // ── undoing ──────────────────────────────────────────────────────────────────────────────────────
-
-  /** Whether there is something to undo, and nobody has begun. */
-  get undoingIsDue(): boolean {
-    return this.undoing === undefined && this.undoable.length > 0;
-  }
-
-  /** Whether all that could be undone was, or could not be. */
-  get undone(): boolean {
-    return this.undoing?.every(({ state }) => state === "done" || state === "failed") === true;
-  }
-
-  /** What is open is cancelled; what completed is undone, the last first, one at a time. */
+  /** The run gives up: what is open is cancelled, what completed is undone. */
   undo(pendingToo: boolean): void {
     for (const step of this.steps.values()) step.recovering = false;
     this.cancelOpen(pendingToo);
-    this.undoing = this.undoable.toReversed().map(({ step }) => undoingStep(step, this.#workflow.defaults));
-    for (const step of this.undoing) this.steps.set(step.id, step);
-    this.#undoNext();
-  }
-
-  #undoNext(): void {
-    const next = this.undoing?.find(({ state }) => state === "pending");
-    const done = this.undoable.find(({ step }) => step === next?.undoes);
-    if (next === undefined || done === undefined) return;
-    const { compensate } = done.step.doc;
-    const template = typeof compensate === "object" ? compensate.inputs : undefined;
-    const { inputs, outputs } = done;
-    try {
-      next.own =
-        template === undefined
-          ? { ...inputs, ...outputs }
-          : this.values.undoingInputsOf(done.step, template, { inputs, outputs });
-    } catch {
-      next.errors.push("E_EXPRESSION");
-      next.state = "failed";
-      next.outcome = "failed";
-      return this.#undoNext();
-    }
-    this.openings.open(next, 0);
+    for (const step of this.undoing.begin(this.#workflow.defaults)) this.steps.set(step.id, step);
+    this.undoing.next();
   }
 
   /** The run is done: what is still open needs no end of its own. */

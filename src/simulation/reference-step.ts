@@ -34,13 +34,13 @@ export interface Opening {
 export interface ReferenceStep {
   /** As on the wire: an item has its step's id and its place. */
   readonly id: string;
-  readonly doc: WorkflowStepDocument;
+  doc: WorkflowStepDocument;
   /** The step of the document that this one is an item of. */
   readonly parent: ReferenceStep | undefined;
   readonly place: number;
   /** The step that this one undoes. */
   readonly undoes: ReferenceStep | undefined;
-  readonly retry: RetryRules;
+  retry: RetryRules;
   state: "pending" | "ready" | "running" | "done" | "failed";
   outcome: string | null;
   n: number;
@@ -114,6 +114,16 @@ export function makeStep(
     lastOutputs: {},
     outputs: undefined,
   };
+}
+
+/** It stands as it does in another document from now on; what has begun of it goes on as it was given out. */
+export function standIn(
+  step: ReferenceStep,
+  doc: WorkflowStepDocument,
+  defaults: WorkflowDocument["defaults"],
+): ReferenceStep {
+  const { retry, role, task } = makeStep(doc, defaults);
+  return Object.assign(step, { doc, retry, ...(step.state === "pending" ? { role, task } : {}) });
 }
 
 /** The step that undoes a completed one. */

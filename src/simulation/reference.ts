@@ -20,8 +20,11 @@ import { ReferenceBudget } from "./reference-budget.ts";
 import { ReferenceFlow } from "./reference-flow.ts";
 import type { Opening, ReferenceStep } from "./reference-step.ts";
 
+const UNPLANNED: WorkflowDocument = { steps: [] };
+
 export class Reference {
-  readonly workflow: WorkflowDocument;
+  /** Undefined: it is planned from what is wanted. */
+  readonly submitted: WorkflowDocument | undefined;
   /** What a holder decided and the log does not call for. It does not count. */
   readonly wrongs: { decision: string; what: string }[] = [];
   /** From which to which sequence it was paused. */
@@ -33,9 +36,11 @@ export class Reference {
   readonly grants = new Map<string, number>();
   /** Of a run with a budget: what was spent by a dispatch that was given out after the limit was reached. */
   readonly overshoots: string[] = [];
-  status: "none" | "running" | "waiting" | "paused" | "done" | "failed" | "cancelled" = "none";
+  status: "none" | "planning" | "running" | "waiting" | "paused" | "done" | "failed" | "cancelled" = "none";
   epoch = 0;
   readonly #language: Language;
+  #workflow: WorkflowDocument | undefined;
+  #submission: SubmitMessage | undefined;
   #flow: ReferenceFlow;
   #budget = new ReferenceBudget(undefined, undefined);
   #runFailure = false;
@@ -46,11 +51,28 @@ export class Reference {
   /** Where in the log it had spent what it may. */
   #exceededAt = Number.POSITIVE_INFINITY;
   #seq = 0;
+  #ts = 0;
 
-  constructor(workflow: WorkflowDocument, language: Language) {
-    this.workflow = workflow;
+  constructor(submitted: WorkflowDocument | undefined, language: Language) {
+    this.submitted = submitted;
+    this.#workflow = submitted;
     this.#language = language;
-    this.#flow = new ReferenceFlow(workflow, {}, language);
+    this.#flow = new ReferenceFlow(submitted ?? UNPLANNED, {}, language);
+  }
+
+  /** The document that it goes by now; one without steps while there is none. */
+  get workflow(): WorkflowDocument {
+    return this.#workflow ?? UNPLANNED;
+  }
+
+  /** Steps that a revision of the plan left out. */
+  get retired(): ReadonlyMap<string, ReferenceStep> {
+    return this.#flow.plan.retired;
+  }
+
+  /** What is left of each limit; undefined: nothing is limited. */
+  get left(): ReadonlyMap<string, number> | undefined {
+    return this.#budget.left;
   }
 
   get ended(): boolean {
@@ -59,7 +81,7 @@ export class Reference {
 
   /** The steps that undo others, in their order. */
   get undoing(): readonly ReferenceStep[] {
-    return this.#flow.undoing ?? [];
+    return this.#flow.undoing.steps;
   }
 
   /** Steps of the document, their items, and what undoes them. */
@@ -90,6 +112,7 @@ export class Reference {
 
   apply(record: LogRecord): void {
     this.#seq = record.seq;
+    this.#ts = record.ts;
     this.#flow.at(record.seq, record.ts);
     if (record.kind === "submit") this.#submit(record.body);
     else if (this.status === "none" && record.kind !== "decision") return;
@@ -107,16 +130,28 @@ export class Reference {
     else this.#exceededAt = Math.min(this.#exceededAt, this.#seq);
   }
 
-  #submit({ inputs, environment = {}, budget, origin }: SubmitMessage): void {
+  #submit(submission: SubmitMessage): void {
     if (this.status !== "none") return;
-    this.status = "running";
-    this.#flow = new ReferenceFlow(this.workflow, inputs, this.#language);
-    this.#flow.at(this.#seq, 0);
-    this.#budget = new ReferenceBudget(this.workflow.budget, budget);
+    const { environment = {}, origin } = submission;
+    this.#submission = submission;
+    this.status = "planning";
     for (const [key, value] of Object.entries(environment)) this.#flow.set(key, value, undefined);
     const outputs = new Map(origin?.steps.map((kept) => [kept.step, kept.outputs]));
     for (const [key, { value, step }] of Object.entries(origin?.environment ?? {}))
       this.#flow.set(key, value === undefined ? (outputs.get(step ?? "")?.[key] ?? null) : value, step);
+    if (this.submitted !== undefined) this.#begin(this.submitted, origin?.plan !== undefined);
+  }
+
+  /** There is a workflow. */
+  #begin(workflow: WorkflowDocument, planned: boolean): void {
+    const { env } = this;
+    const { inputs = {}, budget, origin } = this.#submission ?? {};
+    this.#workflow = workflow;
+    this.status = "running";
+    this.#flow = new ReferenceFlow(workflow, inputs, this.#language, planned);
+    this.#flow.at(this.#seq, this.#ts);
+    for (const [key, { value, revision, step }] of env) this.#flow.values.set(key, value, step, revision);
+    this.#budget = new ReferenceBudget(workflow.budget, budget);
     this.#flow.begin(origin?.steps ?? []);
   }
 
@@ -148,7 +183,7 @@ export class Reference {
   }
 
   #update({ key, value, step: id, n, ifRevision }: EnvUpdateMessage): void {
-    if (this.ended) return;
+    if (this.ended || this.status === "planning") return;
     if (id !== undefined) {
       const step = this.steps.get(id);
       if (!step || n === undefined || !this.#flow.isIn(step, n) || step.waits !== undefined) return;
@@ -156,6 +191,7 @@ export class Reference {
     }
     if (ifRevision !== undefined && ifRevision !== (this.env.get(key)?.revision ?? 0)) return;
     this.#flow.set(key, value, id);
+    if (id === undefined) this.#flow.setOutside();
   }
 
   #observed({ epoch, dispatched, started }: ObservedMessage): void {
@@ -201,7 +237,7 @@ export class Reference {
     const step = this.steps.get(id ?? "");
     const { status } = this;
     if (verb === "retry") {
-      if (status === "failed") this.#retry(id, value, others === "later");
+      if (status === "failed" && this.#workflow !== undefined) this.#retry(id, value, others === "later");
       return;
     }
     if (this.ended) return;
@@ -254,8 +290,18 @@ export class Reference {
       this.#runFailure = true;
       return;
     }
+    if (decision.type === "plan") {
+      if (this.#workflow === undefined && !this.#runFailure)
+        this.#begin(decision.workflow as WorkflowDocument, true);
+      return;
+    }
+    if (decision.type === "revise") {
+      if (this.#workflow !== undefined)
+        this.#workflow = this.#flow.plan.weigh({ upTo: this.#seq, ...decision }) ?? this.#workflow;
+      return;
+    }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
-    if (decision.type === "plan" || decision.type === "revise" || decision.type === "resolved") return;
+    if (decision.type === "resolved") return;
     if (decision.type === "consult" || decision.type === "judged") return;
     const step = this.steps.get(decision.step);
     if (!step || step.n !== decision.n) return;
@@ -274,14 +320,16 @@ export class Reference {
 
   /** Whether the log calls for this end. A complete run may also fail, on its outputs. */
   isDue(status: "done" | "failed" | "cancelled"): boolean {
-    if (this.#givenUp !== undefined) return status === this.#givenUp && this.#flow.undone;
+    if (this.#givenUp !== undefined) return status === this.#givenUp && this.#flow.undoing.isOver;
+    // That there is no plan is for whoever looked for one to say.
+    if (this.#workflow === undefined) return status === "failed" || (status === "cancelled" && this.#cancel);
     const { complete } = this.#flow;
     const failure = this.#runFailure || this.#flow.fails;
     return { done: complete, failed: failure || complete, cancelled: this.#cancel }[status];
   }
 
   #giveUp(status: "failed" | "cancelled", id: string): void {
-    if (!this.#flow.undoingIsDue || !this.isDue(status)) {
+    if (!this.#flow.undoing.isDue || !this.isDue(status)) {
       this.wrongs.push({ decision: id, what: `undoing was begun at ${this.#seq}, which was not due` });
       return;
     }

@@ -27,7 +27,7 @@ function takenOver(
   language: Language,
   say: Say,
 ): void {
-  const then = new Reference(last.workflow, language);
+  const then = new Reference(last.submitted, language);
   /** Who wrote which values of a key, oldest first. */
   const written = new Map<string, { step: string | undefined; value: unknown }[]>();
   for (const record of records) {

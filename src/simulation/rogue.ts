@@ -42,7 +42,7 @@ export class Rogue {
   async #strike(run: string): Promise<void> {
     const { faults, broker, world } = this.#scene;
     const reference = this.#scene.referenceOf(run);
-    if (reference.status === "none") return;
+    if (reference.status === "none" || reference.steps.size === 0) return;
     const chance = faults.chance("rogue");
     if (chance.happens(0.15)) {
       const kind = chance.pick([`result.${chance.pick(ROLES)}`, "decision", "observed", "env"]);

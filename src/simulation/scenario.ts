@@ -15,7 +15,9 @@ import type { Reference } from "./reference.ts";
 import type { Party } from "./world.ts";
 
 export interface ScenarioRun {
-  workflow: WorkflowDocument;
+  /** Undefined: it is planned from what is wanted. */
+  workflow?: WorkflowDocument;
+  want?: string[];
   inputs: Record<string, unknown>;
   environment: Record<string, unknown>;
   timeout?: string;

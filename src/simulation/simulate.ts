@@ -122,8 +122,8 @@ class Simulation {
   async live(): Promise<Omit<Life, "strays">> {
     const world = this.#world;
     this.#faults.kinds.size > 0 && world.note("world", `faults: ${[...this.#faults.kinds].join(", ")}`);
-    for (const [run, { workflow }] of this.#scenario.runs)
-      world.note("world", `${run}: ${JSON.stringify(workflow)}`);
+    for (const [run, { workflow, want }] of this.#scenario.runs)
+      world.note("world", `${run}: ${JSON.stringify(workflow ?? { want })}`);
     this.#hire();
     for (const post of this.#posts) world.after(this.#chance.between(0, 500), () => this.#bear(post));
     this.#scheduleFaults();
@@ -450,9 +450,9 @@ class Simulation {
   #submitted(run: string, submission: SubmitMessage): void {
     if (this.#references.has(run)) return;
     const workflow = submission.workflow as WorkflowDocument | undefined;
-    // Goals, and documents that went by reference, are beyond the judges.
-    if (workflow?.steps === undefined) return;
-    this.#world.note("world", `${run}: ${JSON.stringify(workflow)}`);
+    // Documents that went by reference are beyond the judges.
+    if (workflow !== undefined && workflow.steps === undefined) return;
+    this.#world.note("world", `${run}: ${JSON.stringify(workflow ?? { want: submission.want })}`);
     this.#references.set(run, new Reference(workflow, this.#scenario.language));
     void this.#watchLog(run);
     this.#attendants.adopt(run);

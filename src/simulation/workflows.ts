@@ -234,7 +234,7 @@ function repeat(chance: Chance, step: WorkflowStepDocument): void {
   Object.assign(step.inputs as object, { round: "${iteration}" });
 }
 
-function randomBudget(chance: Chance, steps: number): NonNullable<WorkflowDocument["budget"]> {
+export function randomBudget(chance: Chance, steps: number): NonNullable<WorkflowDocument["budget"]> {
   const limits = {
     dispatches: chance.between(1, 2 * steps),
     tokens: chance.between(1, 100 * steps),

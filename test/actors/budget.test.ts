@@ -56,6 +56,29 @@ describe("a run with a budget of dispatches", () => {
   });
 });
 
+it("a step that is cancelled while its dispatch is noted is not given out", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const { bus } = await stage.daemon();
+  const { append } = bus.log;
+  bus.log.append = async (run, entry, options) => {
+    const isNoted = entry.kind === "observed" && entry.body.dispatched.some((one) => one.step === "b");
+    const cancel = { v: 1, verb: "cancel", step: "b", by: "ada" } as const;
+    if (isNoted) await stage.bus.log.append(run, { kind: "control", body: cancel });
+    return append.call(bus.log, run, entry, options);
+  };
+  await stage.submit({
+    budget: { dispatches: 5 },
+    steps: [step("a"), step("b", { dependsOn: ["a"], onFailure: "continue" })],
+  });
+  await stage.answer("worker");
+  await stage.clock.advance(10_000);
+  expect(stage.inHand("worker")).toEqual([]);
+  const fold = await stage.fold();
+  expect(fold.step("b").context.outcome).toBe("cancelled");
+  expect(fold.status).toBe("done");
+});
+
 it("time that is over pauses the run before its next step, also at a successor", async () => {
   const stage = new SwarmStage();
   await stage.serve("worker");

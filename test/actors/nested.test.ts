@@ -256,6 +256,31 @@ describe("when daemons die", () => {
   });
 });
 
+describe("a rerun of a nested run", () => {
+  it("answers to nobody: its parent goes by the first one's end, and it lives on without", async () => {
+    const { stage, client } = await swarm();
+    await stage.submit(outer());
+    await stage.clock.advance(200);
+    await stage.answer("worker", { outputs: { x: 42 } });
+    await stage.clock.advance(200);
+    await stage.answer("worker", { outputs: { after: 1 } });
+    expect((await stage.fold()).status).toBe("done");
+    const { lastSeq } = await stage.fold();
+
+    await client.rerun(CHILD, { from: "x", run: "again" });
+    await stage.clock.advance(200);
+    expect(stage.taken.get("worker")?.[0]?.task).toMatchObject({ run: "again", step: "x", inputs: { n: 7 } });
+    // Longer than a nested run waits to ask whether anybody still waits for it.
+    await stage.clock.advance(2 * HOLD_LIMITS.parentLookMs);
+    await stage.answer("worker", { outputs: { x: 43 } });
+    await stage.clock.advance(200);
+    expect((await stage.fold("again")).submission?.parent).toBeUndefined();
+    expect((await stage.fold("again")).outputs).toEqual({ answer: 43 });
+    expect((await client.show("r1")).environment).toMatchObject({ answer: 42 });
+    expect((await stage.fold()).lastSeq).toBe(lastSeq);
+  });
+});
+
 it("ids of children fit, say whose they are, and differ", () => {
   const long = "x".repeat(64);
   const ids = [

@@ -6,7 +6,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connectSwarm } from "../../src/client/connect.ts";
+import { resubmissionOf } from "../../src/client/rerun.ts";
 import { replay } from "../../src/trace/replay.ts";
+import { LogWriter } from "../fold/log-writer.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 
 const step = (id: string, more: Record<string, unknown> = {}) => ({
@@ -212,4 +214,19 @@ it("a fork at any sequence ends in the environment of the run itself", async () 
     }),
     { numRuns: 30 },
   );
+});
+
+it("a rerun of a planned run keeps what a step had set that its plan left out later", async () => {
+  const log = new LogWriter();
+  log.add({ kind: "submit", body: { v: 1, want: ["b"], inputs: {} } });
+  log.claim(1);
+  const plan = { cost: 1, optimal: true, explored: 0, reasons: {} };
+  log.decide({ type: "plan", ...plan, workflow: { steps: [step("a"), step("b", { dependsOn: ["a"] })] } });
+  log.add({ kind: "env", body: { v: 1, key: "a", value: 7, step: "a", n: 1, by: "worker-1" } });
+  log.decide({ type: "revise", weighed: [], reason: "a is there", workflow: { steps: [step("b")] } });
+  async function* records() {
+    yield* log.records;
+  }
+  const { origin } = await resubmissionOf(log.run, records(), { from: "b" });
+  expect(origin).toMatchObject({ steps: [], environment: { a: { value: 7, step: "a" } } });
 });

@@ -125,6 +125,36 @@ it("a role whose queue is full holds up no other", async () => {
   expect(absent?.queued).toBe(WINDOW.first);
 });
 
+it("a run that is retried while its end is cleared away keeps its place, and gives it back", async () => {
+  const stage = new SwarmStage();
+  await stage.serve(role);
+  const { bus } = await stage.daemon(undefined, { first: 1, least: 1, most: 1 });
+  const { removeRun } = bus.tasks;
+  let goOn = (): void => expect.unreachable("nothing is cleared away");
+  bus.tasks.removeRun = async (run) => {
+    await new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    return removeRun.call(bus.tasks, run);
+  };
+  await stage.submit({ steps: [{ id: "s0", agent: role, task: "work" }] });
+  await stage.answer(role, {
+    status: "failed",
+    error: { name: "Error", message: "no", retryable: false },
+  });
+  expect((await stage.fold()).status).toBe("failed");
+  await stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb: "retry", by: "ada" } });
+  // Long enough for the note of what was given out again.
+  await stage.clock.advance(200);
+  expect(stage.inHand(role)).toEqual(["s0#2"]);
+  goOn();
+  await stage.clock.advance(200);
+  await stage.submit({ steps: [{ id: "other", agent: role, task: "work" }] }, "r2");
+  expect(stage.inHand(role)).toEqual(["s0#2"]);
+  await stage.answer(role, { step: "s0" });
+  expect(stage.inHand(role)).toEqual(["other#1"]);
+});
+
 it("a role's bound holds over two daemons together", async () => {
   const stage = new SwarmStage();
   await stage.bus.tasks.ensureRole({ role, inFlight: 3 });

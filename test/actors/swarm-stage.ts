@@ -4,6 +4,7 @@
  */
 import { pino } from "pino";
 import { OrchestratorAgent } from "../../src/actors/orchestrator-agent.ts";
+import type { ShareWindow } from "../../src/actors/role-shares.ts";
 import type { RunPlanning } from "../../src/actors/run-planning.ts";
 import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
 import type { Bus, Clock, TaskDelivery } from "../../src/bus/bus.ts";
@@ -37,13 +38,18 @@ export class SwarmStage {
   readonly taken = new Map<string, TaskDelivery[]>();
   #ids = 0;
 
-  async daemon(planning?: (bus: Bus) => RunPlanning): Promise<{ agent: OrchestratorAgent; bus: Bus }> {
+  /** @param window how many tasks of a role it lets wait; default: as many as a real one */
+  async daemon(
+    planning?: (bus: Bus) => RunPlanning,
+    window?: ShareWindow,
+  ): Promise<{ agent: OrchestratorAgent; bus: Bus }> {
     const bus = this.broker.connect();
     const agent = new OrchestratorAgent({
       bus,
       clock: this.#daemonClock(),
       log,
       planning: planning?.(bus) ?? new SwarmPlanning(bus, this.clock, log),
+      ...(window && { window }),
       id: `daemon-${this.daemons.length + 1}`,
       newId: () => `id-${++this.#ids}`,
     });
