@@ -11,6 +11,7 @@ import type { ModelAnswer, ModelRequest } from "../planner/plan-model.ts";
 import type { Capability, RoleCard } from "../workflow/capability.ts";
 import { PLANNER_ROLE, type PlannerQuestion } from "../workflow/planner-task.ts";
 import { RESERVED_ROLES } from "../workflow/reserved-roles.ts";
+import { leftToSpend } from "./left-to-spend.ts";
 import type { PlannerDesk } from "./planner-desk.ts";
 
 /** Of one answer, and of all to one question (L8). */
@@ -29,6 +30,10 @@ export function plannerAgent(
   now: () => number,
 ): Advisor {
   const propose = async (request: ModelRequest): Promise<ModelAnswer> => {
+    // What its answers have cost so far is in the log.
+    const { tokensLeft = 1, usdLeft = 1 } = leftToSpend(fold);
+    if (tokensLeft <= 0 || usdLeft <= 0)
+      return { failure: "the budget of the run is spent", usage: { tokens: 0 } };
     const reply = await desk.ask({
       task: request.task,
       about,

@@ -14,6 +14,7 @@ import { DataHammerError } from "../workflow/errors.ts";
 import { hasPlanner, PLAN_REF, type PlannerTask, type PlanSituation } from "../workflow/planner-task.ts";
 import type { Proposal } from "./decision-writer.ts";
 import { KnownFacts } from "./known-facts.ts";
+import { leftToSpend } from "./left-to-spend.ts";
 import { alternativesTo } from "./plan-alternatives.ts";
 import { plannerAgent } from "./planner-agent.ts";
 import type { PlannerDesk } from "./planner-desk.ts";
@@ -79,10 +80,9 @@ export class SwarmPlanning implements RunPlanning {
     desk: PlannerDesk,
   ): Promise<{ plan: Plan; usage?: Usage }> {
     const planner = this.#planner(cards);
-    const { goals, want, budget } = fold.submission ?? {};
+    const { goals, want } = fold.submission ?? {};
     const options = { inputs, ...(want ? { want } : {}) };
-    const tokensLeft = budget?.tokens;
-    const request = { goals, environment, cards, options, ...(tokensLeft !== undefined && { tokensLeft }) };
+    const request = { goals, environment, cards, options, ...leftToSpend(fold) };
     const notes: Record<string, string> = {};
     for (const advisor of this.#advisors("plan", "plan", fold, desk, cards)) {
       const { outcome, advice } = await planWithAdvice(planner, advisor, request);
@@ -236,7 +236,6 @@ export class SwarmPlanning implements RunPlanning {
     let advised: AdvisedRest | undefined;
     for (const advisor of advisors) {
       if (!scope.isOpenTo(advisor)) continue;
-      const tokensLeft = fold.budget?.left(0).tokens;
       advised = await adviseRest(planner, advisor, {
         task,
         goals: [fold.submission?.goals ?? []].flat(),
@@ -245,7 +244,7 @@ export class SwarmPlanning implements RunPlanning {
         cards,
         reason,
         ...(failed !== undefined && { failed }),
-        ...(tokensLeft !== undefined && { tokensLeft }),
+        ...leftToSpend(fold),
         ...(scope.judge && { judge: scope.judge }),
       });
       this.#tell(fold, advised.advice);

@@ -83,7 +83,7 @@ async function stream(
   });
   for await (const part of result.fullStream) {
     if (part.type === "error") throw part.error;
-    if (part.type === "finish") call.reported = part.totalUsage.totalTokens;
+    if (part.type === "finish") call.reported = believable(part.totalUsage.totalTokens);
     if (part.type !== "text-delta") continue;
     call.text += part.text;
     if (call.text.length > LONGEST_ANSWER)
@@ -110,6 +110,11 @@ function aborted(signal: AbortSignal): Promise<never> {
 function estimated({ system, messages }: Prompt, answer: string): number {
   const asked = messages.reduce((sum, { content }) => sum + content.length, system.length);
   return Math.ceil((asked + answer.length) / CHARACTERS_PER_TOKEN);
+}
+
+/** Whoever reports less than nothing, or no number, has reported nothing. */
+function believable(tokens: number | undefined): number | undefined {
+  return tokens !== undefined && Number.isSafeInteger(tokens) && tokens >= 0 ? tokens : undefined;
 }
 
 function usageOf({ usdPerMillionTokens }: ChatModelOptions, tokens: number): ModelUsage {

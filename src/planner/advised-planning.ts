@@ -29,6 +29,8 @@ export interface AdviceRequest {
   readonly options: PlanOptions;
   /** Tokens that may be spent. Default: no bound. */
   readonly tokensLeft?: number;
+  /** Money that may be spent. Default: no bound. */
+  readonly usdLeft?: number;
 }
 
 export interface AdvisedPlan {
@@ -52,7 +54,7 @@ export async function planWithAdvice(
   advisor: Advisor,
   request: AdviceRequest,
 ): Promise<AdvisedPlan> {
-  const { environment, options, tokensLeft } = request;
+  const { environment, options, tokensLeft, usdLeft } = request;
   const cards = request.cards.filter(({ role }) => !RESERVED_ROLES.includes(role));
   const goals = [request.goals ?? []].flat().filter((text) => text.trim() !== "");
   const alone = attempt(() => planner.createWorkflow(goals, environment, options));
@@ -70,6 +72,7 @@ export async function planWithAdvice(
       inputs: profileOf(options.inputs ?? {}, allowed),
     },
     ...(tokensLeft !== undefined && { tokensLeft }),
+    ...(usdLeft !== undefined && { usdLeft }),
     consider: (text) => proposals.consider(text),
   });
   return advised(advisor, alone, outcome);

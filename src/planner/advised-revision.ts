@@ -25,6 +25,8 @@ export interface RestAdviceRequest {
   readonly reason: string;
   readonly failed?: PlanSituation["failed"];
   readonly tokensLeft?: number;
+  /** Money that may be spent. Default: no bound. */
+  readonly usdLeft?: number;
   /** What is wrong with a proposal; undefined: nothing. Default: the rest is weighed with it. */
   readonly judge?: (proposed: NonNullable<WeighRequest["proposed"]>) => string | undefined;
 }
@@ -40,7 +42,7 @@ export async function adviseRest(
   advisor: Advisor,
   request: RestAdviceRequest,
 ): Promise<AdvisedRest> {
-  const { task, goals, want, rest, tokensLeft } = request;
+  const { task, goals, want, rest, tokensLeft, usdLeft } = request;
   const { model, allowValues = false } = advisor;
   const cards = request.cards.filter(({ role }) => !RESERVED_ROLES.includes(role));
   const outcome = await takeCounsel<Proposed>(advisor, {
@@ -54,6 +56,7 @@ export async function adviseRest(
       situation: situationOf(request),
     },
     ...(tokensLeft !== undefined && { tokensLeft }),
+    ...(usdLeft !== undefined && { usdLeft }),
     consider: (text) => {
       const { proposed, errors } = checkProposal(text, {
         cards,

@@ -4,9 +4,10 @@
  * Owns how often one is asked, for how long and for how many tokens, and that a wrong answer goes back with its
  * errors. Does not own what is asked, nor what an answer may say or change.
  *
- *  - C1 It ends: after `repairs` corrections, `totalMs` together, or the tokens that are left (L8).
+ *  - C1 It ends: after `repairs` corrections, `totalMs` together, or the tokens or money that are left (L8).
  *  - C2 A counsellor that is slow, gone or wrong is an outcome, not an exception.
  */
+import { amountOf } from "../workflow/budget.ts";
 import type { ModelAnswer, ModelRequest, ModelUsage, PlanModel, RefusedAnswer } from "./plan-model.ts";
 
 export interface Advisor {
@@ -41,6 +42,8 @@ export interface CounselRequest<T> {
   readonly question: Omit<ModelRequest, "refused" | "timeoutMs" | "tokensLeft">;
   /** Tokens that may be spent. Default: no bound. */
   readonly tokensLeft?: number;
+  /** Money that may be spent. Default: no bound. */
+  readonly usdLeft?: number;
   /** What an answer leads to, or what is wrong with it. */
   consider(text: string): { readonly value: T } | { readonly errors: readonly string[] };
 }
@@ -71,6 +74,9 @@ export async function takeCounsel<T>(
     if (leftMs < 1) return failed(`it had ${totalMs} ms in all`);
     const left = request.tokensLeft === undefined ? undefined : request.tokensLeft - usage.tokens;
     if (left !== undefined && left <= 0) return failed(`the budget of ${request.tokensLeft} tokens is spent`);
+    const { usdLeft } = request;
+    if (usdLeft !== undefined && usdLeft <= (usage.usd ?? 0))
+      return failed(`the budget of ${amountOf("usd", usdLeft)} is spent`);
     asked += 1;
     const answer = await propose(advisor.model, {
       ...request.question,

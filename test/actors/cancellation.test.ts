@@ -112,6 +112,26 @@ describe("a step that is cancelled", () => {
     expect(stage.inHand("worker")).toEqual(["a#2"]);
   });
 
+  it("is completed by outputs that come before it is closed, and by none that come after", async () => {
+    const outputs = { k: 1 };
+    const inTime = await swarm([step("a", { outputs: ["k"] })], async () => {
+      await inTime.stage.answer("worker", { outputs });
+      return true;
+    });
+    await say(inTime.stage, "cancel", { step: "a" });
+    expect(await outcomes(inTime.stage)).toEqual({ a: "completed" });
+    expect((await inTime.stage.fold()).status).toBe("done");
+
+    const late = await swarm([step("a", { outputs: ["k"] })], async () => true);
+    await say(late.stage, "cancel", { step: "a" });
+    const [delivery] = late.stage.taken.get("worker") ?? [];
+    if (delivery === undefined) throw new Error("no task");
+    await late.stage.report(delivery, "worker", { outputs });
+    const fold = await late.stage.fold();
+    expect([fold.status, fold.environment.has("k")]).toEqual(["failed", false]);
+    expect(await outcomes(late.stage)).toEqual({ a: "cancelled" });
+  });
+
   it("lets the run go on where its failure is allowed, and touches no other step", async () => {
     const steps = [
       step("a", { priority: 5 }),

@@ -144,6 +144,18 @@ describe("a planner that is an agent", () => {
   });
 });
 
+it("a planner that has spent the run's budget is not asked to correct itself", async () => {
+  for (const budget of [{ tokens: 100 }, { usd: 1 }]) {
+    const stage = await stageWith(ALL_TASKS);
+    await submit(stage, { want: ["y"], budget });
+    await stage.answer("planner", { outputs: { want: ["bitcoin"] }, usage: { tokens: 150, usd: 2 } });
+    expect(stage.inHand("planner")).toEqual([]);
+    const { plan, status } = await stage.fold();
+    expect(plan?.reasons[ADVICE_REASON.planner]).toContain("the budget of the run is spent");
+    expect(status).toBe("paused");
+  }
+});
+
 describe("what such a planner must not do", () => {
   it.each([
     ["a task that is not there", { workflow: draft("evil.make", "end.tell") }, "there is no task evil.make"],

@@ -275,6 +275,28 @@ describe("handoffs", () => {
     expect(log.states().load).toBe("done");
   });
 
+  it("a retry after too many hops leaves the step with its last holder, who may end it and not pass it on", () => {
+    const log = new LogWriter().submit(chain);
+    const pass = () => {
+      const handoff = { role: "expert", task: "dig", inputs: { hint: 1 }, reason: "not mine" };
+      log.result("load", { status: "handoff", handoff });
+    };
+    const fail = () => {
+      expect(log.fold.dueEnd()).toMatchObject({ status: "failed", error: { code: "E_HANDOFF_LIMIT" } });
+      const { error } = log.fold.dueEnd() ?? {};
+      log.decide({ type: "end", status: "failed", ...(error && { error }) });
+      log.control("retry");
+    };
+    for (let hop = 0; hop < 9; hop++) pass();
+    fail();
+    expect(log.fold.taskOf("load")).toMatchObject({ role: "expert", n: 10, attempt: 1, inputs: { hint: 1 } });
+    expect(log.fold.taskOf("load").handoff?.from).toHaveLength(8);
+    pass();
+    fail();
+    log.result("load", { outputs: { dataset: { nulls: 0 } } });
+    expect(log.states().load).toBe("done");
+  });
+
   it("what every holder learnt and spent travels to the next", () => {
     const log = new LogWriter().submit(chain);
     const pass = (role: string, notes?: unknown, usage?: { tokens: number }) =>
