@@ -41,6 +41,9 @@ export const agent: Command<AgentFlags> = async (call, flags) => {
 async function serve(call: Invocation, flags: AgentFlags): Promise<ExitCode> {
   const { shell, output, settings } = call;
   const concurrency = flags.concurrency === undefined ? undefined : concurrencyFlag(flags.concurrency);
+  // Loading agent files sends every later import through Node's hooks, on another thread: what this process and
+  // its agents need of us is here before.
+  await Promise.all([import("../../index.ts"), import("../../bus/nats/bus.ts")]);
   // Before connecting: a file that cannot be loaded is the commoner mistake, and needs no broker to be told.
   const definitions = await loadAgentFiles(flags.files.map((file) => resolve(shell.cwd, file)));
   const roles = definitions.map(({ role }) => role);
