@@ -1,6 +1,6 @@
 /** Finding the broker that a command is about, and talking to the swarm on it. */
 import { resolve } from "node:path";
-import type { Bus } from "../bus/bus.ts";
+import type { Bus, Clock } from "../bus/bus.ts";
 import { connectSwarm } from "../client/connect.ts";
 import { RunReader } from "../client/run-reader.ts";
 import type { SwarmClient } from "../client/swarm.ts";
@@ -16,7 +16,7 @@ export interface Endpoint {
   readonly creds?: string;
 }
 
-/** A daemon that is there is waited for until its broker is, for so long. */
+/** A daemon that is there is waited for until its broker is (again), for so long. */
 const STARTING_MS = 10_000;
 const LOOK_AGAIN_MS = 100;
 
@@ -37,9 +37,11 @@ export async function endpointOf({ settings, shell }: Invocation, absentMs = 0):
       const waited = clock.monotonic() - begun;
       if (interrupted.aborted || waited >= patience(error, absentMs)) throw error;
     }
-    await new Promise<void>((resolve) => clock.setTimeout(resolve, LOOK_AGAIN_MS));
+    await pause(clock);
   }
 }
+
+const pause = (clock: Clock) => new Promise<void>((resolve) => clock.setTimeout(resolve, LOOK_AGAIN_MS));
 
 function patience(error: unknown, absentMs: number): number {
   if (!(error instanceof UnreachableError)) return 0;
@@ -61,21 +63,38 @@ function namedEndpoint({ token, creds }: Settings, url: string): Endpoint {
   return { url, ...(token === undefined ? {} : { token }), ...(creds === undefined ? {} : { creds }) };
 }
 
-/** @throws UnreachableError when the broker does not answer */
+/**
+ * A broker that died under its daemon is being brought back: it is waited for as at a start.
+ * @throws UnreachableError when the broker does not answer
+ */
 export async function connectBus(
-  { settings, shell }: Invocation,
+  call: Invocation,
   endpoint: Endpoint,
   name: string,
   inboxPrefix?: string,
 ): Promise<Bus> {
   const { connectNatsBus } = await import("../bus/nats/bus.ts");
-  return connectNatsBus({
-    ...endpoint,
-    swarm: settings.swarm,
-    name,
-    clock: shell.clock,
-    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
-  });
+  const {
+    settings: { swarm, nats },
+    shell: { clock, interrupted },
+  } = call;
+  let at = endpoint;
+  for (const begun = clock.monotonic(); ; ) {
+    try {
+      return await connectNatsBus({
+        ...at,
+        swarm,
+        name,
+        clock,
+        ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+      });
+    } catch (error) {
+      const comesBack = nats === undefined && error instanceof UnreachableError && error.code === "E_BROKER";
+      if (!comesBack || interrupted.aborted || clock.monotonic() - begun >= STARTING_MS) throw error;
+    }
+    await pause(clock);
+    at = await endpointOf(call);
+  }
 }
 
 /** A client on a bus of one's own. */

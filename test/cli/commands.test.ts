@@ -70,47 +70,47 @@ describe("the command line, on a running swarm", () => {
   });
 
   it("tells why, where two runs parted, and how a run stood at a moment", async () => {
-    await work.run(["run", "hello.yaml", "--run", "r-one"]);
-    await work.run(["run", "hello.yaml", "--run", "r-two", "--input", "text=no"]);
-    const why = jsonOf(await work.run(["why", "r-one", "never", "--json"])) as {
+    await work.ask(["run", "hello.yaml", "--run", "r-one"]);
+    await work.ask(["run", "hello.yaml", "--run", "r-two", "--input", "text=no"]);
+    const why = jsonOf(await work.ask(["why", "r-one", "never", "--json"])) as {
       text: string;
       seq: number | null;
     }[];
     expect(why.at(-1)?.text).toBe("It was skipped: its condition is false: env.said == 'no'.");
-    const path = jsonOf(await work.run(["why", "r-one", "--json"])) as { steps: { step: string }[] };
+    const path = jsonOf(await work.ask(["why", "r-one", "--json"])) as { steps: { step: string }[] };
     expect(path.steps.map(({ step }) => step)).toEqual(["first", "second"]);
-    const diff = jsonOf(await work.run(["trace", "diff", "r-one", "r-two", "--json"])) as { steps: object[] };
+    const diff = jsonOf(await work.ask(["trace", "diff", "r-one", "r-two", "--json"])) as { steps: object[] };
     expect(diff).toMatchObject({ runs: ["r-one", "r-two"], inputs: ["text"] });
     expect(diff.steps).toContainEqual(
       expect.objectContaining({ step: "first", what: "outputs", parted: true }),
     );
-    const past = jsonOf(await work.run(["show", "r-one", "--at", "+0s", "--json"])) as { status: string };
+    const past = jsonOf(await work.ask(["show", "r-one", "--at", "+0s", "--json"])) as { status: string };
     expect(past.status).toBe("running");
-    const history = jsonOf(await work.run(["env", "r-one", "--history", "--json"])) as object[];
+    const history = jsonOf(await work.ask(["env", "r-one", "--history", "--json"])) as object[];
     expect(history).toMatchObject([{ key: "said", value: "hi", writer: { step: "first" } }]);
-    const followed = await work.run(["trace", "r-one", "--follow", "--json"]);
+    const followed = await work.ask(["trace", "r-one", "--follow", "--json"]);
     const lines = followed.stdout
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line));
-    expect(lines).toEqual(jsonOf(await work.run(["trace", "r-one", "--json"])));
-    expect((await work.run(["trace", "r-one", "--format", "perfetto"])).stdout).toContain('"traceEvents"');
+    expect(lines).toEqual(jsonOf(await work.ask(["trace", "r-one", "--json"])));
+    expect((await work.ask(["trace", "r-one", "--format", "perfetto"])).stdout).toContain('"traceEvents"');
   });
 
   it("shows, lists, traces and watches a run that has ended", async () => {
-    await work.run(["run", "hello.yaml", "--run", "r-shown"]);
-    const show = jsonOf(await work.run(["show", "r-shown", "--json"])) as Record<string, unknown>;
+    await work.ask(["run", "hello.yaml", "--run", "r-shown"]);
+    const show = jsonOf(await work.ask(["show", "r-shown", "--json"])) as Record<string, unknown>;
     expect(show).toMatchObject({ run: "r-shown", name: "hello", status: "done" });
 
-    const runs = jsonOf(await work.run(["runs", "--status", "done", "--json"])) as { run: string }[];
+    const runs = jsonOf(await work.ask(["runs", "--status", "done", "--json"])) as { run: string }[];
     expect(runs.find(({ run }) => run === "r-shown")).toMatchObject({
       name: "hello",
       status: "done",
       steps: { total: 3, done: 3, failed: 0, running: 0 },
     });
-    expect(jsonOf(await work.run(["runs", "--limit", "1", "--json"]))).toHaveLength(1);
+    expect(jsonOf(await work.ask(["runs", "--limit", "1", "--json"]))).toHaveLength(1);
 
-    const trace = jsonOf(await work.run(["trace", "r-shown", "--json"])) as Record<string, unknown>[];
+    const trace = jsonOf(await work.ask(["trace", "r-shown", "--json"])) as Record<string, unknown>[];
     for (const transition of trace) {
       expect(Object.keys(transition)).toEqual([
         "seq",
@@ -130,13 +130,13 @@ describe("the command line, on a running swarm", () => {
       "done",
     ]);
     const early = jsonOf(
-      await work.run(["trace", "r-shown", "--at", String(trace[0]?.seq), "--json"]),
+      await work.ask(["trace", "r-shown", "--at", String(trace[0]?.seq), "--json"]),
     ) as unknown[];
     expect(early.length).toBeLessThan(trace.length);
-    expect((await work.run(["trace", "r-shown", "--format", "mermaid"])).stdout).toContain("flowchart TD");
-    expect((await work.run(["trace", "r-shown"])).stdout).toContain("├ ✔ second");
+    expect((await work.ask(["trace", "r-shown", "--format", "mermaid"])).stdout).toContain("flowchart TD");
+    expect((await work.ask(["trace", "r-shown"])).stdout).toContain("├ ✔ second");
 
-    const watch = await work.run(["watch", "r-shown", "--json"]);
+    const watch = await work.ask(["watch", "r-shown", "--json"]);
     const lines = watch.stdout
       .trim()
       .split("\n")
@@ -149,7 +149,7 @@ describe("the command line, on a running swarm", () => {
   });
 
   it("reads and writes the environment of a run, and tells who wrote in between", async () => {
-    await work.run([
+    await work.ask([
       "run",
       "waiting.yaml",
       "--run",
@@ -159,9 +159,9 @@ describe("the command line, on a running swarm", () => {
       "--detach",
     ]);
     await work.start(["watch", "r-env", "--json"]).waitForLine((line) => line.includes('"to":"running"'));
-    const inside = jsonOf(await work.run(["env", "r-env", "a.b.1", "--json"])) as { revision: number };
+    const inside = jsonOf(await work.ask(["env", "r-env", "a.b.1", "--json"])) as { revision: number };
     expect(inside).toMatchObject({ values: { "a.b.1": 2 } });
-    const set = await work.run([
+    const set = await work.ask([
       "env",
       "r-env",
       "set",
@@ -172,8 +172,8 @@ describe("the command line, on a running swarm", () => {
       "--json",
     ]);
     expect(set.code, set.stderr).toBe(0);
-    expect((await work.run(["env", "r-env", "a.b"])).stdout).toBe("3\n");
-    const stale = await work.run([
+    expect((await work.ask(["env", "r-env", "a.b"])).stdout).toBe("3\n");
+    const stale = await work.ask([
       "env",
       "r-env",
       "set",
@@ -185,19 +185,19 @@ describe("the command line, on a running swarm", () => {
     ]);
     expect(stale.code).toBe(1);
     expect(JSON.parse(stale.stderr)).toMatchObject({ error: { code: "E_NOT_APPLIED" } });
-    expect((await work.run(["env", "r-env", "nope"])).code).toBe(3);
-    expect((await work.run(["env", "r-env", "set", "a", "not json"])).code).toBe(2);
+    expect((await work.ask(["env", "r-env", "nope"])).code).toBe(3);
+    expect((await work.ask(["env", "r-env", "set", "a", "not json"])).code).toBe(2);
 
-    expect(jsonOf(await work.run(["pause", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
-    expect(jsonOf(await work.run(["resume", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
-    expect(jsonOf(await work.run(["cancel", "r-env", "--json"]))).toMatchObject({
+    expect(jsonOf(await work.ask(["pause", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
+    expect(jsonOf(await work.ask(["resume", "r-env", "--json"]))).toEqual({ run: "r-env", ok: true });
+    expect(jsonOf(await work.ask(["cancel", "r-env", "--json"]))).toMatchObject({
       run: "r-env",
       ok: true,
       settled: true,
     });
-    const watch = await work.run(["watch", "r-env"]);
+    const watch = await work.ask(["watch", "r-env"]);
     expect(watch.code).toBe(1);
-    const again = await work.run(["cancel", "r-env", "--json"]);
+    const again = await work.ask(["cancel", "r-env", "--json"]);
     expect(again.code).toBe(1);
     expect(jsonOf(again)).toMatchObject({
       run: "r-env",
@@ -207,7 +207,7 @@ describe("the command line, on a running swarm", () => {
   });
 
   it("lists agents and roles, and changes a role's queue", async () => {
-    expect(jsonOf(await work.run(["agents", "--json"]))).toEqual([
+    expect(jsonOf(await work.ask(["agents", "--json"]))).toEqual([
       expect.objectContaining({
         role: "echo",
         host: expect.any(String),
@@ -216,7 +216,7 @@ describe("the command line, on a running swarm", () => {
       }),
     ]);
     const added = jsonOf(
-      await work.run([
+      await work.ask([
         "roles",
         "add",
         "python",
@@ -230,41 +230,41 @@ describe("the command line, on a running swarm", () => {
       ]),
     );
     expect(added).toEqual({ role: "python", encoding: "json", inFlight: 7, ackWait: 30_000 });
-    const roles = jsonOf(await work.run(["roles", "--json"])) as { role: string }[];
+    const roles = jsonOf(await work.ask(["roles", "--json"])) as { role: string }[];
     expect(roles.map(({ role }) => role).sort()).toEqual(["echo", "python"]);
   });
 
   it("plans with the agents that are present, and runs from goals", async () => {
-    const plan = await work.run(["plan", "--want", "said", "--json"]);
+    const plan = await work.ask(["plan", "--want", "said", "--json"]);
     expect(jsonOf(plan)).toMatchObject({
       cost: 1,
       optimal: true,
       workflow: { steps: [{ agent: "echo", task: "say" }] },
     });
-    const text = await work.run(["plan", "--want", "said"]);
+    const text = await work.ask(["plan", "--want", "said"]);
     await work.write("planned.yaml", text.stdout);
-    expect((await work.run(["validate", "planned.yaml"])).code).toBe(0);
-    const run = await work.run(["run", "--want", "said", "--json"]);
+    expect((await work.ask(["validate", "planned.yaml"])).code).toBe(0);
+    const run = await work.ask(["run", "--want", "said", "--json"]);
     expect(run.code, run.stderr).toBe(0);
     expect(jsonOf(run)).toMatchObject({ status: "done", environment: { said: "hello" } });
   });
 
   it("ends with 1 for a run that failed, and retries its failed steps on request", async () => {
-    const failed = await work.run(["run", "failing.yaml", "--run", "r-failed", "--json"]);
+    const failed = await work.ask(["run", "failing.yaml", "--run", "r-failed", "--json"]);
     expect(failed.code).toBe(1);
     expect(jsonOf(failed)).toMatchObject({
       status: "failed",
       error: { step: "bad", message: expect.stringContaining("it does not work") },
     });
-    expect((await work.run(["retry", "r-failed"])).code).toBe(0);
-    const watched = await work.run(["watch", "r-failed", "--json"]);
+    expect((await work.ask(["retry", "r-failed"])).code).toBe(0);
+    const watched = await work.ask(["watch", "r-failed", "--json"]);
     expect(watched.stdout).toContain('"event":"reopen"');
     expect(watched.code).toBe(1);
   });
 
   it("ends with 2 for an id that is taken, an agent file that throws, and a second daemon on the store", async () => {
-    await work.run(["run", "hello.yaml", "--run", "r-twice"]);
-    const twice = await work.run(["run", "hello.yaml", "--run", "r-twice"]);
+    await work.ask(["run", "hello.yaml", "--run", "r-twice"]);
+    const twice = await work.ask(["run", "hello.yaml", "--run", "r-twice"]);
     expect(twice).toMatchObject({ code: 2, stdout: "" });
     expect(twice.stderr).toContain('there is a run "r-twice" already');
 
@@ -293,19 +293,19 @@ describe("the command line, on a running swarm", () => {
       ["run", "nope.yaml"],
       ["agent", "nope.ts"],
     ]) {
-      expect((await work.run(args)).code, args.join(" ")).toBe(3);
+      expect((await work.ask(args)).code, args.join(" ")).toBe(3);
     }
-    await work.run(["run", "hello.yaml", "--run", "r-steps"]);
-    const step = await work.run(["trace", "r-steps", "--step", "frist"]);
+    await work.ask(["run", "hello.yaml", "--run", "r-steps"]);
+    const step = await work.ask(["trace", "r-steps", "--step", "frist"]);
     expect(step.code).toBe(3);
     expect(step.stderr).toContain('Did you mean "first"?');
   });
 
   it("ends with 4 when --timeout passes, and the run goes on", async () => {
-    const result = await work.run(["run", "waiting.yaml", "--run", "r-late", "--timeout", "300ms", "--json"]);
+    const result = await work.ask(["run", "waiting.yaml", "--run", "r-late", "--timeout", "300ms", "--json"]);
     expect(result.code).toBe(4);
     expect(jsonOf(result)).toMatchObject({ run: "r-late", status: "running" });
-    expect(jsonOf(await work.run(["cancel", "r-late", "--json"]))).toMatchObject({
+    expect(jsonOf(await work.ask(["cancel", "r-late", "--json"]))).toMatchObject({
       run: "r-late",
       ok: true,
       settled: true,
@@ -317,7 +317,7 @@ describe("the command line, on a running swarm", () => {
       ["plan", "--want", "gold"],
       ["run", "--want", "gold"],
     ]) {
-      const result = await work.run(args);
+      const result = await work.ask(args);
       expect(result.code, result.stderr).toBe(5);
       expect(result.stdout + result.stderr).toContain("gold");
     }
@@ -327,12 +327,12 @@ describe("the command line, on a running swarm", () => {
     const watch = work.start(["run", "waiting.yaml", "--run", "r-on", "--json"]);
     await watch.waitForLine((line) => line.includes("running"), { stream: "stderr" });
     expect((await watch.kill("SIGINT")).code).toBe(130);
-    expect(jsonOf(await work.run(["show", "r-on", "--json"]))).toMatchObject({ status: "running" });
-    await work.run(["cancel", "r-on"]);
+    expect(jsonOf(await work.ask(["show", "r-on", "--json"]))).toMatchObject({ status: "running" });
+    await work.ask(["cancel", "r-on"]);
   });
 
   it("finds nothing wrong with itself", async () => {
-    const doctor = await work.run(["doctor", "--json"]);
+    const doctor = await work.ask(["doctor", "--json"]);
     expect(doctor.code, doctor.stdout).toBe(0);
     expect(jsonOf(doctor)).toEqual(
       expect.arrayContaining([expect.objectContaining({ check: "jetstream", ok: true })]),

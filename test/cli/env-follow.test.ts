@@ -16,13 +16,13 @@ it("prints every update once, in order, and ends with the run", { timeout: 300_0
     steps: [{ id: "ask", agent: "human", task: "say", outputs: ["said"] }],
   });
   await work.up();
-  await work.run(["run", file, "--run", "r1", "--detach"]);
-  for (const value of [1, 2]) await work.run(["env", "r1", "set", "count", String(value)]);
+  await work.ask(["run", file, "--run", "r1", "--detach"]);
+  for (const value of [1, 2]) await work.ask(["env", "r1", "set", "count", String(value)]);
   const watch = work.start(["env", "r1", "--follow", "--json"]);
   await watch.waitForLine((line) => line.includes('"count"'));
-  for (const value of [3, 4]) await work.run(["env", "r1", "set", "count", String(value)]);
+  for (const value of [3, 4]) await work.ask(["env", "r1", "set", "count", String(value)]);
   await watch.waitForLine((line) => line.includes('"value":4'));
-  await work.run(["approve", "r1", "ask", '"yes"']);
+  await work.ask(["approve", "r1", "ask", '"yes"']);
   const { code, stdout } = await watch.exited;
   const changes = stdout
     .trim()
@@ -35,6 +35,6 @@ it("prints every update once, in order, and ends with the run", { timeout: 300_0
     ["said", "yes", false],
   ]);
   expect(code).toBe(0);
-  const again = await work.run(["env", "r1", "count", "--follow", "--after", String(changes[0].revision)]);
+  const again = await work.ask(["env", "r1", "count", "--follow", "--after", String(changes[0].revision)]);
   expect(again.stdout).toMatch(/^\d+ {2}count = 3 .*\n\d+ {2}count = 4 .*\n$/);
 });

@@ -1,6 +1,11 @@
-/** A shell in memory: what a command says is kept, what it may know is given. */
+/**
+ * A shell in memory: what a command says is kept, what it may know is given. Commands that only talk to a daemon are
+ * run in it, inside the test's own process: a process for each costs half a second of start and shows nothing more.
+ */
 import { systemClock } from "../../src/bus/system-clock.ts";
+import { runProgram } from "../../src/cli/program.ts";
 import type { Shell } from "../../src/cli/shell.ts";
+import { type CliResult, withBound } from "../support/cli.ts";
 
 export interface MemoryShell extends Shell {
   out(): string;
@@ -9,10 +14,11 @@ export interface MemoryShell extends Shell {
 
 export function memoryShell(
   given: {
-    env?: Record<string, string>;
+    env?: Readonly<Record<string, string | undefined>>;
     cwd?: string;
     isTTY?: boolean;
     confirm?: (question: string) => Promise<boolean>;
+    random?: () => number;
   } = {},
 ): MemoryShell {
   const text = { out: "", err: "" };
@@ -30,7 +36,7 @@ export function memoryShell(
     stdout: sink("out"),
     stderr: sink("err"),
     clock: systemClock,
-    random: () => 0.5,
+    random: given.random ?? (() => 0.5),
     confirm: given.confirm,
     interrupted: new AbortController().signal,
     lastActs: new Set(),
@@ -39,4 +45,17 @@ export function memoryShell(
     out: () => text.out,
     err: () => text.err,
   };
+}
+
+const TIMEOUT_MS = 100_000;
+
+/** Runs a command to its end in this process, as `main.ts` would. A failing exit code is a result, not an error. */
+export async function runInShell(
+  args: readonly string[],
+  given: { cwd: string; env: Readonly<Record<string, string | undefined>> },
+): Promise<CliResult> {
+  const shell = memoryShell({ ...given, random: Math.random });
+  const told = () => `${args.join(" ")} took longer than ${TIMEOUT_MS} ms\n${shell.out()}\n${shell.err()}`;
+  const code = await withBound(runProgram(args, shell), TIMEOUT_MS, told);
+  return { code, signal: null, stdout: shell.out(), stderr: shell.err() };
 }

@@ -72,7 +72,7 @@ beforeAll(async () => {
   http = (JSON.parse(up.stdout().split("\n")[0] ?? "") as { http: string }).http;
   for (const run of ["one", "two"]) {
     const token = run === "one" ? TOKEN : `${TOKEN}-${run}`;
-    const ran = await work.run(["run", "flow.json", "--run", run, "--input", `token=${token}`, "--json"]);
+    const ran = await work.ask(["run", "flow.json", "--run", run, "--input", `token=${token}`, "--json"]);
     expect(ran.code, ran.stderr).toBe(0);
     said.set(`run ${run}`, ran.stdout + ran.stderr);
   }

@@ -26,7 +26,7 @@ describe("with a collector", () => {
   });
 
   it("a run's spans go from the run over step and dispatch into the agent's process", async () => {
-    const ran = await work.run(["run", "one.yaml", "--run", "r-spans", "--json"]);
+    const ran = await work.ask(["run", "one.yaml", "--run", "r-spans", "--json"]);
     expect(jsonOf(ran)).toMatchObject({ status: "done" });
     const find = (name: string) => collector.spans.find((span) => span.name === name);
     await collector.until(() => find("echo/say") !== undefined && find("dispatch say #1") !== undefined);

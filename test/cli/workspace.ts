@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { type CliOptions, type CliResult, type RunningCli, runCli, startCli } from "../support/cli.ts";
+import { runInShell } from "./memory-shell.ts";
 
 export const ECHO_AGENT = resolve(import.meta.dirname, "fixtures/echo-agent.ts");
 export const THROWING_AGENT = resolve(import.meta.dirname, "fixtures/throwing-agent.ts");
@@ -41,6 +42,12 @@ export class Workspace {
     return readFile(this.path(name), "utf8");
   }
 
+  /** A command that talks to a daemon and starts nothing itself: in this process. */
+  ask(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
+    return runInShell(args, { cwd: this.folder, env: { ...process.env, ...CLEAN_ENV, ...env } });
+  }
+
+  /** Any command, as a process. */
   run(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
     return runCli(args, { cwd: this.folder, ...options, env: { ...CLEAN_ENV, ...options.env } });
   }

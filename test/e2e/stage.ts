@@ -8,7 +8,8 @@ import { join, resolve } from "node:path";
 import { expect } from "vitest";
 import type { Bus, LogRecord } from "../../src/bus/bus.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
-import { type CliResult, type RunningCli, runCli, startCli } from "../support/cli.ts";
+import { runInShell } from "../cli/memory-shell.ts";
+import { type CliResult, type RunningCli, startCli } from "../support/cli.ts";
 
 /** Serves role `counter`; its task `count` notes `step n pid` in a file. */
 export const COUNTING_AGENT = resolve(import.meta.dirname, "counting-agent.mjs");
@@ -68,8 +69,9 @@ export class Stage {
     await (await this.bus()).tasks.ensureRole({ role: "counter", ackWaitMs: 1_000 });
   }
 
+  /** A command that talks to the daemon: in this process, so that the machine is the swarm's. */
   async run(...args: string[]): Promise<CliResult & { json(): Record<string, unknown> }> {
-    const result = await runCli(args, { cwd: this.folder, env: this.env, timeoutMs: 60_000 });
+    const result = await runInShell(args, { cwd: this.folder, env: { ...process.env, ...this.env } });
     return { ...result, json: () => JSON.parse(result.stdout) as Record<string, unknown> };
   }
 

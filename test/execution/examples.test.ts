@@ -1,5 +1,5 @@
 /**
- * Every workflow in examples/execution, with the real command and its own agent process: would catch an
+ * Every workflow in examples/execution, on one daemon with the examples' agent process: would catch an
  * example, and so a page of the documents, that does not do what it says.
  *
  * A file says in its first lines what it gives: `# gives {…}`, matched against what `run --json` prints. With
@@ -18,17 +18,16 @@ const files = (await readdir(FOLDER)).filter((name) => name.endsWith(".yaml")).s
 let work: Workspace;
 beforeAll(async () => {
   work = await Workspace.make();
+  await work.up(["--agents", AGENTS]);
 });
 afterAll(() => work.remove());
 
 /** Runs a finished run again from a step on, and holds what comes of it against what is expected. */
 async function rerun(run: string, step: string, expected: object): Promise<void> {
-  const daemon = await work.up(["--agents", AGENTS]);
-  const begun = await work.run(["rerun", run, "--from", step, "--json"]);
+  const begun = await work.ask(["rerun", run, "--from", step, "--json"]);
   const { run: id } = jsonOf(begun) as { run: string };
-  await work.run(["watch", id], { timeoutMs: 100_000 });
-  expect(jsonOf(await work.run(["show", id, "--json"]))).toMatchObject(expected);
-  await daemon.kill("SIGTERM");
+  await work.ask(["watch", id]);
+  expect(jsonOf(await work.ask(["show", id, "--json"]))).toMatchObject(expected);
 }
 
 describe("an example gives what it says", () => {
@@ -39,7 +38,7 @@ describe("an example gives what it says", () => {
       const gives = /^# gives (\{.*\})$/m.exec(text)?.[1];
       if (gives === undefined) throw new Error(`${file} does not say what it gives`);
       const expected = JSON.parse(gives);
-      const result = await work.run(["run", path, "--agents", AGENTS, "--json"], { timeoutMs: 100_000 });
+      const result = await work.ask(["run", path, "--json"]);
       expect(jsonOf(result), result.stderr).toMatchObject(expected);
       expect(result.code).toBe(expected.status === "done" ? 0 : 1);
       const [, step, again] = /^# again from (\S+) (\{.*\})$/m.exec(text) ?? [];

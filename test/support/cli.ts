@@ -172,7 +172,8 @@ function describe(args: readonly string[], cli: RunningCli, what: string): strin
   return `${args.join(" ")} ${what}\n--- stdout\n${cli.stdout()}\n--- stderr\n${cli.stderr()}`;
 }
 
-async function withBound<T>(promise: Promise<T>, boundMs: number, message: () => string): Promise<T> {
+/** What a promise gives, unless it takes longer: then an error with the message. */
+export async function withBound<T>(promise: Promise<T>, boundMs: number, message: () => string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const bound = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(message())), boundMs);
