@@ -8,11 +8,12 @@
  *  - H7 Whoever waits here is let go when the hold is over, and has to look (`over`).
  */
 import type { LogFollower, LogRecord } from "../bus/bus.ts";
-import { SpanIds } from "../bus/span-ids.ts";
+import type { SpanIds } from "../bus/span-ids.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
+import { spanIdsOf } from "./traced-log.ts";
 
 export class HoldFrame {
   readonly run: string;
@@ -67,9 +68,8 @@ export class HoldFrame {
 
   /** Of the run's spans, where somebody collects them: worked out from the log, as the spans are. */
   get spanIds(): SpanIds | undefined {
-    const { submission, startedAt } = this.fold;
-    if (!this.context.traced && submission?.traceparent === undefined) return undefined;
-    this.#spanIds ??= new SpanIds(this.run, startedAt ?? 0, submission?.traceparent);
+    if (!this.context.traced && this.fold.submission?.traceparent === undefined) return undefined;
+    this.#spanIds ??= spanIdsOf(this.fold);
     return this.#spanIds;
   }
 

@@ -45,6 +45,7 @@ import { RunPlannerDesk } from "./planner-desk.ts";
 import { RunEnding } from "./run-ending.ts";
 import { leftInQueues, takeOverFlights } from "./take-over.ts";
 import { TimeOuts } from "./time-outs.ts";
+import { withTraceId } from "./traced-log.ts";
 import { ValueResolver } from "./value-resolver.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -81,13 +82,13 @@ export class RunHold {
 
   constructor(run: string, context: HoldContext) {
     this.run = run;
-    this.#context = context;
+    this.#context = withTraceId(context, () => this.fold);
     const observer = context.observer && liveFoldObserver(context.observer, this);
     this.#actor = createActor(orchestratorLogic, { id: run, input: { run, ...(observer && { observer }) } });
     this.#actor.start();
     this.fold = this.#actor.getSnapshot().fold;
     this.#deadlines = new Deadlines(context.clock, (key) => this.#onDeadline(key));
-    this.#frame = new HoldFrame(context, this.fold, this.#deadlines, () => this.#close("released"));
+    this.#frame = new HoldFrame(this.#context, this.fold, this.#deadlines, () => this.#close("released"));
     this.#timeOuts = new TimeOuts(this.#frame, (step) => this.#flights.get(step)?.ref);
     this.#dispatcher = this.#makeDispatcher();
     this.#flights = new Flights(this.#frame, this.#dispatcher, this.#timeOuts);
@@ -109,7 +110,7 @@ export class RunHold {
     this.#desk = new RunPlannerDesk(this.#frame, this.#dispatcher);
     this.#keeper = new PlanKeeper(this.#frame, this.#desk);
     this.#resolver = new ValueResolver(this.#frame);
-    this.#envFeed = new EnvFeed(context);
+    this.#envFeed = new EnvFeed(this.#context);
     this.#envHistory = new EnvHistory(context.bus);
     this.#parking = this.#makeParking();
     this.ended = new Promise((resolve) => {
@@ -187,7 +188,7 @@ export class RunHold {
   }
 
   async #takeOn(): Promise<void> {
-    const { bus, log, holder, clock } = this.#context;
+    const { bus, holder, clock } = this.#context;
     const { fold } = this;
     const { writer } = this.#frame;
     const taken = clock.monotonic();
@@ -211,7 +212,10 @@ export class RunHold {
     if (fold.held.length > 0) await this.#resolver.judge();
     if (this.#frame.over) return;
     this.#heardAt = clock.monotonic();
-    log.info({ run: this.run, epoch: writer.epoch, status: fold.status, replayMs }, "run claimed");
+    this.#context.log.info(
+      { run: this.run, epoch: writer.epoch, status: fold.status, replayMs },
+      "run claimed",
+    );
     const left = writer.epoch > 1 ? await leftInQueues(this.#frame) : undefined;
     if (this.#frame.over) return;
     this.#active = true;

@@ -21,6 +21,7 @@ import type { PlannerDesk } from "./planner-desk.ts";
 import { restOf } from "./rest-of-run.ts";
 import { Roster } from "./roster.ts";
 import type { PlanChoice, RunPlanning, WaitingDispatch } from "./run-planning.ts";
+import { spanIdsOf } from "./traced-log.ts";
 import { failureOf, lastError, wayRound } from "./way-round.ts";
 
 /** A role that nobody serves for so long is planned round, where another way exists; by default. */
@@ -59,7 +60,11 @@ export class SwarmPlanning implements RunPlanning {
     const facts = await KnownFacts.of(fold, this.#bus, cards);
     try {
       const { plan, usage } = await this.#planFrom(cards, fold, facts, desk);
-      this.#log.info({ run: fold.run, steps: plan.workflow.steps.length, cost: plan.cost }, "planned");
+      const { traceId } = spanIdsOf(fold) ?? {};
+      this.#log.info(
+        { run: fold.run, traceId, steps: plan.workflow.steps.length, cost: plan.cost },
+        "planned",
+      );
       const made = fieldsOf(plan, cards);
       const after = fold.submission?.ask;
       const workflow =
@@ -254,7 +259,8 @@ export class SwarmPlanning implements RunPlanning {
   }
 
   #tell(fold: RunFold, { by, taken, note, asked, usage }: Advice): void {
-    this.#log[taken ? "info" : "warn"]({ run: fold.run, advisor: by, asked, ...usage }, note);
+    const { traceId } = spanIdsOf(fold) ?? {};
+    this.#log[taken ? "info" : "warn"]({ run: fold.run, traceId, advisor: by, asked, ...usage }, note);
   }
 
   #planner(capabilities: readonly RoleCard[]): WorkflowPlanner {

@@ -3,7 +3,7 @@ import type { AgentPresence, LiveMessage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { waitViewOf } from "../fold/wait-view.ts";
-import { budgetView, errorView, isoTime, nameOf, originView, parentView } from "../trace/view.ts";
+import { budgetView, errorView, isoTime, nameOf, originView, parentView, spentView } from "../trace/view.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { childRunId } from "../workflow/nested-run.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
@@ -63,7 +63,7 @@ export function headView({ fold, firstSeq, lastSeq }: RunReading): RunHead {
     ...originView(fold),
     ...parentView(fold),
     ...budgetView(fold),
-    spent: { ...fold.spending.total },
+    spent: spentView(fold.spending.total),
     waits: [...fold.waits.values()].flatMap(({ step, n }) => {
       const wait = waitViewOf(fold, step);
       return wait === undefined ? [] : [{ ...wait, step, n }];

@@ -1,5 +1,6 @@
 /** All that is known of one step: where it stands, each dispatch with its values, what moved it and why. */
 import { waitViewOf } from "../fold/wait-view.ts";
+import { paidSum } from "../workflow/budget.ts";
 import { stepRefOf } from "../workflow/derived-step.ts";
 import { NotFoundError } from "../workflow/errors.ts";
 import type { StepDetail } from "./api.ts";
@@ -74,5 +75,5 @@ function usageOf(
     tokens += usage.tokens ?? 0;
     usd += usage.usd ?? 0;
   }
-  return any ? { tokens, usd } : null;
+  return any ? { tokens, usd: paidSum(usd) } : null;
 }

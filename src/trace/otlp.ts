@@ -7,6 +7,7 @@
 
 import { SpanIds } from "../bus/span-ids.ts";
 import type { TransitionRecord } from "../fold/transition-record.ts";
+import { paidSum } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
 import { groupBy } from "./grouping.ts";
@@ -90,7 +91,7 @@ function runSpan(
       "datahammer.open": !fold.ended,
       "datahammer.dispatches": spent.dispatches,
       "datahammer.tokens": spent.tokens,
-      "datahammer.usd": spent.usd,
+      "datahammer.usd": paidSum(spent.usd),
     }),
     events: [
       ...moves.map(moveEvent),

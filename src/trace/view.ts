@@ -9,7 +9,7 @@ import type { RunFold } from "../fold/run-fold.ts";
 import type { Spent } from "../fold/spending.ts";
 import { type WaitView, waitViewOf } from "../fold/wait-view.ts";
 import type { StepFailure, StepHop, StepOutcome, StepState } from "../machines/step.ts";
-import { amountOf, type BudgetLimits } from "../workflow/budget.ts";
+import { amountOf, type BudgetLimits, paidSum } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { masked } from "../workflow/secrets.ts";
@@ -106,7 +106,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     ...compensationsView(fold),
     ...planViewOf(fold, (id) => stepViewOf(fold, id)),
     ...originView(fold),
-    spent: { ...fold.spending.total },
+    spent: spentView(fold.spending.total),
     ...budgetView(fold),
     startedAt: isoTime(startedAt),
     endedAt: endedAt === undefined ? null : isoTime(endedAt),
@@ -131,7 +131,7 @@ function stepViewOf(fold: RunFold, id: string): StepView {
     ...(context.hops.length === 0 ? {} : { handoffs: context.hops }),
     ...(context.tried.length === 0 ? {} : { tried: context.tried }),
     ...(items === undefined ? {} : { items }),
-    ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: { ...spent } }),
+    ...(spent === undefined || spent.tokens + spent.usd === 0 ? {} : { spent: spentView(spent) }),
     ...(waiting ? { waiting } : {}),
   };
 }
@@ -177,6 +177,10 @@ export function itemsText({ items, done, failed }: FanOutProgress): string {
 /** The workflow's name; a run of goals that has no workflow yet goes by its id. */
 export function nameOf(fold: RunFold): string {
   return fold.graph?.name ?? fold.run;
+}
+
+export function spentView({ tokens, usd, dispatches }: Readonly<Spent>): Spent {
+  return { tokens, usd: paidSum(usd), dispatches };
 }
 
 /** `5200 tokens, 0.31 USD, 7 dispatches`: what there is of each. */

@@ -44,8 +44,12 @@ export function narrowest(first: BudgetLimits, second: BudgetLimits): BudgetLimi
 /** `5200 tokens`, `0.5 USD`, `90000 ms`, `3 dispatches`. */
 export function amountOf(resource: BudgetResource, amount: number): string {
   const unit = { tokens: "tokens", usd: "USD", wall: "ms", dispatches: "dispatches" }[resource];
-  // Sums of money pick up digits that nobody paid.
-  return `${Number(amount.toPrecision(12))} ${unit}`;
+  return `${paidSum(amount)} ${unit}`;
+}
+
+/** A sum as people add it up, 0.1 and 0.2 being 0.3: sums of money pick up digits that nobody paid. */
+export function paidSum(sum: number): number {
+  return Number(sum.toPrecision(12));
 }
 
 function withoutGaps(limits: Record<BudgetResource, number | undefined>): BudgetLimits {

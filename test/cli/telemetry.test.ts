@@ -3,12 +3,14 @@
  * together over processes, or a collector whose absence harms a run.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RunningCli } from "../support/cli.ts";
 import { Collector } from "../support/otlp-collector.ts";
 import { ECHO_AGENT, jsonOf, Workspace } from "./workspace.ts";
 
 describe("with a collector", () => {
   const collector = new Collector();
   let work: Workspace;
+  let up: RunningCli;
 
   beforeAll(async () => {
     work = await Workspace.make();
@@ -18,7 +20,7 @@ describe("with a collector", () => {
       steps: [{ id: "say", agent: "echo", task: "say", inputs: { text: "hi" } }],
     });
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: "50" };
-    await work.up(["--agents", ECHO_AGENT], { env });
+    up = await work.up(["--agents", ECHO_AGENT], { env });
   });
   afterAll(async () => {
     await work.remove();
@@ -35,6 +37,21 @@ describe("with a collector", () => {
     expect(dispatch?.parentSpanId).toBe(step?.spanId);
     expect(task?.parentSpanId).toBe(dispatch?.spanId);
     expect(new Set([run, step, dispatch, task].map((span) => span?.traceId)).size).toBe(1);
+  });
+
+  it("the daemon's log lines about a run carry the trace id of its spans", async () => {
+    await work.run(["run", "one.yaml", "--run", "r-lines"]);
+    const spans = await work.run(["trace", "r-lines", "--format", "otlp"]);
+    const { traceId } = JSON.parse(spans.stdout).resourceSpans[0].scopeSpans[0].spans[0];
+    await up.waitForLine((line) => /"run":"r-lines".*"run ended"/.test(line), { stream: "stderr" });
+    const lines = up
+      .stderr()
+      .split("\n")
+      .filter((line) => line.includes(`"r-lines"`));
+    expect(lines.length).toBeGreaterThan(1);
+    expect(new Set(lines.map((line) => (JSON.parse(line) as { traceId?: string }).traceId))).toEqual(
+      new Set([traceId]),
+    );
   });
 });
 

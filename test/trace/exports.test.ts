@@ -70,6 +70,24 @@ describe("the Perfetto export", () => {
     expect(ends.size).toBe(starts.length);
   });
 
+  it("binds both ends of every arrow to a slice of their track, without which the UI draws none", async () => {
+    const { traceEvents } = await perfetto();
+    const slices = only(traceEvents, "X");
+    for (const { id, pid, tid, ts } of [...only(traceEvents, "s"), ...only(traceEvents, "f")]) {
+      const around = slices.filter((slice) => slice.pid === pid && slice.tid === tid);
+      expect([id, around.some((slice) => slice.ts <= ts && ts <= slice.ts + slice.dur)]).toEqual([id, true]);
+    }
+  });
+
+  it("names every process and track that it draws on, and every open wait by one that closes it", async () => {
+    const { traceEvents } = await perfetto();
+    const named = only(traceEvents, "M").map(({ name, pid, args }) => [name, pid, args.name]);
+    for (const pid of new Set(traceEvents.map(({ pid }) => pid)))
+      expect(named).toContainEqual(["process_name", pid, expect.any(String)]);
+    const keyOf = ({ cat, id, pid }: { cat: string; id: string; pid: number }) => `${pid} ${cat} ${id}`;
+    expect(only(traceEvents, "b").map(keyOf).sort()).toEqual(only(traceEvents, "e").map(keyOf).sort());
+  });
+
   it("counts what waits and what runs of each role, down to what is still open", async () => {
     const counters = only((await perfetto()).traceEvents, "C");
     const last = new Map(counters.map(({ name, args }) => [name, args]));
@@ -157,6 +175,23 @@ describe("the OTLP export", () => {
     for (const span of spans) {
       expect(BigInt(span.endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(span.startTimeUnixNano));
       if (span.parentSpanId !== undefined) expect(byId.has(span.parentSpanId)).toBe(true);
+    }
+  });
+
+  it("is what a reader of the protobuf definitions takes: real ids, each attribute once, times in 64 bits", async () => {
+    for (const span of spansIn(otlpDocument(await sample(), NOW))) {
+      for (const id of [span.traceId, span.spanId, span.parentSpanId ?? "1"]) expect(id).not.toMatch(/^0+$/);
+      for (const { attributes } of [span, ...(span.events ?? []), ...(span.links ?? [])]) {
+        const keys = attributes.map(({ key }) => key);
+        expect(new Set(keys).size).toBe(keys.length);
+      }
+      for (const time of [span.startTimeUnixNano, span.endTimeUnixNano]) {
+        expect(BigInt.asUintN(64, BigInt(time))).toBe(BigInt(time));
+        // Nanoseconds of this century, and not another unit of time.
+        expect(new Date(Number(BigInt(time) / 1_000_000n)).getUTCFullYear()).toBe(
+          new Date(START).getUTCFullYear(),
+        );
+      }
     }
   });
 

@@ -13,6 +13,7 @@ import { renderText } from "../../src/trace/text.ts";
 import { cut, fill, oneLine, textWidth } from "../../src/trace/text-width.ts";
 import { viewOf } from "../../src/trace/view.ts";
 import { InvalidInputError, NotFoundError } from "../../src/workflow/errors.ts";
+import { LogWriter } from "../fold/log-writer.ts";
 import { recordsOf, START, sampleEnd, sampleRecords } from "./sample-run.ts";
 
 const whole = () => [...sampleRecords(), ...sampleEnd()];
@@ -130,6 +131,17 @@ describe("the view of a run", () => {
     });
     const ended = viewOf((await replay("sample", whole())).fold, START + 60_000);
     expect(ended).toMatchObject({ status: "done", endedAt: "2026-01-02T03:04:09.016Z", durationMs: 4_010 });
+  });
+});
+
+describe("money", () => {
+  it("is shown as people add it up", () => {
+    const steps = ["a", "b"].map((id) => ({ id, agent: "x", task: "t" }));
+    const log = new LogWriter().submit({ steps });
+    log.result("a", { usage: { usd: 0.1 } });
+    log.result("b", { usage: { usd: 0.2 } });
+    expect(log.fold.spending.total.usd).not.toBe(0.3);
+    expect(viewOf(log.fold, 0).spent.usd).toBe(0.3);
   });
 });
 

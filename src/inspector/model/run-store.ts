@@ -24,6 +24,7 @@ const HEAD_DELAY_MS = 400;
 /** The slider has to rest so long before the daemon is asked about its moment. */
 const PAST_DELAY_MS = 150;
 
+const NONE_RETIRED: readonly number[] = [];
 const NO_WAITS: RunHead["waits"] = [];
 
 export interface StepLive {
@@ -50,6 +51,11 @@ export class RunStore {
   recent: readonly Transition[] = [];
   readonly #abort = new AbortController();
   #steps = new Map<string, GraphStep>();
+  #retired: { graph: GraphView | undefined; known: number; places: readonly number[] } = {
+    graph: undefined,
+    known: 0,
+    places: NONE_RETIRED,
+  };
   #stream: Stream | undefined;
   #frameAsked = false;
   #headTimer: ReturnType<typeof setTimeout> | undefined;
@@ -132,6 +138,21 @@ export class RunStore {
   /** The sequence that is looked at. */
   get seq(): number {
     return this.cursor.value ?? this.history.lastSeq;
+  }
+
+  /**
+   * Steps that the plan left out after they had begun, as places in the history: they happened, and nothing is
+   * missing of them.
+   */
+  get retired(): readonly number[] {
+    const { ids } = this.history;
+    const graph = this.graph.value;
+    if (graph === undefined || graph.steps.length === 0) return NONE_RETIRED;
+    if (this.#retired.graph !== graph || this.#retired.known !== ids.length) {
+      const places = ids.flatMap((id, place) => (this.step(id) === undefined ? [place] : []));
+      this.#retired = { graph, known: ids.length, places };
+    }
+    return this.#retired.places;
   }
 
   #takeGraph(graph: GraphView): void {

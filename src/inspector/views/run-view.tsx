@@ -113,13 +113,16 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
   const cursor = store.cursor.value;
   // To the machine, who waits for a person is ready.
   const asked = Math.min(store.waits.length, history.counts[LOOKS.indexOf("ready")] ?? 0);
+  const counts = [...history.counts];
+  for (const place of store.retired) {
+    const look = history.looks[place] ?? 0;
+    counts[look] = (counts[look] ?? 0) - 1;
+  }
   const parts = LOOK_ORDER.toReversed().map((look) => ({
     look,
-    amount:
-      (history.counts[LOOKS.indexOf(look)] ?? 0) +
-      (look === "waiting" ? asked : look === "ready" ? -asked : 0),
+    amount: (counts[LOOKS.indexOf(look)] ?? 0) + (look === "waiting" ? asked : look === "ready" ? -asked : 0),
   }));
-  const total = history.ids.length;
+  const total = history.ids.length - store.retired.length;
   const words = parts
     .filter(({ amount }) => amount > 0)
     .map(({ look, amount }) => `${count(amount)} ${LOOK_WORDS[look]}`);
