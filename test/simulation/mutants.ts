@@ -250,6 +250,24 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "if (step !== undefined) return undefined;",
   },
   {
+    name: "a nested run may spend what its parent has spent already",
+    file: "src/fold/run-budget.ts",
+    from: "left[resource] = Math.max(0, bound - actual);",
+    to: "left[resource] = Math.max(bound, actual);",
+  },
+  {
+    name: "what comes after a fact does not wait until the plan was weighed",
+    file: "src/fold/step-flow.ts",
+    from: "if (this.planned && step.observes !== undefined) return this.facts.add(id);",
+    to: "if (this.planned && step.observes !== undefined) this.facts.add(id);",
+  },
+  {
+    name: "a revised plan does again what is done",
+    file: "src/fold/step-flow.ts",
+    from: "const free = this.frontier.replace(graph, closed);",
+    to: "const free = this.frontier.replace(graph, closed.slice(0, 0));",
+  },
+  {
     name: "a doubt is never over",
     file: "src/actors/run-hold.ts",
     from: "Math.max(keptAt, this.#undoubtedAt)",
