@@ -88,7 +88,8 @@ export class RunEnding {
   async stop(step: string): Promise<void> {
     const { fold } = this.#frame;
     const cause = fold.cancelling.get(step);
-    if (cause === undefined || fold.step(step).state === "pending") return;
+    // A revised plan may have left it out before its turn came.
+    if (cause === undefined || fold.steps?.has(step) !== true || fold.step(step).state === "pending") return;
     const flight = this.#flights.get(step);
     const how = flight ? (await this.#flights.takeBack(flight, cause)).how : "removed";
     void this.#frame.propose(() => {

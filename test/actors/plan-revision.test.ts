@@ -140,6 +140,22 @@ describe("a key that a person sets", () => {
     expect((await stage.fold()).status).toBe("done");
   });
 
+  it("and that makes a step needless which somebody wanted stopped holds no successor up", async () => {
+    const { stage } = await stageWith(ROUTES);
+    await want(stage, ["there"], { traffic: 1 });
+    const cancel = { v: 1, verb: "cancel", step: "drive", by: "ada" } as const;
+    await stage.bus.log.append("r1", { kind: "control", body: cancel });
+    await set(stage, "traffic", 50);
+    await stage.clock.advance(0);
+    expect((await stage.fold()).revisions).toMatchObject([{ added: ["ride"], dropped: ["drive"] }]);
+    await stage.daemons[0]?.bus.close();
+    await stage.daemon();
+    await stage.clock.advance(30_000);
+    await stage.answer("slow", { outputs: { go: 1 } });
+    await stage.answer("rail", { outputs: { there: 1 } });
+    expect((await stage.fold()).status).toBe("done");
+  });
+
   it("and that an open step would have given makes the step needless", async () => {
     const { stage } = await stageWith({
       ...ROUTES,
