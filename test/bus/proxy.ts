@@ -1,5 +1,7 @@
-/** A TCP proxy in front of a server: cutting it cuts one client off and leaves the others alone. */
-
+/**
+ * A TCP proxy in front of a server: cutting it cuts one client off and leaves the others alone; one that does not drain
+ * makes its client a reader that takes nothing.
+ */
 import type { AddressInfo } from "node:net";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 
@@ -7,7 +9,9 @@ export class CuttableProxy {
   readonly url: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #upstreams = new Set<Socket>();
   #cut = false;
+  #draining = true;
 
   private constructor(server: Server, url: string) {
     this.#server = server;
@@ -29,6 +33,9 @@ export class CuttableProxy {
       return;
     }
     const upstream = dial(port, host);
+    if (!this.#draining) upstream.pause();
+    this.#upstreams.add(upstream);
+    upstream.once("close", () => this.#upstreams.delete(upstream));
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
@@ -50,6 +57,17 @@ export class CuttableProxy {
 
   mend(): void {
     this.#cut = false;
+  }
+
+  /** What the server sends is left unread; what the client says still goes through. */
+  stall(): void {
+    this.#draining = false;
+    for (const upstream of this.#upstreams) upstream.pause();
+  }
+
+  flow(): void {
+    this.#draining = true;
+    for (const upstream of this.#upstreams) upstream.resume();
   }
 
   async close(): Promise<void> {
