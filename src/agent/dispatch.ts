@@ -369,7 +369,12 @@ export class Dispatch {
         return await act();
       } catch (error) {
         if (!(error instanceof UnreachableError) || stopped.aborted) throw error;
-        this.#log.warn({ err: error }, "the broker is out of reach; trying again");
+        // Once for each task: an outage of an hour would fill the disk with the same line.
+        const { code, message: reason } = error;
+        this.#log[backoff === undefined ? "warn" : "debug"](
+          { code, reason },
+          "the broker is out of reach; trying again",
+        );
       }
       backoff ??= new Backoff(RETRY.firstMs, RETRY.maxMs);
       await wait(clock, backoff.next(), stopped);
