@@ -32,6 +32,9 @@ export function renderWhy(reasons: readonly Reason[], options: StoryOptions = {}
   return `${lines.join("\n")}\n`;
 }
 
+/** What the schedule of the same steps leaves unexplained is told from this share of the run on. */
+const UNEXPLAINED_SHARE = 0.1;
+
 /** Where a run's time went. */
 export function renderPath(path: CriticalPath, whatIf: WhatIfReport, options: StoryOptions = {}): string {
   const colors = pc.createColors(options.color ?? false);
@@ -52,6 +55,11 @@ export function renderPath(path: CriticalPath, whatIf: WhatIfReport, options: St
     [afterMs, "after the last"],
   ] as const;
   for (const [ms, when] of rest) if (ms >= 1) lines.push(`${formatDuration(ms)} went by ${when}.`);
+  const unexplainedMs = totalMs - whatIf.durationMs;
+  if (unexplainedMs >= totalMs * UNEXPLAINED_SHARE)
+    lines.push(
+      `Scheduled again with the same room they take ${formatDuration(whatIf.durationMs)}: ${formatDuration(unexplainedMs)} went by on the way to agents, or in the order in which they took work.`,
+    );
   if (whatIf.variants.length === 0) {
     lines.push("Neither more steps in parallel nor more agents would have made it shorter.");
   } else {

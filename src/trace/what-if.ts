@@ -3,7 +3,7 @@
  *
  * The schedule is the orchestrator's: what is ready goes by priority, then by the longest path that remains,
  * under the run's `maxParallel`; a role takes as many at once as it did at its busiest, where steps had to
- * wait for it. Variants are compared with the same schedule under the bounds as they were, not with the
+ * wait for it. Roles that the same agent served share its places: they are one pool. Variants are compared with the same schedule under the bounds as they were, not with the
  * clock: so what is told is the gain of the change alone.
  */
 import { Heap } from "../workflow/heap.ts";
@@ -38,8 +38,10 @@ export interface Job {
 
 export interface Bounds {
   readonly maxParallel: number;
-  /** Steps of a role at once; a role that is not in it is never short. */
-  readonly perRole: ReadonlyMap<string, number>;
+  /** Steps of a pool at once; one that is not in it is never short. */
+  readonly perPool: ReadonlyMap<string, number>;
+  /** The pool of each role that shares its agents with others; any other role is its own pool. */
+  readonly poolOf: ReadonlyMap<string, string>;
 }
 
 /** Waiting below this for an agent is the time of a message, not a want of agents. */
@@ -49,9 +51,11 @@ const WORTH_TELLING = 0.01;
 
 export function whatIf(trace: Trace, now = endOf(trace)): WhatIfReport {
   const jobs = jobsOf(trace, now);
+  const poolOf = sharedPools(trace);
   const bounds: Bounds = {
     maxParallel: trace.fold.graph?.maxParallel ?? Number.POSITIVE_INFINITY,
-    perRole: busiest(trace, now),
+    perPool: busiest(trace, poolOf, now),
+    poolOf,
   };
   const durationMs = schedule(jobs, bounds);
   const variants: WhatIf[] = [];
@@ -70,23 +74,40 @@ export function whatIf(trace: Trace, now = endOf(trace)): WhatIfReport {
 }
 
 function* changes(bounds: Bounds): Iterable<[string, Bounds]> {
-  const { maxParallel, perRole } = bounds;
+  const { maxParallel, perPool, poolOf } = bounds;
   yield [
     `maxParallel ${maxParallel * 2} instead of ${maxParallel}`,
-    { perRole, maxParallel: maxParallel * 2 },
+    { ...bounds, maxParallel: maxParallel * 2 },
   ];
-  yield ["no bound on steps in parallel", { perRole, maxParallel: Number.POSITIVE_INFINITY }];
-  for (const [role, places] of perRole) {
-    const more = new Map(perRole).set(role, places + 1);
-    yield [`${places + 1} at once of role ${role} instead of ${places}`, { maxParallel, perRole: more }];
+  yield ["no bound on steps in parallel", { ...bounds, maxParallel: Number.POSITIVE_INFINITY }];
+  const shared = new Set(poolOf.values());
+  for (const [pool, places] of perPool) {
+    const more = new Map(perPool).set(pool, places + 1);
+    const whose = shared.has(pool) ? `the agents of ${pool}` : `role ${pool}`;
+    yield [`${places + 1} at once of ${whose} instead of ${places}`, { ...bounds, perPool: more }];
   }
-  if (perRole.size > 0) yield ["as many agents as there is work for", { maxParallel, perRole: new Map() }];
+  if (perPool.size > 0) yield ["as many agents as there is work for", { ...bounds, perPool: new Map() }];
 }
 
-/** Roles that steps had to wait for, with how many they ran at once at their busiest. */
-function busiest(trace: Trace, now: number): Map<string, number> {
+/** Roles that have an agent in common, directly or over others, by the names of all of them. */
+function sharedPools({ dispatches }: Trace): Map<string, string> {
+  const pools = new Map<string, Set<string>>();
+  for (const [agent, spans] of groupBy(dispatches, (span) => span.agent ?? "")) {
+    if (agent === "") continue;
+    const joined = new Set(spans.flatMap(({ role }) => [role, ...(pools.get(role) ?? [])]));
+    for (const role of joined) pools.set(role, joined);
+  }
+  return new Map(
+    [...pools].flatMap(([role, roles]) =>
+      roles.size < 2 ? [] : [[role, [...roles].sort().join(", ")] as const],
+    ),
+  );
+}
+
+/** Pools that steps had to wait for, with how many they ran at once at their busiest. */
+function busiest(trace: Trace, poolOf: Bounds["poolOf"], now: number): Map<string, number> {
   const places = new Map<string, number>();
-  for (const [role, spans] of groupBy(trace.dispatches, (span) => span.role)) {
+  for (const [pool, spans] of groupBy(trace.dispatches, ({ role }) => poolOf.get(role) ?? role)) {
     const begun = spans.filter(({ startedAt }) => startedAt !== undefined);
     const isShort = begun.some((span) => {
       const given = span.dispatchedAt ?? span.readyAt;
@@ -104,7 +125,7 @@ function busiest(trace: Trace, now: number): Map<string, number> {
       running += by;
       most = Math.max(most, running);
     }
-    places.set(role, most);
+    places.set(pool, most);
   }
   return places;
 }
@@ -125,12 +146,13 @@ function jobsOf(trace: Trace, now: number): Job[] {
 }
 
 /** List scheduling. @returns when the last job ends, in ms */
-export function schedule(jobs: readonly Job[], { maxParallel, perRole }: Bounds): number {
+export function schedule(jobs: readonly Job[], { maxParallel, perPool, poolOf }: Bounds): number {
   const awaited = jobs.map(({ after }) => after.length);
   const dependents: number[][] = jobs.map(() => []);
   for (const [position, { after }] of jobs.entries())
     for (const before of after) dependents[before]?.push(position);
-  // One queue per role: a role without a free place must not stand in the way of others.
+  const pools = jobs.map(({ role }) => poolOf.get(role) ?? role);
+  // One queue per pool: one without a free place must not stand in the way of others.
   const queues = new Map<string, Heap<number>>();
   const comesFirst = (a: number, b: number) => rank(jobs, a, b) < 0;
   const running = new Heap<{ position: number; at: number }>((a, b) => a.at < b.at);
@@ -138,16 +160,16 @@ export function schedule(jobs: readonly Job[], { maxParallel, perRole }: Bounds)
   let inFlight = 0;
   let now = 0;
   const offer = (position: number) => {
-    const role = jobs[position]?.role ?? "";
-    const queue = queues.get(role) ?? new Heap<number>(comesFirst);
-    queues.set(role, queue);
+    const pool = pools[position] ?? "";
+    const queue = queues.get(pool) ?? new Heap<number>(comesFirst);
+    queues.set(pool, queue);
     queue.push(position);
   };
   const next = (): number | undefined => {
     let best: { position: number; queue: Heap<number> } | undefined;
-    for (const [role, queue] of queues) {
+    for (const [pool, queue] of queues) {
       const position = queue.peek();
-      if (position === undefined || (busy.get(role) ?? 0) >= (perRole.get(role) ?? Number.POSITIVE_INFINITY))
+      if (position === undefined || (busy.get(pool) ?? 0) >= (perPool.get(pool) ?? Number.POSITIVE_INFINITY))
         continue;
       if (best === undefined || rank(jobs, position, best.position) < 0) best = { position, queue };
     }
@@ -158,17 +180,18 @@ export function schedule(jobs: readonly Job[], { maxParallel, perRole }: Bounds)
     while (inFlight < maxParallel) {
       const position = next();
       if (position === undefined) break;
-      const { role, durationMs } = jobs[position] as Job;
+      const { durationMs } = jobs[position] as Job;
+      const pool = pools[position] ?? "";
       inFlight += 1;
-      busy.set(role, (busy.get(role) ?? 0) + 1);
+      busy.set(pool, (busy.get(pool) ?? 0) + 1);
       running.push({ position, at: now + durationMs });
     }
     const ended = running.pop();
     if (ended === undefined) return now;
     now = ended.at;
     inFlight -= 1;
-    const { role } = jobs[ended.position] as Job;
-    busy.set(role, (busy.get(role) ?? 1) - 1);
+    const pool = pools[ended.position] ?? "";
+    busy.set(pool, (busy.get(pool) ?? 1) - 1);
     for (const dependent of dependents[ended.position] ?? []) {
       awaited[dependent] = (awaited[dependent] ?? 1) - 1;
       if (awaited[dependent] === 0) offer(dependent);

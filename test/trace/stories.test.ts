@@ -99,7 +99,11 @@ const jobs = fc
     })),
   );
 
-const NO_BOUND = { maxParallel: Number.POSITIVE_INFINITY, perRole: new Map<string, number>() };
+const NO_BOUND = {
+  maxParallel: Number.POSITIVE_INFINITY,
+  perPool: new Map<string, number>(),
+  poolOf: new Map<string, string>(),
+};
 
 describe("the schedule of what might have been", () => {
   it("takes the sum of all with one place, and the longest path with places for all", () => {
@@ -115,6 +119,16 @@ describe("the schedule of what might have been", () => {
     );
   });
 
+  it("lets roles that share an agent share its places, too", () => {
+    const poolOf = new Map(["a", "b"].map((role) => [role, "a, b"]));
+    fc.assert(
+      fc.property(jobs, fc.integer({ min: 1, max: 3 }), (list, places) => {
+        const shared = schedule(list, { ...NO_BOUND, poolOf, perPool: new Map([["a, b", places]]) });
+        expect(shared).toBe(schedule(list, { ...NO_BOUND, maxParallel: places }));
+      }),
+    );
+  });
+
   it("is never shorter than the work of a role divided by its places, nor than what no bound gives", () => {
     fc.assert(
       fc.property(
@@ -122,7 +136,7 @@ describe("the schedule of what might have been", () => {
         fc.integer({ min: 1, max: 3 }),
         fc.integer({ min: 1, max: 4 }),
         (list, places, maxParallel) => {
-          const took = schedule(list, { maxParallel, perRole: new Map([["a", places]]) });
+          const took = schedule(list, { ...NO_BOUND, maxParallel, perPool: new Map([["a", places]]) });
           const work = list.reduce(
             (total, { role, durationMs }) => total + (role === "a" ? durationMs : 0),
             0,
