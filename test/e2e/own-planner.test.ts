@@ -23,6 +23,7 @@ afterEach(async () => {
 });
 
 const EXAMPLE = resolve(import.meta.dirname, "../../examples/planner/planner.py");
+const HOUSE_RULES = resolve(import.meta.dirname, "../../examples/planner/house-rules.ts");
 
 /** Agents whose tasks just give their keys, and a planner whose tasks do `planner`. */
 function agents(planner?: string): string {
@@ -84,6 +85,16 @@ it("the example in Python plans with few steps, and the run says what another pl
   expect(view.plan).toMatchObject({ cost: 10, optimal: false });
   expect(view.plan.advice?.[0]).toContain("(without it: y, cost 3)");
   expect((await stage.run("trace", "r1", "--format", "json")).stdout).toContain("question 1: plan");
+}, 180_000);
+
+it("the example in TypeScript keeps the roles out that the house forbids", async () => {
+  stage.env.FORBIDDEN = "first,second";
+  await stage.daemon();
+  await stage.agent(agents());
+  await stage.agent(HOUSE_RULES);
+  const view = await ran();
+  expect(Object.keys(view.steps)).toEqual(["make", "tell"]);
+  expect(view.plan.advice?.[0]).toContain("the swarm's planner proposed");
 }, 180_000);
 
 it("a planner that names what is not there gets its errors, and the run its plan without it", async () => {

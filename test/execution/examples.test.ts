@@ -3,7 +3,8 @@
  * example, and so a page of the documents, that does not do what it says.
  *
  * A file says in its first lines what it gives: `# gives {…}`, matched against what `run --json` prints. With
- * `# again from STEP {…}` it is run anew from that step afterwards.
+ * `# again from STEP {…}` it is run anew from that step afterwards, with `# forked after STEP {…}` forked where that
+ * step was done.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -22,9 +23,18 @@ beforeAll(async () => {
 });
 afterAll(() => work.remove());
 
-/** Runs a finished run again from a step on, and holds what comes of it against what is expected. */
-async function rerun(run: string, step: string, expected: object): Promise<void> {
-  const begun = await work.ask(["rerun", run, "--from", step, "--json"]);
+/** The log sequence at which a step was done. */
+async function doneAt(run: string, step: string): Promise<string> {
+  const trace = await work.ask(["trace", run, "--step", step, "--format", "json"]);
+  const moves = jsonOf(trace) as unknown as { to: string; seq: number }[];
+  return String(moves.find(({ to }) => to === "done")?.seq);
+}
+
+/** Runs a finished run again from a step on, or forks it after one, and holds what comes of it against the file. */
+async function again(run: string, how: string, step: string, expected: object): Promise<void> {
+  const command =
+    how === "again from" ? ["rerun", run, "--from", step] : ["fork", run, "--at", await doneAt(run, step)];
+  const begun = await work.ask([...command, "--json"]);
   const { run: id } = jsonOf(begun) as { run: string };
   await work.ask(["watch", id]);
   expect(jsonOf(await work.ask(["show", id, "--json"]))).toMatchObject(expected);
@@ -41,10 +51,10 @@ describe("an example gives what it says", () => {
       const result = await work.ask(["run", path, "--json"]);
       expect(jsonOf(result), result.stderr).toMatchObject(expected);
       expect(result.code).toBe(expected.status === "done" ? 0 : 1);
-      const [, step, again] = /^# again from (\S+) (\{.*\})$/m.exec(text) ?? [];
-      if (step === undefined || again === undefined) return;
+      const [, how, step, then] = /^# (again from|forked after) (\S+) (\{.*\})$/m.exec(text) ?? [];
+      if (how === undefined || step === undefined || then === undefined) return;
       const { run } = jsonOf(result) as { run: string };
-      await rerun(run, step, JSON.parse(again));
+      await again(run, how, step, JSON.parse(then));
     });
   }
 });
