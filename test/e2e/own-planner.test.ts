@@ -80,6 +80,9 @@ it("the example in Python plans with few steps, and the run says what another pl
   await stage.daemon();
   await stage.agent(agents());
   await python();
+  const planned = await stage.run("plan", "--want", "y", "--json");
+  expect(planned.json()).toMatchObject({ cost: 10, optimal: false });
+  expect(await (await stage.bus()).log.list()).toEqual([]);
   const view = await ran();
   expect(Object.keys(view.steps)).toEqual(["make", "tell"]);
   expect(view.plan).toMatchObject({ cost: 10, optimal: false });

@@ -167,6 +167,79 @@ describe("what a model must not do", () => {
   });
 });
 
+describe("a server that lies", () => {
+  const planOfWords = ["loader.load", "quick.sketch"];
+
+  it.each<[string, object]>([
+    ["less than nothing", { prompt_tokens: -900, completion_tokens: -100, total_tokens: -1_000 }],
+    ["no numbers", { prompt_tokens: "many", completion_tokens: null, total_tokens: "NaN" }],
+    ["more than there are", { prompt_tokens: 1e308, completion_tokens: 1e308, total_tokens: 1e308 }],
+  ])("about usage, with %s, is charged for what was said", async (_what, usage) => {
+    const { outcome, advice } = await advise([{ text: proposal({}), usage }], { goal: "report" });
+    expect(tasksOf(outcome)).toEqual(planOfWords);
+    const { tokens = 0 } = advice?.usage ?? {};
+    expect(Number.isSafeInteger(tokens) && tokens > 0 && tokens < 10_000, String(tokens)).toBe(true);
+  });
+
+  it("and calls tools that nobody offered gets nothing called, and its text is taken as a text", async () => {
+    const call = (index: number, name: string) => ({
+      index,
+      id: `call-${index}`,
+      type: "function",
+      function: { name, arguments: '{"command":"rm -rf /"}' },
+    });
+    const toolCalls = [call(0, "shell"), call(1, "plan")];
+    const { outcome, asked } = await advise([{ text: "", toolCalls }], { goal: "report" });
+    expect(tasksOf(outcome)).toEqual(planOfWords);
+    expect(asked.every(({ body }) => !("tools" in body))).toBe(true);
+    const both = await advise([{ text: proposal({}), toolCalls }]);
+    expect([["E_GOAL_UNCLEAR"], planOfWords]).toContainEqual(tasksOf(both.outcome));
+  });
+
+  it("and cuts its answer off in mid-token is not believed, and paid for what it said", async () => {
+    const { outcome, advice, asked } = await advise([{ text: proposal({}), cut: true }], { goal: "report" });
+    expect(tasksOf(outcome)).toEqual(planOfWords);
+    expect(advice).toMatchObject({ taken: false });
+    expect(advice?.usage.tokens).toBeGreaterThan(0);
+    expect(asked).toHaveLength(1);
+  });
+
+  it("and asks for patience of an hour is not waited for", async () => {
+    const busy = { status: 429, headers: { "retry-after": "3600" } };
+    const { outcome, advice, asked } = await advise([busy], { goal: "report" });
+    expect(tasksOf(outcome)).toEqual(planOfWords);
+    expect(advice?.note).toContain("status 429");
+    expect(asked).toHaveLength(1);
+  });
+
+  it("and answers with a megabyte in one piece is refused, however well it begins", async () => {
+    const text = `${proposal({})}${" ".repeat(1_000_000)}`;
+    const { outcome, advice } = await advise([{ text, inOne: true }], { goal: "report" });
+    expect(tasksOf(outcome)).toEqual(planOfWords);
+    expect(advice).toMatchObject({ taken: false });
+    expect(advice?.note).toContain("200000 characters");
+  });
+
+  it.each([
+    ["a prototype", '{"want":["report"],"__proto__":{"stands":true,"polluted":1}}'],
+    ["a constructor", '{"want":["report"],"constructor":{"prototype":{"polluted":1}}}'],
+    ["a key called __proto__", '{"want":["report","__proto__"]}'],
+    ["a key called constructor", '{"want":["constructor"]}'],
+    ["a task called toString", '{"want":["report"],"avoid":[{"role":"loader","task":"toString"}]}'],
+    ["letters of full width", '{"want":["ｒｅｐｏｒｔ"]}'],
+    ["an invisible letter", '{"want":["rep\u200bort"]}'],
+    ["a letter that looks alike", '{"want":["r\u0435port"]}'],
+    ["an order of reading", '{"want":["\u202etroper"]}'],
+    ["half a character", '{"want":["report\ud83d"]}'],
+  ])("and brings %s changes nothing but its own answer", async (_what, text) => {
+    const { outcome } = await advise([text], { goal: "report" });
+    expect(tasksOf(outcome)).toEqual(planOfWords);
+    expect((outcome as Plan).want).toEqual(["report"]);
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+    expect(Object.keys(Object.prototype)).toEqual([]);
+  });
+});
+
 describe("a model that does not answer", () => {
   it.each<[string, Behaviour, string, boolean]>([
     ["silent", "silent", "no whole answer within", true],

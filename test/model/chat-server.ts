@@ -2,8 +2,17 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A text is answered whole; `stall` begins and never ends, `endless` never stops talking. */
-export type Behaviour = string | { status: number } | "stall" | "endless" | "silent";
+/**
+ * A text is answered whole; `stall` begins and never ends, `endless` never stops talking, `cut` ends the connection in
+ * mid-answer.
+ */
+export type Behaviour =
+  | string
+  | { status: number; headers?: Record<string, string> }
+  | { text: string; usage?: object; toolCalls?: object[]; inOne?: boolean; cut?: boolean }
+  | "stall"
+  | "endless"
+  | "silent";
 
 interface Asked {
   readonly path: string;
@@ -42,8 +51,8 @@ export async function chatServer(behaviours: readonly Behaviour[]): Promise<Chat
 
 function answer(behaviour: Behaviour, response: ServerResponse): void {
   if (behaviour === "silent") return;
-  if (typeof behaviour === "object") {
-    response.writeHead(behaviour.status, { "content-type": "application/json" });
+  if (typeof behaviour === "object" && "status" in behaviour) {
+    response.writeHead(behaviour.status, { "content-type": "application/json", ...behaviour.headers });
     response.end(JSON.stringify({ error: { message: "no", type: "server_error" } }));
     return;
   }
@@ -60,9 +69,13 @@ function answer(behaviour: Behaviour, response: ServerResponse): void {
     talk();
     return;
   }
-  for (const part of behaviour.match(/[\s\S]{1,7}/g) ?? []) send({ content: part });
-  const end = chunk([{ index: 0, delta: {}, finish_reason: "stop" }]);
-  const usage = { prompt_tokens: 90, completion_tokens: 10, total_tokens: 100 };
+  const said = typeof behaviour === "string" ? { text: behaviour } : behaviour;
+  const { text, toolCalls = [], inOne, cut } = said;
+  for (const part of inOne ? [text] : (text.match(/[\s\S]{1,7}/g) ?? [])) send({ content: part });
+  for (const call of toolCalls) send({ tool_calls: [call] });
+  if (cut) return void response.write('data: {"id":"c","choices":[{"ind', () => response.destroy());
+  const end = chunk([{ index: 0, delta: {}, finish_reason: toolCalls.length > 0 ? "tool_calls" : "stop" }]);
+  const { usage = { prompt_tokens: 90, completion_tokens: 10, total_tokens: 100 } } = said;
   response.write(`data: ${JSON.stringify(end)}\n\n`);
   response.write(`data: ${JSON.stringify(chunk([], { usage }))}\n\n`);
   response.end("data: [DONE]\n\n");

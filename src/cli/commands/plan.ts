@@ -1,14 +1,18 @@
 /** `plan`: what a run of these goals would do, and why, without running it. */
 import { stringify } from "yaml";
+import { makeRunId } from "../../client/run-id.ts";
 import { makeAdvisor } from "../../daemon/advisor.ts";
+import { PlannerVisit } from "../../daemon/planner-visit.ts";
 import { type AdviceRequest, planWithAdvice } from "../../planner/advised-planning.ts";
 import { parseCapabilities } from "../../planner/capabilities-file.ts";
+import type { Advisor } from "../../planner/counsel.ts";
 import { planDiagram } from "../../planner/plan-diagram.ts";
 import { type Plan, WorkflowPlanner } from "../../planner/planner.ts";
 import type { RoleCard } from "../../workflow/capability.ts";
 import { DataHammerError, InvalidInputError } from "../../workflow/errors.ts";
 import { parseDuration } from "../../workflow/names.ts";
-import { withClient } from "../connection.ts";
+import { hasPlanner } from "../../workflow/planner-task.ts";
+import { connectBus, endpointOf } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
 import { readGivenFile, readInputs, readObjectFile } from "../given-file.ts";
 import type { Command, Invocation } from "../invocation.ts";
@@ -35,14 +39,18 @@ export const plan: Command<PlanFlags> = async (call, flags) => {
   const timeLimitMs = durationFlag(flags.timeLimit ?? DEFAULT_TIME_LIMIT);
   const environment = flags.have === undefined ? {} : await readObjectFile(flags.have, shell.cwd);
   const inputs = await readInputs(flags.input, flags.inputFile, shell.cwd);
-  const cards = await knownCapabilities(call, flags);
-  const planner = new WorkflowPlanner({
-    capabilities: cards,
-    timeLimitMs,
-    now: () => shell.clock.monotonic(),
-  });
   const options = { inputs, explain: true, ...(flags.want === undefined ? {} : { want: flags.want }) };
-  const found = await planOf(call, planner, { goals: flags.goal, environment, cards, options });
+  const planWith = (cards: RoleCard[], ask?: (request: AdviceRequest) => Advisor): Promise<Plan> => {
+    const now = () => shell.clock.monotonic();
+    const planner = new WorkflowPlanner({ capabilities: cards, timeLimitMs, now });
+    const request = { goals: flags.goal, environment, cards, options };
+    return planOf(call, planner, request, ask && hasPlanner(cards, "plan") ? [ask(request)] : []);
+  };
+  const { capabilities } = flags;
+  const found =
+    capabilities === undefined
+      ? await inSwarm(call, planWith)
+      : await planWith(parseCapabilities(await readGivenFile(capabilities, shell.cwd), capabilities));
   if (asDiagram) {
     const mermaid = planDiagram(found);
     output.data({ mermaid }, () => mermaid);
@@ -54,16 +62,42 @@ export const plan: Command<PlanFlags> = async (call, flags) => {
   return EXIT.done;
 };
 
-/** With a model's advice where one is configured, and a line that says what became of it. */
-async function planOf(call: Invocation, planner: WorkflowPlanner, request: AdviceRequest): Promise<Plan> {
+/** With the advice of the swarm's own planner and of a model, as a run has it, and a line of what became of each. */
+async function planOf(
+  call: Invocation,
+  planner: WorkflowPlanner,
+  request: AdviceRequest,
+  own: readonly Advisor[],
+): Promise<Plan> {
   const { settings, shell, output } = call;
-  const { goals, environment, options } = request;
-  if (settings.model === undefined) return planner.createWorkflow(goals, environment, options);
-  const advisor = makeAdvisor(settings.model, shell.clock, shell.interrupted);
-  const { outcome, advice } = await planWithAdvice(planner, advisor, request);
-  if (advice !== undefined) output.notice(`${advice.note} (${advice.usage.tokens} tokens)`);
-  if (outcome instanceof DataHammerError) throw outcome;
-  return outcome;
+  const model = settings.model && makeAdvisor(settings.model, shell.clock, shell.interrupted);
+  for (const advisor of model === undefined ? own : [...own, model]) {
+    const { outcome, advice } = await planWithAdvice(planner, advisor, request);
+    if (advice !== undefined) output.notice(`${advice.note} (${advice.usage.tokens} tokens)`);
+    if (advisor.decides === true && advice?.taken !== true) continue;
+    if (outcome instanceof DataHammerError) throw outcome;
+    return outcome;
+  }
+  return planner.createWorkflow(request.goals, request.environment, request.options);
+}
+
+/** With the agents that are present, among them perhaps a planner. */
+async function inSwarm(
+  call: Invocation,
+  planWith: (cards: RoleCard[], ask: (request: AdviceRequest) => Advisor) => Promise<Plan>,
+): Promise<Plan> {
+  const { clock, random } = call.shell;
+  const bus = await connectBus(call, await endpointOf(call), "datahammer-cli");
+  const visit = new PlannerVisit(bus, clock, makeRunId("plan", clock.now(), random));
+  try {
+    // Agents of one role are interchangeable: one card of each will do.
+    const cards = new Map<string, RoleCard>();
+    for (const { roles } of await bus.presence.list()) for (const card of roles) cards.set(card.role, card);
+    return await planWith([...cards.values()], (request) => visit.advisor(request));
+  } finally {
+    await visit.leave();
+    await bus.close();
+  }
 }
 
 function isDiagram(format: string | undefined): boolean {
@@ -79,17 +113,6 @@ function durationFlag(text: string): number {
   if (limitMs !== undefined && limitMs >= 1) return Math.ceil(limitMs);
   throw new InvalidInputError("E_USAGE", `--time-limit "${text}" is no duration`, {
     remedy: "Write it like 500ms, 10s or 2m.",
-  });
-}
-
-async function knownCapabilities(call: Invocation, flags: PlanFlags): Promise<RoleCard[]> {
-  const file = flags.capabilities;
-  if (file !== undefined) return parseCapabilities(await readGivenFile(file, call.shell.cwd), file);
-  return withClient(call, async (client) => {
-    // Agents of one role are interchangeable: one card of each will do.
-    const cards = new Map<string, RoleCard>();
-    for (const { roles } of await client.agents()) for (const card of roles) cards.set(card.role, card);
-    return [...cards.values()];
   });
 }
 
