@@ -102,8 +102,10 @@ function standing(
     ({ id, outputs = [] }) =>
       !running.has(id) || waitedFor.has(id) || outputs.length === 0 || outputs.some((key) => read.has(key)),
   );
-  const ids = new Set(useful.map(({ id }) => id));
-  return useful.map((step) => {
+  // A workflow has one step at least: where nothing is left to do, what is running may as well end.
+  const stays = useful.length > 0 || steps.length > 0 ? useful : kept;
+  const ids = new Set(stays.map(({ id }) => id));
+  return stays.map((step) => {
     const { outputs, dependsOn, ...others } = step;
     const left = running.has(step.id) ? outputs : outputs?.filter((key) => !rewritten.has(key));
     const waits = dependsOn?.filter((id) => ids.has(id));

@@ -108,6 +108,6 @@ export class ReferencePlan {
     this.#flow.steps.delete(step.id);
     if (step.state === "pending") return void this.#dropped.set(step.id, step);
     this.#flow.leaveOut(step);
-    this.retired.set(step.id, step);
+    for (const one of [step, ...step.items]) this.retired.set(one.id, one);
   }
 }

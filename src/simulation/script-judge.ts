@@ -6,7 +6,7 @@ import type { WorkflowStepDocument } from "../workflow/document.ts";
 import type { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 import type { Say } from "./scenario.ts";
-import { FLAKY_ERROR, productOf, ROLES, type Script } from "./workflows.ts";
+import { FLAKY_ERROR, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 
 const SERIAL = "the environment is that of a serial run";
 
@@ -17,6 +17,9 @@ export function judgeScripts(run: string, reference: Reference, say: Say): void 
     // What another run has done is judged there.
     if (step.undoes !== undefined || (step.n === 0 && step.outcome !== "skipped")) continue;
     const key = doc.outputs?.[0] ?? "";
+    // Whoever took a failed step's place may give the keys of others, too.
+    const writer = reference.steps.get(reference.env.get(key)?.step ?? "");
+    if (writer !== undefined && writer !== step && writer.role === SPARE_ROLE) continue;
     const is = parent === undefined ? reference.env.get(key)?.value : step.outputs?.[key];
     const due = dueValue(step);
     if (due !== undefined && JSON.stringify(is) !== JSON.stringify(due))

@@ -140,6 +140,18 @@ describe("a key that a person sets", () => {
     expect((await stage.fold()).status).toBe("done");
   });
 
+  it("and that is all that was wanted lets what is running end, and then the run", async () => {
+    const { stage } = await stageWith(ROUTES);
+    await want(stage, ["there"], { traffic: 1 });
+    await set(stage, "there", "already");
+    await stage.clock.advance(5_000);
+    expect((await stage.fold()).revisions).toMatchObject([{ added: [], dropped: ["drive"] }]);
+    await stage.answer("slow", { outputs: { go: 1 } });
+    await stage.clock.advance(5_000);
+    const { status, environment } = await stage.fold();
+    expect([status, environment.values.there]).toEqual(["done", "already"]);
+  });
+
   it("and that makes a step needless which somebody wanted stopped holds no successor up", async () => {
     const { stage } = await stageWith(ROUTES);
     await want(stage, ["there"], { traffic: 1 });
