@@ -153,8 +153,10 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
         )}
         {head && head.spent.tokens + head.spent.usd > 0 && (
           <span class="number soft">
-            {head.spent.tokens > 0 && plural(head.spent.tokens, "token")}{" "}
-            {head.spent.usd > 0 && `$${head.spent.usd.toFixed(2)}`}
+            {[
+              ...(head.spent.tokens > 0 ? [plural(head.spent.tokens, "token")] : []),
+              ...(head.spent.usd > 0 ? [`$${head.spent.usd.toFixed(2)}`] : []),
+            ].join(", ")}
           </span>
         )}
         {cursor !== undefined && <span class="pill past">as it was</span>}
