@@ -49,7 +49,11 @@ export async function resubmissionOf(
       ({ revision, writer }) => revision === submitSeq && writer.step === undefined,
     );
     const environment = Object.fromEntries(given.map(({ key, value }) => [key, value]));
-    return { ...same, ...(graph ? { workflow: graph.document } : {}), environment, origin };
+    // A revised plan rests on what the old run found out: the new one begins as that one did.
+    if (fold.revisions.length === 0 && graph)
+      return { ...same, workflow: graph.document, environment, origin };
+    const { plan: ____, ...unplanned } = origin;
+    return { ...same, environment, origin: submission.workflow === undefined ? unplanned : origin };
   }
   const first = from === undefined ? undefined : firstToRedo(fold, from);
   if (!graph) return { ...same, origin };

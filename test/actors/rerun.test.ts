@@ -227,6 +227,9 @@ it("a rerun of a planned run keeps what a step had set that its plan left out la
   async function* records() {
     yield* log.records;
   }
+  const whole = await resubmissionOf(log.run, records(), {});
+  expect(whole).toMatchObject({ want: ["b"], origin: { steps: [] } });
+  expect([whole.workflow, whole.origin?.plan]).toEqual([undefined, undefined]);
   const { origin } = await resubmissionOf(log.run, records(), { from: "b" });
   expect(origin).toMatchObject({ steps: [], environment: { a: { value: 7, step: "a" } } });
 });
