@@ -34,10 +34,12 @@ export function hearing(
     const from = record.ts - WORLD_BEGAN;
     const to = from + withinMs;
     if ((heardAt.get(record.seq) ?? Number.POSITIVE_INFINITY) <= to) continue;
-    const holder = claims.findLast(({ seq }) => seq < record.seq)?.party;
+    const claim = claims.findLast(({ seq }) => seq < record.seq);
     // Between two holders nobody listens: the next one reads all of the log.
-    if (holder === undefined || claims.some(({ at }) => at >= from && at <= to)) continue;
-    if (hindrances.some((one) => one.party === holder && one.from <= to && one.to >= from)) continue;
+    if (claim === undefined || claims.some(({ at }) => at >= from && at <= to)) continue;
+    const holder = claim.party;
+    // Nor who was hindered since it claimed: a holder that cannot plan gives the run back.
+    if (hindrances.some((one) => one.party === holder && one.from <= to && one.to >= claim.at)) continue;
     // A holder that has nothing out may listen less and less often, or put the run away.
     const isOut = pushed.some(({ at, party, step, n }) => {
       const opening = reference.openings.get(`${step}#${n}`);

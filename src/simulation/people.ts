@@ -212,6 +212,8 @@ export class People {
     const kind = chance.pick(["from", "from", "at", "whole"] as const);
     this.after(chance.between(0, 1_000), async () => {
       const records = await this.#recordsOf(run);
+      // A plan that was revised meanwhile may have left the step out: nothing is there to be done again.
+      if (!this.referenceOf(run).workflow.steps.some((step) => step.id === id)) return;
       const submitted = records.findIndex(({ kind: of }) => of === "submit");
       const { seq } = chance.pick(records.slice(Math.max(0, submitted)));
       const choice = kind === "from" ? { from: id } : kind === "at" ? { at: seq } : {};
