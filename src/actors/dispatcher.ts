@@ -9,7 +9,7 @@ import type { DispatchRef, TaskMessage, WireError } from "../bus/messages.ts";
 import type { Stopped } from "../fold/cancellations.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
-import { type NestingTerms, startChild, stopChild } from "./child-runs.ts";
+import { findChild, type NestingTerms, startChild, stopChild } from "./child-runs.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 
 /** What the dispatcher needs of the hold. */
@@ -20,6 +20,8 @@ export interface DispatchScene {
   isWanted(ref: DispatchRef): boolean;
   /** The task was not given out, because it is not wanted now. */
   onKept(task: TaskMessage): void;
+  /** Folds the run's log to its end. */
+  readLog(): Promise<unknown>;
   /** Whether the hold is over. */
   over(): boolean;
   /** Resolves after a pause; early when the hold ends. */
@@ -50,10 +52,23 @@ export class Dispatcher {
         () => this.#push(task),
         () => this.#scene.isWanted(ref),
       );
-      if (!given) this.#scene.onKept(task);
+      if (!given && !(await this.#mayBeOut(ref))) this.#scene.onKept(task);
     } catch (cause) {
       await this.#fail(ref, unsendable(ref, cause));
     }
+  }
+
+  /** Whether what was pushed without an answer got through: then it keeps its place among what is out. */
+  async #mayBeOut(ref: DispatchRef): Promise<boolean> {
+    const { bus } = this.#context;
+    let isThere = true;
+    await this.#persist(ref, async () => {
+      isThere =
+        ref.role === ORCHESTRATOR_ROLE ? (await findChild(bus, ref)) !== undefined : await bus.tasks.has(ref);
+      // L10: of a task that is done already, the log has the result.
+      if (!isThere) await this.#scene.readLog();
+    });
+    return isThere || !this.#scene.isOpen(ref);
   }
 
   /** Fails a dispatch whose task, like those of the ones before it, is gone from its queue (L8). */

@@ -131,6 +131,7 @@ export class RunHold {
       onKept: (task) => {
         if (!frame.over) this.#giving.takeBackChoice(task);
       },
+      readLog: () => frame.readLog(),
       over: () => frame.over,
       pause: (delayMs) => frame.pause(delayMs),
       nestingTerms: () => ({

@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
 import type { TaskDelivery } from "../../src/bus/bus.ts";
 import type { EnvChangeMessage, HandoffHopMessage } from "../../src/bus/messages.ts";
+import { UnreachableError } from "../../src/workflow/errors.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 
 const step = (id: string, more: Record<string, unknown> = {}) => ({
@@ -153,6 +154,33 @@ describe("one daemon", () => {
     expect(stage.inHand("worker")).toEqual([]);
     await control("resume");
     await stage.clock.advance(0);
+    expect(stage.inHand("worker")).toEqual(["b#1"]);
+  });
+
+  it("a task whose push got no answer before the run was paused keeps its place", async () => {
+    const stage = new SwarmStage();
+    await stage.serve("worker");
+    const { tasks } = (await stage.daemon()).bus;
+    const push = tasks.push.bind(tasks);
+    let unanswered = 1;
+    tasks.push = async (task) => {
+      const pushed = await push(task);
+      if (unanswered-- > 0) throw new UnreachableError("E_TIMEOUT", "no answer");
+      return pushed;
+    };
+    // What is approved meanwhile has the longer path behind it, and would be the next.
+    const steps = [step("a"), step("b", { approval: true }), step("c", { dependsOn: ["b"] })];
+    await stage.submit({ maxParallel: 1, steps });
+    const control = (body: { verb: "pause" | "resume" | "approve"; step?: string }) =>
+      stage.bus.log.append("r1", { kind: "control", body: { v: 1, by: "ada", ...body } });
+    await control({ verb: "pause" });
+    await control({ verb: "approve", step: "b" });
+    // The push is given up, and the run not yet put away.
+    await stage.clock.advance(HOLD_LIMITS.retryMs + 100);
+    await control({ verb: "resume" });
+    await stage.clock.advance(2_000);
+    expect(stage.inHand("worker")).toEqual(["a#1"]);
+    await stage.answer("worker");
     expect(stage.inHand("worker")).toEqual(["b#1"]);
   });
 

@@ -4,6 +4,7 @@
  * is not told who was first or what became of the work.
  */
 import { afterEach, beforeEach, expect, it } from "vitest";
+import type { LogRecord } from "../../src/bus/bus.ts";
 import { Stage } from "./stage.ts";
 
 let stage: Stage;
@@ -71,9 +72,10 @@ it("the second answer is told who was first, and a deadline holds over a kill", 
 it("a cancel says what became of the work", async () => {
   await stage.daemon();
   await stage.submit({ steps: [{ id: "a", agent: "absent", task: "t" }, ask()] });
-  await expect
-    .poll(async () => json(await stage.run("show", "r1", "--json")).steps.a?.state, { timeout: 30_000 })
-    .toBe("ready");
+  // Ready is not enough: until its task is queued, there is nothing to be removed.
+  const isQueued = (record: LogRecord) =>
+    record.kind === "observed" && record.body.dispatched.some(({ step }) => step === "a");
+  await expect.poll(async () => (await stage.log()).some(isQueued), { timeout: 30_000 }).toBe(true);
   const cancelled = await stage.run("cancel", "r1", "--json");
   expect([cancelled.code, json(cancelled)]).toEqual([
     0,
