@@ -3,8 +3,9 @@
  * Catches: a planner in another language that is not asked or not understood; one that lies, is slow, or is killed
  * over its question, and takes the run with it; and a question that is lost with the daemon that asked it.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, it, onTestFinished } from "vitest";
 import { startTestNats } from "../support/nats.ts";
@@ -143,8 +144,9 @@ it("the daemon that asked is killed: another has the answer, and nothing is aske
   stage.useBroker(nats);
   const told = join(stage.folder, "go");
   stage.env.GO = told;
-  const slow = `const { existsSync } = await import("node:fs");
-    while (!existsSync(process.env.GO)) await new Promise((later) => setTimeout(later, 20));
+  // Whoever reads a pipe waits for somebody who writes to it.
+  execFileSync("mkfifo", [told]);
+  const slow = `await (await import("node:fs/promises")).readFile(process.env.GO);
     return { workflow: { steps: [{ id: "a", agent: "whole", task: "make" }, { id: "b", agent: "end", task: "tell" }] } };`;
   const flags = ["--ack-wait", "2s"];
   await Promise.all([stage.daemon(...flags), stage.daemon(...flags)]);
@@ -157,7 +159,7 @@ it("the daemon that asked is killed: another has the answer, and nothing is aske
     });
   });
   process.kill(holderPid(await stage.log()), "SIGKILL");
-  writeFileSync(told, "");
+  await writeFile(told, "");
   const watching = stage.start(["watch", "r1", "--json"]);
   expect((await watching.exited).code).toBe(0);
   const view = (await stage.run("show", "r1", "--json")).json() as unknown as View;
