@@ -182,16 +182,18 @@ it("a watcher that reads too slowly is thrown out by the server, and misses noth
   });
 
   proxy.stall();
-  const records = 1_500;
+  const batches = 30;
+  const batch = 50;
+  const records = batches * batch;
   const raw = await connect({ servers: nats.url, token: nats.token });
   undo.push(() => raw.close());
   // Far more than the server and the sockets between hold for a reader.
   const padding = "x".repeat(32_768);
-  for (let index = 0; index < records; index++) {
-    raw.publish("dh.main.run.r1.observed", JSON.stringify({ v: 1, padding }));
-    if (index % 50 === 0) await raw.flush();
+  const record = JSON.stringify({ v: 1, padding });
+  for (let index = 0; index < batches; index++) {
+    const stored = () => raw.request("dh.main.run.r1.observed", record, { timeout: 30_000 });
+    await Promise.all(Array.from({ length: batch }, stored));
   }
-  await raw.flush();
   const expected = (await stored("r1")).map(({ seq }) => seq);
   expect(expected.length).toBe(records);
   expect(seqs.length).toBeLessThan(records);
