@@ -5,7 +5,6 @@
  */
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { defineAgent } from "../../src/agent/define-agent.ts";
 import { serveAgent } from "../../src/agent/host.ts";
 import type { LogRecord } from "../../src/bus/bus.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
@@ -13,6 +12,7 @@ import { systemClock } from "../../src/bus/system-clock.ts";
 import { startDaemon } from "../../src/daemon/daemon.ts";
 import { columns, expectWhole, results } from "../e2e/stage.ts";
 import { startTestCluster, type TestCluster } from "../support/nats-cluster.ts";
+import { counterAgent } from "./counter.ts";
 
 const STEPS = 300;
 const log = pino({ level: process.env.DEBUG_CLUSTER ?? "silent" });
@@ -33,16 +33,7 @@ it("a run goes on whichever server dies, one at a time, also the leader of its l
   undo.push(() => daemon.stop());
   const bus = await connectNatsBus({ url, token });
   undo.push(() => bus.close());
-  const counter = defineAgent({
-    role: "counter",
-    description: "counts",
-    tasks: {
-      count: {
-        description: "counts",
-        run: async (_inputs: unknown, { step }) => ({ [`${step}_out`]: step }),
-      },
-    },
-  });
+  const counter = counterAgent();
   const about = { pid: 1, host: "h", version: "0" };
   const agent = await serveAgent([counter], { bus, clock: systemClock, log, id: "counter-1", about });
   undo.push(() => agent.stop());

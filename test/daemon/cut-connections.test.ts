@@ -6,7 +6,6 @@
 import { connect } from "nats";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { defineAgent } from "../../src/agent/define-agent.ts";
 import { serveAgent } from "../../src/agent/host.ts";
 import type { Bus, LogRecord } from "../../src/bus/bus.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
@@ -15,6 +14,7 @@ import { type Daemon, startDaemon } from "../../src/daemon/daemon.ts";
 import { CuttableProxy } from "../bus/proxy.ts";
 import { columns, expectWhole, results } from "../e2e/stage.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
+import { counterAgent } from "./counter.ts";
 
 const STEPS = 80;
 const log = pino({ level: "silent" });
@@ -64,19 +64,7 @@ async function daemonAt(url: string): Promise<Daemon> {
 
 /** An agent that tells `ran` of each of its tasks. */
 async function agentAt(url: string, id: string, ran: () => void = () => undefined): Promise<void> {
-  const counter = defineAgent({
-    role: "counter",
-    description: "counts",
-    tasks: {
-      count: {
-        description: "counts",
-        run: async (_inputs: unknown, { step }) => {
-          ran();
-          return { [`${step}_out`]: step };
-        },
-      },
-    },
-  });
+  const counter = counterAgent(ran);
   const about = { pid: 1, host: "h", version: "0" };
   const agent = await serveAgent([counter], {
     bus: await connected(url),

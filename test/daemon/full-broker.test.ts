@@ -6,7 +6,6 @@
 import { connect, type NatsConnection } from "nats";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { defineAgent } from "../../src/agent/define-agent.ts";
 import { serveAgent } from "../../src/agent/host.ts";
 import type { Bus, LogRecord } from "../../src/bus/bus.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
@@ -14,6 +13,7 @@ import { systemClock } from "../../src/bus/system-clock.ts";
 import { type Daemon, startDaemon } from "../../src/daemon/daemon.ts";
 import { columns, expectWhole, results } from "../e2e/stage.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
+import { counterAgent } from "./counter.ts";
 
 const log = pino({ level: "silent" });
 let nats: TestNats;
@@ -73,20 +73,10 @@ for (const [stream, room] of [
     const limited = new Promise<void>((resolve) => {
       goOn = resolve;
     });
-    const counter = defineAgent({
-      role: "counter",
-      description: "counts",
-      tasks: {
-        count: {
-          description: "counts",
-          run: async (_inputs: unknown, { step }) => {
-            starts.push(step);
-            // Or the run may have stored more than the limit by the time that this comes.
-            if (starts.length > 40) await limited;
-            return { [`${step}_out`]: step };
-          },
-        },
-      },
+    const counter = counterAgent(async (step) => {
+      starts.push(step);
+      // Or the run may have stored more than the limit by the time that this comes.
+      if (starts.length > 40) await limited;
     });
     const about = { pid: 1, host: "h", version: "0" };
     const agent = await serveAgent([counter], { bus, clock: systemClock, log, id: "counter-1", about });
