@@ -86,7 +86,8 @@ export class DecisionWriter {
 
   /**
    * Decides when its turn comes. `make` is called then, on the state of that moment; undefined: no longer
-   * needed. Resolves once the decision is folded, or given up because the hold ended.
+   * needed. Resolves once the decision is folded, or given up because the hold ended. Rejects when it cannot be
+   * made or written at all; the next one has its turn all the same.
    */
   propose(make: () => Proposal | undefined): Promise<void> {
     this.#waiting += 1;
@@ -100,7 +101,7 @@ export class DecisionWriter {
         this.#waiting -= 1;
       }
     });
-    this.#tail = turn;
+    this.#tail = turn.catch(() => undefined);
     return turn;
   }
 
