@@ -17,6 +17,8 @@ export function answerFrom(
       if (!entry) return { values: {}, revision: 0 };
       return { values: { [question.key]: entry.value }, revision: entry.revision };
     }
+    case "draw":
+      return fold.drawVerdict(question.child, question.seq);
     case "verdict": {
       // Whoever asked asks again.
       if (fold.isHeld(question.seq)) return undefined;

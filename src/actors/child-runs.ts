@@ -24,6 +24,8 @@ export interface NestingTerms {
   readonly depth: number;
   /** What is left of the parent's budget; undefined: it has none. */
   readonly budget: BudgetLimits | undefined;
+  /** The dispatches above the parent on whose runs' budgets it draws itself. */
+  readonly above: readonly Omit<DispatchRef, "role">[];
 }
 
 /**
@@ -69,7 +71,14 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
     ...(workflow === undefined ? {} : { workflow: await redeem(bus.artifacts, workflow) }),
     inputs,
     by: `run ${run}`,
-    parent: { run, step, n, depth, outputs },
+    parent: {
+      run,
+      step,
+      n,
+      depth,
+      outputs,
+      ...(terms.budget === undefined ? {} : { budgets: [{ run, step, n }, ...terms.above] }),
+    },
     ...(terms.budget === undefined ? {} : { budget: budgetOf(run, terms.budget) }),
   };
 }

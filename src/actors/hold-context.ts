@@ -36,6 +36,8 @@ export const HOLD_LIMITS = {
   indexMs: 1_000,
   /** How long an answer about an update waits for the fold to reach it. */
   verdictWaitMs: 5_000,
+  /** How long a nested run waits for the answer to a draw on a budget above, before it draws again. */
+  drawAnswerMs: 5_000,
   /** How long what was read for a watcher of the environment is kept for its next question. */
   historyKeptMs: 10_000,
 } as const;

@@ -134,10 +134,15 @@ export class RunHold {
       readLog: () => frame.readLog(),
       over: () => frame.over,
       pause: (delayMs) => frame.pause(delayMs),
-      nestingTerms: () => ({
-        depth: fold.submission?.parent?.depth ?? 0,
-        budget: fold.budget?.left(frame.now() - (fold.startedAt ?? frame.now())),
-      }),
+      nestingTerms: () => {
+        const { budget, submission } = fold;
+        const bounds = budget !== undefined && !budget.isLifted;
+        return {
+          depth: submission?.parent?.depth ?? 0,
+          budget: bounds ? budget.left(frame.now() - (fold.startedAt ?? frame.now())) : undefined,
+          above: bounds ? (submission?.parent?.budgets ?? []) : [],
+        };
+      },
       started: ({ step, n }, child) => this.#flights.noteStart(step, n, child),
     });
   }
@@ -281,6 +286,8 @@ export class RunHold {
       if (this.#envHistory.hasRest) this.#deadlines.set("env-history", HOLD_LIMITS.historyKeptMs);
       return changes;
     }
+    if (question.q === "draw")
+      await Promise.race([this.#frame.folded(question.seq), this.#frame.pause(HOLD_LIMITS.verdictWaitMs)]);
     if (question.q === "verdict") {
       const { seq } = question;
       const judged = this.#frame.folded(seq).then(() => this.#judgedAt(seq));
@@ -303,8 +310,11 @@ export class RunHold {
     if (record.kind === "decision" && record.body.type === "claim") this.#onClaim(record);
     if (this.#active) {
       for (const effect of this.#actor.getSnapshot().effects) this.#perform(effect);
-      if (record.kind === "result") this.#flights.land(record.body.step);
-      else if (record.kind === "decision" && record.body.type === "cancelled")
+      if (record.kind === "result") {
+        this.#flights.land(record.body.step);
+        this.#giving.gate.spent();
+      }
+      if (record.kind === "decision" && record.body.type === "cancelled")
         this.#flights.land(record.body.step);
       this.#index.changed(false);
       this.#scheduleAct();

@@ -5,11 +5,14 @@
  * every reader of the log will judge it, and given out then: two holders together cannot give out more than
  * the budget allows. It costs a turn to the log, which runs without a budget do not take.
  *
+ * A nested run asks the runs above it first, one batch after the other (`drawing.ts`).
+ *
  * It owns the tasks between being chosen and being granted, and the deadline of the time that the budget
  * allows. It does not own what is spent, nor what follows from it: the fold does (L1).
  */
 import type { TaskMessage } from "../bus/messages.ts";
 import { UnreachableError } from "../workflow/errors.ts";
+import { Drawing } from "./drawing.ts";
 import { HOLD_LIMITS } from "./hold-context.ts";
 import type { HoldFrame } from "./hold-frame.ts";
 
@@ -23,6 +26,8 @@ interface GateScene {
 export class SpendingGate {
   readonly #frame: HoldFrame;
   readonly #scene: GateScene;
+  readonly #drawing: Drawing;
+  #drawn: Promise<void> = Promise.resolve();
   #chosen: TaskMessage[] = [];
   #underWay = 0;
   #scheduled = false;
@@ -30,6 +35,7 @@ export class SpendingGate {
   constructor(frame: HoldFrame, scene: GateScene) {
     this.#frame = frame;
     this.#scene = scene;
+    this.#drawing = new Drawing(frame);
   }
 
   /** Whether the run's dispatches have to pass here. */
@@ -45,8 +51,14 @@ export class SpendingGate {
     return budget.excess === undefined && this.#chosen.length + this.#underWay < budget.dispatchesLeft;
   }
 
-  /** Sees to it that the end of the allowed time is noticed. */
+  /** A result may have told of spending: whoever shares the budget has to know. */
+  spent(): void {
+    this.#drawing.tell();
+  }
+
+  /** Sees to it that the end of the allowed time is noticed, and what was spent is known above. */
   arm(): void {
+    this.#drawing.tell();
     const left = this.#timeLeftMs();
     if (Number.isFinite(left)) this.#frame.deadlines.set("budget", left);
   }
@@ -68,14 +80,18 @@ export class SpendingGate {
     // All that is chosen in one go is one note.
     queueMicrotask(() => {
       this.#scheduled = false;
-      void this.#settle(this.#chosen.splice(0));
+      const tasks = this.#chosen.splice(0);
+      this.#underWay += tasks.length;
+      if (!this.#drawing.stands) return void this.#settle(tasks);
+      // The sums that are told above hold for one batch at a time.
+      this.#drawn = this.#drawn.then(() => this.#settle(tasks));
     });
   }
 
   async #settle(tasks: readonly TaskMessage[]): Promise<void> {
-    this.#underWay += tasks.length;
     try {
-      await this.#note(tasks);
+      const granted = this.#drawing.stands ? await this.#drawing.draw(tasks.length) : tasks.length;
+      await this.#note(tasks.slice(0, granted));
     } catch (error) {
       return this.#frame.giveUp("dispatches could not be noted", error);
     }

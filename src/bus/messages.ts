@@ -6,10 +6,11 @@
  * A message of a newer major version (`v` above 1) is refused by the schema, never misread.
  */
 import { z } from "zod";
-import { budgetSchema } from "../workflow/budget.ts";
+import { budgetExcessSchema, budgetSchema } from "../workflow/budget.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
 import { envKeySchema, idSchema, stepRefSchema } from "../workflow/names.ts";
 import { PLANNER_TASKS } from "../workflow/planner-task.ts";
+import { drawSchema } from "./budget-draw.ts";
 
 /** Version of the wire protocol. */
 export const WIRE_VERSION = 1;
@@ -109,6 +110,8 @@ export const submitSchema = z.object({
       depth: z.int().min(1),
       /** Environment keys that the result must hold. */
       outputs: z.array(z.string()).default([]),
+      /** Dispatches of the runs above that have a budget, the nearest first: what this run spends is theirs. */
+      budgets: z.array(dispatchRefSchema.omit({ role: true })).optional(),
     })
     .optional(),
   /** The run that this one repeats, or goes on from, and what it takes over. */
@@ -181,6 +184,11 @@ export const observedSchema = z.object({
   started: z
     .array(dispatchRefSchema.omit({ run: true, role: true }).extend({ agent: z.string(), at: epochMs }))
     .default([]),
+  /**
+   * What runs below have spent so far, by the dispatch of this run that they are below of, and how many dispatches
+   * more each wants to give out. Written by the holder of `child`, whose epoch it is.
+   */
+  drawn: z.array(drawSchema).optional(),
 });
 export type ObservedMessage = z.infer<typeof observedSchema>;
 
@@ -281,6 +289,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
   z.object({ ...decisionBase, type: z.literal("run-timed-out"), afterMs: z.number() }),
   /** The time that the run's budget allows is over. */
   z.object({ ...decisionBase, type: z.literal("time-spent"), elapsedMs: z.number() }),
+  /** A run above, on whose budget this nested run draws, has reached a limit of it. */
+  z.object({ ...decisionBase, type: z.literal("spent-above"), run: idSchema, excess: budgetExcessSchema }),
   /** The task is gone and the log has no result (L10). */
   z.object({ ...decisionBase, type: z.literal("lost"), step: stepRefSchema, n: dispatchNumber }),
   /** A failed step goes on with another capability that gives the same keys. */
@@ -476,6 +486,8 @@ export const questionSchema = z.discriminatedUnion("q", [
   z.object({ q: z.literal("env"), key: z.string().optional() }),
   /** What became of the environment update stored at this log sequence. */
   z.object({ q: z.literal("verdict"), seq: z.int() }),
+  /** How much of the draw that a nested run stored at this log sequence is granted. */
+  z.object({ q: z.literal("draw"), child: idSchema, seq: z.int() }),
   /**
    * The changes of the environment after that number, or after that revision; without either only the number of
    * the last one.
@@ -499,6 +511,9 @@ export const answerSchema = z.object({
   /** For `verdict`: applied, or the writer whose revision stands instead. */
   applied: z.boolean().optional(),
   conflict: z.object({ revision: z.int(), writer: z.string(), message: z.string().optional() }).optional(),
+  /** For `draw`: how many dispatches may be given out, and the limit that allows no more. */
+  granted: z.int().min(0).optional(),
+  excess: budgetExcessSchema.optional(),
   error: z.string().optional(),
 });
 export type Answer = z.infer<typeof answerSchema>;

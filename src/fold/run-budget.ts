@@ -7,12 +7,15 @@
  *  - G1 At a limit nothing more is given out; what is out may end, and only that can exceed the limit.
  *  - G2 A dispatch of a run with a budget counts only once the log has it (`grants`), so that two holders
  *    together never give out more than is allowed.
+ *  - G3 What runs below spend counts as it is told (`draws.ts`): a nested run that reached a limit above it has
+ *    that in its own log, as a decision (L3).
  */
 import { z } from "zod";
 import {
   amountOf,
   BUDGET_RESOURCES,
   type BudgetDocument,
+  type BudgetExcess,
   type BudgetLimits,
   type BudgetResource,
   budgetLimits,
@@ -21,13 +24,6 @@ import {
 } from "../workflow/budget.ts";
 import type { Spending } from "./spending.ts";
 
-/** A limit that is reached. */
-export interface BudgetExcess {
-  resource: BudgetResource;
-  bound: number;
-  actual: number;
-}
-
 export class RunBudget {
   readonly onLimit: "pause" | "fail";
   readonly #spending: Spending;
@@ -35,6 +31,8 @@ export class RunBudget {
   #lifted = false;
   /** Ms that the run had taken when it was decided that its time is up. */
   #wallMs = 0;
+  /** G3. */
+  #above: (BudgetExcess & { run: string }) | undefined;
 
   private constructor(limits: BudgetLimits, onLimit: "pause" | "fail", spending: Spending) {
     this.#limits = limits;
@@ -58,8 +56,8 @@ export class RunBudget {
   }
 
   /** The first limit that is reached; undefined: the run may spend. */
-  get excess(): BudgetExcess | undefined {
-    return this.excessUnder(this.#limits);
+  get excess(): (BudgetExcess & { run?: string }) | undefined {
+    return this.excessUnder(this.#limits) ?? (this.#lifted ? undefined : this.#above);
   }
 
   /** The first limit that is reached if these replace the standing ones. */
@@ -76,7 +74,9 @@ export class RunBudget {
   /** How many more dispatches are allowed. */
   get dispatchesLeft(): number {
     const { dispatches } = this.#limits;
-    return dispatches === undefined ? Number.POSITIVE_INFINITY : dispatches - this.#spending.total.dispatches;
+    return dispatches === undefined || this.#lifted
+      ? Number.POSITIVE_INFINITY
+      : dispatches - this.#spending.total.dispatches;
   }
 
   /** Whether it is already decided that the time is up. */
@@ -97,9 +97,15 @@ export class RunBudget {
     this.#wallMs = Math.max(this.#wallMs, elapsedMs);
   }
 
-  /** Sets new bounds for some resources; the others keep theirs. */
+  /** G3. The budget of a run above is spent. */
+  noteAbove(run: string, excess: BudgetExcess): void {
+    this.#above = { ...excess, run };
+  }
+
+  /** Sets new bounds for some resources; the others keep theirs. Whether there is more above is asked anew. */
   raise(limits: BudgetLimits): void {
     this.#limits = { ...this.#limits, ...limits };
+    this.#above = undefined;
   }
 
   /** What is left of every limit, for a part of the run that gets its own budget. */
@@ -136,7 +142,8 @@ export function raiseBudget(budget: RunBudget | undefined, value: unknown): stri
   return undefined;
 }
 
-/** `the budget of 5000 tokens is spent: 5200 tokens`. */
-export function excessText({ resource, bound, actual }: BudgetExcess): string {
-  return `the budget of ${amountOf(resource, bound)} is spent: ${amountOf(resource, actual)}`;
+/** `the budget of 5000 tokens is spent: 5200 tokens`; of another run: `… of 5000 tokens of run trip …`. */
+export function excessText({ resource, bound, actual, run }: BudgetExcess & { run?: string }): string {
+  const whose = run === undefined ? "" : ` of run ${run}`;
+  return `the budget of ${amountOf(resource, bound)}${whose} is spent: ${amountOf(resource, actual)}`;
 }

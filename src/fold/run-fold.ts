@@ -30,11 +30,13 @@ import type { Environment } from "../workflow/environment.ts";
 import { InvalidWorkflowError, NotFoundError } from "../workflow/errors.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { parseDuration } from "../workflow/names.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { SecretMask, secretNamesOf } from "../workflow/secrets.ts";
 import { CANCELLED_CODE, type Stopped } from "./cancellations.ts";
 import { Consultations, isConsultation } from "./consultations.ts";
 import { applyControl } from "./controls.ts";
 import { Decisions } from "./decisions.ts";
+import { Draws, type DrawVerdict } from "./draws.ts";
 import type { Effect } from "./effect.ts";
 import { EnvUpdates, type HeldValue } from "./env-updates.ts";
 import type { EnvVerdictRecord } from "./env-verdicts.ts";
@@ -82,6 +84,7 @@ export class RunFold {
   readonly #updates: EnvUpdates;
   readonly #decisions: Decisions;
   readonly #spending = new Spending();
+  readonly #draws = new Draws(this.#spending);
   #submission: SubmitMessage | undefined;
   #newer: { seq: number; version: number } | undefined;
 
@@ -301,6 +304,11 @@ export class RunFold {
     return this.#updates.held;
   }
 
+  /** How much of the draw that a nested run stored at this log sequence is granted; undefined: not folded yet. */
+  drawVerdict(child: string, seq: number): DrawVerdict | undefined {
+    return this.#draws.verdict(child, seq);
+  }
+
   /** Whether the update at this log sequence waits to be held against a schema. */
   isHeld(seq: number): boolean {
     return this.#updates.held.some((held) => held.seq === seq);
@@ -453,7 +461,7 @@ export class RunFold {
     if (!this.#mayClose(flow, role, result)) return;
     const { agent, step } = result;
     this.#spending.countDispatch(step, result.n);
-    this.#spending.report(result);
+    this.#spending.report(result, role);
     if (flow.read(step).state === "ready") {
       // The note of the start was lost, or is still on its way: the result implies it (L6).
       const startedAt = Math.min(result.startedAt ?? this.#frame.ts, this.#frame.ts);
@@ -482,7 +490,7 @@ export class RunFold {
       this.#frame.void("foreign", result.step, `${what} for role ${role}: ${owner}`);
     } else {
       // It changes nothing any more, and yet it was paid for.
-      this.#spending.report(result);
+      this.#spending.report(result, role);
       const place = flow.waits.has(result.step) ? "waits for an answer" : `is ${state}`;
       const standing = this.ended ? `the run is ${this.status}` : `the step ${place}`;
       this.#frame.void("late", result.step, `${what}: ${standing}, its last dispatch is ${context.n}`);
@@ -508,7 +516,13 @@ export class RunFold {
 
   #onObserved(observed: ObservedMessage): void {
     const flow = this.#course.flow;
-    if (!flow || this.ended) return;
+    if (!flow) return;
+    for (const draw of observed.drawn ?? []) {
+      if (!flow.steps.has(draw.step)) continue;
+      const isOpen = this.isOpen({ ...draw, run: this.run, role: ORCHESTRATOR_ROLE });
+      this.#draws.apply(draw, this.#frame.seq, isOpen, this.#course.budget);
+    }
+    if (this.ended) return;
     for (const { step, n, role, at } of observed.dispatched) {
       const ref = { run: this.run, step, n, role };
       if (!flow.isOpen(ref) || flow.dispatches.get(step)?.ref.n === n) continue;

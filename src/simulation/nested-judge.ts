@@ -34,6 +34,28 @@ export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language,
     if (opening !== undefined) handedDown(name, above, opening.openSeq, submission, language, say);
     results(name, above, { run, records, reference }, parent, say);
   }
+  for (const { run, reference } of runs.values()) {
+    const allowed = reference.bounds.get("dispatches");
+    const given = dispatchesBelow(run, runs);
+    if (allowed !== undefined && given > allowed)
+      say(
+        "runs below one another keep a budget together",
+        `${run} may ${allowed}, and ${given} were granted`,
+      );
+  }
+}
+
+/** How many dispatches the logs of a run and of all runs below it have granted, but for what undoes others. */
+function dispatchesBelow(run: string, runs: ReadonlyMap<string, JudgedRun>): number {
+  const { reference } = runs.get(run) ?? {};
+  const undoing = new Set(reference?.undoing.map(({ id }) => id));
+  const own = [...(reference?.grants.keys() ?? [])].filter((name) => !undoing.has(name.replace(/#\d+$/, "")));
+  let given = own.length;
+  for (const below of runs.values()) {
+    const parent = submissionOf(below.records)?.body.parent;
+    if (parent?.run === run) given += dispatchesBelow(below.run, runs);
+  }
+  return given;
 }
 
 /**

@@ -319,10 +319,13 @@ function showEntry(entry: LogEntry): string {
     case "control":
       return `control ${entry.body.verb} ${entry.body.step ?? ""}`;
     case "observed": {
-      const { epoch, dispatched, started } = entry.body;
+      const { epoch, dispatched, started, drawn = [] } = entry.body;
+      const draws = drawn.map(
+        ({ child, dispatches, wants }) => `; ${child} has ${dispatches}, wants ${wants}`,
+      );
       const list = (items: { step: string; n: number }[]) =>
         items.map(({ step, n }) => `${step}#${n}`).join(" ");
-      return `observed by ${epoch}: out ${list(dispatched)}; started ${list(started)}`;
+      return `observed by ${epoch}: out ${list(dispatched)}; started ${list(started)}${draws.join("")}`;
     }
     case "decision": {
       const { body } = entry;

@@ -1,4 +1,5 @@
 /** What a run may spend and has spent, said a second time. */
+import type { Draw } from "../bus/budget-draw.ts";
 import type { ResultMessage } from "../bus/messages.ts";
 import { ms } from "./reference-step.ts";
 
@@ -23,6 +24,10 @@ export class ReferenceBudget {
   ]);
   readonly #counted = new Map<string, number>();
   readonly #reported = new Set<string>();
+  /** By dispatch, what each run below it says that it has spent. */
+  readonly #below = new Map<string, Map<string, Map<string, number>>>();
+  readonly #settled = new Set<string>();
+  #aboveIsSpent = false;
 
   constructor(workflow: BudgetDocument | undefined, submission: BudgetDocument | undefined) {
     this.#limits = limitsOf(workflow);
@@ -33,6 +38,10 @@ export class ReferenceBudget {
 
   get limited(): boolean {
     return this.#limits.size > 0;
+  }
+
+  get bounds(): ReadonlyMap<string, number> {
+    return this.#limits;
   }
 
   /** What is left of each limit, but for time; undefined: nothing is limited. */
@@ -47,12 +56,43 @@ export class ReferenceBudget {
   }
 
   get exceeded(): boolean {
-    return this.#exceeds(this.#limits);
+    return this.#exceeds(this.#limits) || this.#aboveIsSpent;
+  }
+
+  /** A limit of a run above. */
+  spentAbove(): void {
+    this.#aboveIsSpent = this.limited;
+  }
+
+  /** A run below tells what it has spent, and takes dispatches as far as there are any. */
+  draw({ child, step, n, tokens, usd, dispatches, wants }: Draw, open: boolean): void {
+    const name = `${step}#${n}`;
+    if (this.#settled.has(name)) return;
+    this.#tell(name, child, { tokens, usd, dispatches });
+    const bound = this.#limits.get("dispatches") ?? Number.POSITIVE_INFINITY;
+    const others = [...this.#limits].filter(([resource]) => resource !== "dispatches");
+    if (!open || wants === 0 || this.#exceeds(new Map(others))) return;
+    const known = this.#below.get(name)?.get(child)?.get("dispatches") ?? 0;
+    const most = known + Math.max(0, bound - (this.#spent.get("dispatches") ?? 0));
+    this.#tell(name, child, { dispatches: Math.min(dispatches + wants, most) });
+  }
+
+  #tell(name: string, child: string, sums: Record<string, number>): void {
+    const below = this.#below.get(name) ?? new Map<string, Map<string, number>>();
+    this.#below.set(name, below);
+    const told = below.get(child) ?? new Map<string, number>();
+    below.set(child, told);
+    for (const [resource, sum] of Object.entries(sums)) {
+      const more = Math.max(0, sum - (told.get(resource) ?? 0));
+      told.set(resource, (told.get(resource) ?? 0) + more);
+      this.#add(resource, more);
+    }
   }
 
   /** What a run did is undone whatever it costs. */
   lift(): void {
     this.#limits.clear();
+    this.#aboveIsSpent = false;
   }
 
   dispatched(step: string, n: number): void {
@@ -62,10 +102,15 @@ export class ReferenceBudget {
   }
 
   /** @returns whether something was spent that was not told before */
-  report({ step, n, agent, usage }: ResultMessage): boolean {
+  report({ step, n, agent, usage }: ResultMessage, isNested: boolean): boolean {
     const key = `${step}#${n} ${agent}`;
     if (usage === undefined || this.#reported.has(key)) return false;
     this.#reported.add(key);
+    // A nested run's end tells of all that was below it.
+    if (isNested) this.#settled.add(`${step}#${n}`);
+    for (const told of this.#below.get(`${step}#${n}`)?.values() ?? [])
+      for (const [resource, sum] of told) this.#add(resource, -sum);
+    this.#below.delete(`${step}#${n}`);
     this.#add("tokens", Math.max(0, usage.tokens ?? 0));
     this.#add("usd", Math.max(0, usage.usd ?? 0));
     this.#add("dispatches", Math.max(0, usage.dispatches ?? 0));
@@ -81,6 +126,7 @@ export class ReferenceBudget {
     if (!this.limited) return given === undefined;
     const raised = new Map([...this.#limits, ...limitsOf(given)]);
     if (this.#exceeds(raised)) return false;
+    this.#aboveIsSpent = false;
     for (const [resource, bound] of raised) this.#limits.set(resource, bound);
     return true;
   }

@@ -75,6 +75,11 @@ export class Reference {
     return this.#budget.left;
   }
 
+  /** Its limits, while it keeps any. */
+  get bounds(): ReadonlyMap<string, number> {
+    return this.#budget.bounds;
+  }
+
   get ended(): boolean {
     return this.status === "done" || this.status === "failed" || this.status === "cancelled";
   }
@@ -120,7 +125,7 @@ export class Reference {
     else if (record.kind === "env") this.#update(record.body);
     else if (record.kind === "control") this.#control(record.body);
     else if (record.kind === "decision") this.#decision(record.body);
-    else if (record.kind === "observed" && !this.ended) this.#observed(record.body);
+    else if (record.kind === "observed") this.#observed(record.body);
     if (this.status === "none") return;
     this.#flow.forgetClosed();
     if (this.ended) return;
@@ -162,11 +167,11 @@ export class Reference {
     if (this.ended || !fits || !this.#flow.isIn(step, result.n)) {
       // What comes too late was paid for all the same, but not what was never asked for.
       const isForeign = result.n > step.n || (result.n === step.n && role !== step.role);
-      if (!isForeign) this.#pay(result);
+      if (!isForeign) this.#pay(role, result);
       return;
     }
     this.#budget.dispatched(result.step, result.n);
-    this.#pay(result);
+    this.#pay(role, result);
     const ends = this.#cancel || this.#runFailure || this.#flow.fails;
     const isStopped = result.status === "failed" && result.error?.code === "E_CANCELLED";
     if (isStopped && step.unwanted) this.#flow.stop(step);
@@ -175,9 +180,9 @@ export class Reference {
   }
 
   /** What is spent beyond the limit is spent by what was out when it was reached. */
-  #pay(result: ResultMessage): void {
+  #pay(role: string, result: ResultMessage): void {
     const name = `${result.step}#${result.n}`;
-    const isNew = this.#budget.report(result);
+    const isNew = this.#budget.report(result, role === "orchestrator");
     if (isNew && (this.grants.get(name) ?? Number.POSITIVE_INFINITY) > this.#exceededAt)
       this.overshoots.push(`${name} spent at ${this.#seq}, and the limit was reached at ${this.#exceededAt}`);
   }
@@ -194,7 +199,13 @@ export class Reference {
     if (id === undefined) this.#flow.setOutside();
   }
 
-  #observed({ epoch, dispatched, started }: ObservedMessage): void {
+  #observed({ epoch, dispatched, started, drawn = [] }: ObservedMessage): void {
+    for (const draw of drawn) {
+      const step = this.steps.get(draw.step);
+      const isOpen = !this.ended && step?.role === "orchestrator" && this.#flow.isIn(step, draw.n);
+      if (step) this.#budget.draw(draw, isOpen);
+    }
+    if (this.ended) return;
     for (const { step: id, n, role } of dispatched) {
       const step = this.steps.get(id);
       const name = `${id}#${n}`;
@@ -301,6 +312,7 @@ export class Reference {
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
+    if (decision.type === "spent-above") return this.#budget.spentAbove();
     if (decision.type === "resolved") return;
     if (decision.type === "consult" || decision.type === "judged") return;
     const step = this.steps.get(decision.step);

@@ -22,6 +22,14 @@ export const budgetSchema = z.strictObject({
 });
 export type BudgetDocument = z.infer<typeof budgetSchema>;
 
+/** A limit that is reached. */
+export const budgetExcessSchema = z.object({
+  resource: z.enum(BUDGET_RESOURCES),
+  bound: z.number(),
+  actual: z.number(),
+});
+export type BudgetExcess = z.infer<typeof budgetExcessSchema>;
+
 /** A bound for each resource that has one; `wall` in milliseconds. */
 export type BudgetLimits = Readonly<Partial<Record<BudgetResource, number>>>;
 
