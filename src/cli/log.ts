@@ -3,6 +3,7 @@ import { type Logger, pino } from "pino";
 import type { Output } from "./output.ts";
 import type { LogLevel } from "./settings.ts";
 import type { Shell } from "./shell.ts";
+import { wallTime, type ZoneOffset } from "./wall-clock.ts";
 
 const LEVEL_NAMES: Readonly<Record<number, string>> = {
   10: "trace",
@@ -20,13 +21,13 @@ export function makeLog(shell: Shell, output: Output, level: LogLevel): Logger {
   const forPeople = shell.stderr.isTTY && !output.json;
   const write = (text: string): void => {
     const line = text.trimEnd();
-    output.notice(forPeople ? humanLine(line, output) : line);
+    output.notice(forPeople ? humanLine(line, output, shell.zoneOffsetMs) : line);
   };
   return pino({ level, base: null }, { write });
 }
 
 /** `12:30:05 warn  message  key=value` */
-function humanLine(json: string, output: Output): string {
+function humanLine(json: string, output: Output, zoneOffsetMs: ZoneOffset): string {
   const { noticeColors: colors } = output;
   let entry: Record<string, unknown>;
   try {
@@ -39,7 +40,7 @@ function humanLine(json: string, output: Output): string {
   const name = (LEVEL_NAMES[number] ?? String(level)).padEnd(5);
   const painted =
     number >= ERROR ? colors.red(name) : number >= WARN ? colors.yellow(name) : colors.dim(name);
-  const at = typeof time === "number" ? new Date(time).toISOString().slice(11, 19) : "";
+  const at = typeof time === "number" ? wallTime(time, zoneOffsetMs).slice(11, 19) : "";
   const fields = Object.entries(rest).map(
     ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
   );

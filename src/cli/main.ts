@@ -99,6 +99,7 @@ const shell: Shell = {
   stdout: sinkOf(process.stdout, () => interrupt("EPIPE")),
   stderr: sinkOf(process.stderr, () => {}),
   clock: systemClock,
+  zoneOffsetMs: (epochMs) => new Date(epochMs).getTimezoneOffset() * -60_000,
   random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
   confirm: process.stdin.isTTY === true && process.stderr.isTTY === true ? confirm : undefined,
   interrupted: interruption.signal,

@@ -241,7 +241,7 @@ function buildProgram(shell: Shell, onExit: (code: ExitCode) => void): Commander
         .usage("<run>  |  diff <run> <run>")
         .option("--step <id>", "only this step, in detail")
         .option("--format <format>", "text, json, mermaid, perfetto or otlp")
-        .option("--at <moment>", "as it was then: a log sequence, +30s, 14:03 (UTC) or a date and time")
+        .option("--at <moment>", "as it was then: a log sequence, +30s, 14:03 or a date and time")
         .option("--follow", "print each transition as it happens, until the run ends"),
     ([run, others], flags) => ({ ...flags, run, others }),
   );

@@ -1,5 +1,6 @@
 /** What a command may touch of the process that it runs in; tests hand in their own. */
 import type { Clock } from "../bus/bus.ts";
+import type { ZoneOffset } from "./wall-clock.ts";
 
 export interface Sink {
   write(text: string): void;
@@ -16,6 +17,8 @@ export interface Shell {
   /** Progress, notices, logs and errors. */
   readonly stderr: Sink;
   readonly clock: Clock;
+  /** How far the terminal's zone is east of UTC at a time, in ms. */
+  readonly zoneOffsetMs: ZoneOffset;
   /** A number in [0, 1). */
   readonly random: () => number;
   /** Asks the person at the terminal a yes-or-no question; undefined: nobody is there to answer. */

@@ -65,7 +65,13 @@ export class StepLedger {
     const before = this.#host.read(id);
     const from = before?.state ?? "pending";
     const after = this.#host.send(id, event, () => this.#inputOf(id));
-    if (after.state === from) return after;
+    if (after.state !== from) this.#tell(id, event, cause, before, after);
+    if (after.context.n !== (before?.context.n ?? 0)) this.#tellDispatch(id, cause, after);
+    return after;
+  }
+
+  #tell(id: string, event: StepEvent, cause: Cause, before: StepStatus | undefined, after: StepStatus): void {
+    const from = before?.state ?? "pending";
     this.#counts[from] -= 1;
     this.#counts[after.state] += 1;
     if (after.state === "ready") this.#ready.add(id);
@@ -85,7 +91,11 @@ export class StepLedger {
       agent: after.context.agent ?? before?.context.agent ?? null,
       cause: cause.text,
     });
-    return after;
+  }
+
+  #tellDispatch(id: string, { seq, ts, text }: Cause, { context }: StepStatus): void {
+    const { n, attempt, role, task } = context;
+    this.#observer.onDispatch?.({ seq, ts, step: id, n, attempt, role, task, cause: text });
   }
 
   /** Tells the observer of something that happened to a step and left it where it stands. */

@@ -21,6 +21,21 @@ export interface TransitionRecord {
   cause: string;
 }
 
+/** A dispatch as it opens: the step's machine has counted it. */
+export interface DispatchOpening {
+  /** Log sequence of the cause. */
+  seq: number;
+  /** Epoch ms. */
+  ts: number;
+  step: string;
+  n: number;
+  attempt: number;
+  role: string;
+  task: string;
+  /** In words. */
+  cause: string;
+}
+
 /** A record that is kept for people and changed nothing. */
 export interface VoidRecord {
   seq: number;
@@ -37,5 +52,7 @@ export interface VoidRecord {
 
 export interface FoldObserver {
   onTransition?(transition: TransitionRecord): void;
+  /** After the transition that opened it; one lost before anybody began is followed by another without one. */
+  onDispatch?(opening: DispatchOpening): void;
   onVoid?(record: VoidRecord): void;
 }

@@ -3,6 +3,7 @@ import type { AgentPresence, LiveMessage } from "../bus/messages.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { waitViewOf } from "../fold/wait-view.ts";
+import type { Dispatch } from "../trace/dispatches.ts";
 import { budgetView, errorView, isoTime, nameOf, originView, parentView, spentView } from "../trace/view.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { childRunId } from "../workflow/nested-run.ts";
@@ -18,7 +19,6 @@ import type {
   Transition,
   VoidView,
 } from "./api.ts";
-import type { DispatchEntry } from "./dispatch-book.ts";
 import type { EnvironmentChange, RunReading } from "./run-reading.ts";
 
 export function transitionView(transition: TransitionRecord): Transition {
@@ -102,18 +102,27 @@ export function graphStepView(step: WorkflowStep): GraphStep {
   };
 }
 
-export function dispatchView(
-  entry: DispatchEntry,
-  { run, step }: { run: string; step: string },
-): DispatchView {
-  const { readyTs, dispatchedAt, startedAt, endedAt, ...same } = entry;
+export function dispatchView(dispatch: Dispatch, run: string): DispatchView {
+  const { step, n, attempt, role, task, agent, readySeq, endedSeq, end, inputs, report } = dispatch;
   return {
-    ...same,
-    readyAt: isoTime(readyTs),
-    dispatchedAt: timeOrNull(dispatchedAt),
-    startedAt: timeOrNull(startedAt),
-    endedAt: timeOrNull(endedAt),
-    child: entry.role === ORCHESTRATOR_ROLE ? childRunId({ run, step, n: entry.n }) : null,
+    n,
+    attempt,
+    role,
+    task,
+    agent,
+    readySeq,
+    readyAt: isoTime(dispatch.readyAt),
+    dispatchedAt: timeOrNull(dispatch.dispatchedAt),
+    startedAt: timeOrNull(dispatch.startedAt),
+    endedAt: timeOrNull(dispatch.endedAt),
+    endSeq: endedSeq ?? null,
+    end: end ?? null,
+    inputs: inputs ?? null,
+    outputs: report?.outputs ?? null,
+    error: report?.error ?? null,
+    handoff: report?.handoff ?? null,
+    child: role === ORCHESTRATOR_ROLE ? childRunId({ run, step, n }) : null,
+    usage: report?.usage ?? null,
   };
 }
 
@@ -126,6 +135,6 @@ export function liveView(message: LiveMessage & { role: string }): LiveEvent["me
   return rest;
 }
 
-export function timeOrNull(epochMs: number | null): string | null {
-  return epochMs === null ? null : isoTime(epochMs);
+export function timeOrNull(epochMs: number | undefined): string | null {
+  return epochMs === undefined ? null : isoTime(epochMs);
 }

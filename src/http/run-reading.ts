@@ -10,10 +10,10 @@ import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bu
 import type { DecisionMessage } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
+import { Dispatches } from "../trace/dispatches.ts";
 import type { EnvironmentWriter } from "../workflow/environment.ts";
 import { InvalidInputError, NotFoundError, UnreachableError } from "../workflow/errors.ts";
 import { ID_PATTERN } from "../workflow/names.ts";
-import { DispatchBook } from "./dispatch-book.ts";
 
 /** How long a request waits for a broker that tells nothing of the log. */
 const SYNC_MS = 10_000;
@@ -53,7 +53,7 @@ export class RunReading {
   readonly voids: VoidRecord[] = [];
   readonly changes: EnvironmentChange[] = [];
   readonly plans: PlanChange[] = [];
-  readonly dispatches = new DispatchBook();
+  readonly dispatches = new Dispatches();
   /** Sequence and time of every record, in order. */
   readonly #seqs: number[] = [];
   readonly #times: number[] = [];
@@ -76,7 +76,11 @@ export class RunReading {
     });
     this.fold = new RunFold(run, {
       observer: {
-        onTransition: (transition) => this.transitions.push(transition),
+        onTransition: (transition) => {
+          this.transitions.push(transition);
+          this.dispatches.onTransition(transition);
+        },
+        onDispatch: (opening) => this.dispatches.onDispatch(opening),
         onVoid: (record) => this.voids.push(record),
       },
     });
@@ -154,7 +158,6 @@ export class RunReading {
   #take(stored: LogRecord): void {
     // Live copies of an old broker carry no time; for a picture, the time of arrival will do.
     const record = stored.ts === 0 ? { ...stored, ts: this.#clock.now() } : stored;
-    const known = this.transitions.length;
     const voids = this.voids.length;
     const hadGraph = this.fold.graph;
     const undoing = this.fold.compensations.length;
@@ -167,7 +170,7 @@ export class RunReading {
       const { key, value, revision, writer } = effect.change;
       this.changes.push({ key, revision, ts: record.ts, writer: writer as EnvironmentWriter, value });
     }
-    this.dispatches.note(record, this.transitions.slice(known), effects, this.fold);
+    this.dispatches.note(record, effects, this.fold);
     if (this.fold.graph !== hadGraph || this.fold.compensations.length !== undoing) {
       this.graphChanges.push(record.seq);
       this.#outline();

@@ -1,5 +1,7 @@
 /** All that is known of one step: where it stands, each dispatch with its values, what moved it and why. */
+import type { Usage } from "../bus/messages.ts";
 import { waitViewOf } from "../fold/wait-view.ts";
+import type { Dispatch } from "../trace/dispatches.ts";
 import { paidSum } from "../workflow/budget.ts";
 import { stepRefOf } from "../workflow/derived-step.ts";
 import { NotFoundError } from "../workflow/errors.ts";
@@ -20,7 +22,8 @@ export function stepDetail(reading: RunReading, name: string): StepDetail {
     });
   }
   const { state, context } = fold.step(id);
-  const dispatches = reading.dispatches.of(id);
+  // One that was given to items is no work of an agent: the items have their own.
+  const dispatches = reading.dispatches.of(id).filter(({ fannedOut }) => !fannedOut);
   const notBefore = state === "ready" ? fold.notBefore(id) : 0;
   return {
     run: fold.run,
@@ -43,9 +46,9 @@ export function stepDetail(reading: RunReading, name: string): StepDetail {
     }),
     dependents: graph.has(id) ? [...graph.dependents(id)] : [],
     timeoutMs: definition.timeoutMs ?? null,
-    notBefore: timeOrNull(notBefore === 0 ? null : notBefore),
+    notBefore: timeOrNull(notBefore === 0 ? undefined : notBefore),
     outputs: fold.outputsOf(id) ?? null,
-    dispatches: dispatches.map((entry) => dispatchView(entry, { run: fold.run, step: id })),
+    dispatches: dispatches.map((dispatch) => dispatchView(dispatch, fold.run)),
     failures: context.failures.map(({ n, attempt, agent, error }) => ({
       n,
       attempt,
@@ -63,17 +66,10 @@ export function stepDetail(reading: RunReading, name: string): StepDetail {
   };
 }
 
-function usageOf(
-  dispatches: readonly { usage: { tokens?: number | undefined; usd?: number | undefined } | null }[],
-): StepDetail["usage"] {
-  let tokens = 0;
-  let usd = 0;
-  let any = false;
-  for (const { usage } of dispatches) {
-    if (usage === null) continue;
-    any = true;
-    tokens += usage.tokens ?? 0;
-    usd += usage.usd ?? 0;
-  }
-  return any ? { tokens, usd: paidSum(usd) } : null;
+function usageOf(dispatches: readonly Dispatch[]): StepDetail["usage"] {
+  const reported = dispatches.flatMap(({ report }) => report?.usage ?? []);
+  if (reported.length === 0) return null;
+  const sum = (of: (usage: Usage) => number | undefined): number =>
+    reported.reduce((total, usage) => total + (of(usage) ?? 0), 0);
+  return { tokens: sum(({ tokens }) => tokens), usd: paidSum(sum(({ usd }) => usd)) };
 }

@@ -5,9 +5,9 @@
  * look at the agents, not for decisions.
  */
 import type { Bus, Clock } from "../bus/bus.ts";
+import type { Dispatch } from "../trace/dispatches.ts";
 import { NotFoundError } from "../workflow/errors.ts";
 import type { TaskStatisticsView } from "./api.ts";
-import type { DispatchEntry } from "./dispatch-book.ts";
 import type { RunLibrary } from "./run-library.ts";
 
 /** The newest runs that are looked at, and the steps of them together (L8). */
@@ -61,8 +61,7 @@ export class TaskStatistics {
       steps += counts.total;
       try {
         await this.#library.use(run, (reading) => {
-          for (const [, entries] of reading.dispatches.entries())
-            for (const entry of entries) count(tallies, entry);
+          for (const dispatch of reading.dispatches.all) if (!dispatch.fannedOut) count(tallies, dispatch);
         });
         runs += 1;
       } catch (error) {
@@ -79,19 +78,20 @@ export class TaskStatistics {
   }
 }
 
-function count(tallies: Map<string, Tally>, entry: DispatchEntry): void {
-  const { role, task, startedAt, endedAt, readyTs, end } = entry;
+function count(tallies: Map<string, Tally>, dispatch: Dispatch): void {
+  const { role, task, startedAt, endedAt, readyAt, end } = dispatch;
   const key = `${role} ${task}`;
   let tally = tallies.get(key);
   if (tally === undefined) {
     tally = { role, task, completed: 0, failed: 0, open: 0, durations: [], waits: [] };
     tallies.set(key, tally);
   }
-  if (startedAt !== null) tally.waits.push(Math.max(0, startedAt - readyTs));
-  if (endedAt === null) tally.open += 1;
-  else if (end === "complete" || end === "hand off") tally.completed += 1;
+  if (startedAt !== undefined) tally.waits.push(Math.max(0, startedAt - readyAt));
+  if (endedAt === undefined) tally.open += 1;
+  else if (end === "complete" || end === "repeat" || end === "hand off") tally.completed += 1;
   else if (end === "fail" || end === "time out") tally.failed += 1;
-  if (startedAt !== null && endedAt !== null) tally.durations.push(Math.max(0, endedAt - startedAt));
+  if (startedAt !== undefined && endedAt !== undefined)
+    tally.durations.push(Math.max(0, endedAt - startedAt));
 }
 
 function spreadOf(values: number[]): { p50: number; p95: number; max: number } | null {

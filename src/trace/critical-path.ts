@@ -2,9 +2,10 @@
  * Which steps made the run as long as it was, and what the time of each was spent on.
  *
  * The path is walked backwards from what ended last: each step was let go by the one of its dependencies that
- * ended last. What is not on it could have been slower without anybody noticing.
+ * ended last before it began. What is not on it could have been slower without anybody noticing.
  */
-import { type DispatchSpan, type DispatchTime, dispatchTime } from "./dispatches.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import { type Dispatch, type DispatchTime, dispatchTime, type Pause } from "./dispatches.ts";
 import { groupBy } from "./grouping.ts";
 import { endOf, type Trace } from "./replay.ts";
 
@@ -14,10 +15,14 @@ export interface StepTime extends DispatchTime {
   readonly role: string;
   /** From the start of the run until its dependencies allowed it. */
   readonly dependenciesMs: number;
+  /** Failed, until it was opened again. */
+  readonly stoodMs: number;
   /** Epoch ms. */
   readonly readyAt: number;
   readonly endedAt: number;
   readonly dispatches: number;
+  /** Its items did all of its work, and the time is theirs. */
+  readonly fannedOut: boolean;
   /** Log sequence that made it ready, and the one that ended it. */
   readonly readySeq: number;
   readonly endedSeq: number | undefined;
@@ -40,31 +45,45 @@ export function stepTimes(trace: Trace, now = endOf(trace)): Map<string, StepTim
   const startedAt = trace.fold.startedAt ?? 0;
   const times = new Map<string, StepTime>();
   for (const [step, spans] of groupBy(trace.dispatches, (span) => span.step)) {
-    times.set(step, stepTime(step, spans, startedAt, now));
+    times.set(step, stepTime(step, spans, startedAt, now, trace.pauses));
   }
   return times;
 }
 
-function stepTime(step: string, spans: readonly DispatchSpan[], startedAt: number, now: number): StepTime {
+function stepTime(
+  step: string,
+  spans: readonly Dispatch[],
+  startedAt: number,
+  now: number,
+  pauses: readonly Pause[],
+): StepTime {
   const [first] = spans;
   const last = spans.at(-1);
-  const sum: DispatchTime = { backOffMs: 0, slotMs: 0, agentMs: 0, runMs: 0 };
+  const sum: DispatchTime = { outsideMs: 0, backOffMs: 0, pausedMs: 0, slotMs: 0, agentMs: 0, runMs: 0 };
   for (const span of spans) {
-    const time = dispatchTime(span, now);
+    if (span.fannedOut) continue;
+    const time = dispatchTime(span, now, pauses);
+    sum.outsideMs += time.outsideMs;
     sum.backOffMs += time.backOffMs;
+    sum.pausedMs += time.pausedMs;
     sum.slotMs += time.slotMs;
     sum.agentMs += time.agentMs;
     sum.runMs += time.runMs;
   }
+  let stoodMs = 0;
+  for (const [index, { readyAt }] of spans.slice(1).entries())
+    stoodMs += Math.max(0, readyAt - (spans[index]?.endedAt ?? readyAt));
   const readyAt = first?.readyAt ?? now;
   return {
     step,
     role: last?.role ?? "",
     ...sum,
+    stoodMs,
     dependenciesMs: Math.max(0, readyAt - startedAt),
     readyAt,
     endedAt: Math.max(readyAt, last?.endedAt ?? now),
     dispatches: spans.length,
+    fannedOut: spans.every(({ fannedOut }) => fannedOut),
     readySeq: first?.readySeq ?? 0,
     endedSeq: last?.endedSeq,
   };
@@ -81,8 +100,14 @@ export function criticalPath(trace: Trace, now = endOf(trace)): CriticalPath {
   let current = lastOf(times.values());
   while (current !== undefined && !seen.has(current.step)) {
     seen.add(current.step);
-    if (!fansOut(trace, current.step)) path.unshift(current);
-    current = lastOf(waitsFor(trace, current.step).flatMap((id) => times.get(id) ?? []));
+    if (!current.fannedOut) path.unshift(current);
+    const before: StepTime[] = waitedFor(trace, current.step, times).flatMap((id) => times.get(id) ?? []);
+    const { fannedOut, readySeq } = current;
+    // Of a join, those that ended after the step had begun held nobody up.
+    const inTime = before.filter(
+      ({ endedSeq = Number.POSITIVE_INFINITY }) => fannedOut || endedSeq <= readySeq,
+    );
+    current = lastOf(inTime.length > 0 ? inTime : before);
   }
   let betweenMs = 0;
   for (const [index, step] of path.slice(1).entries()) {
@@ -97,22 +122,36 @@ export function criticalPath(trace: Trace, now = endOf(trace)): CriticalPath {
   };
 }
 
-/** Whether the step is done by its items: it waits for them and takes no time of its own. */
-export function fansOut({ fold }: Trace, step: string): boolean {
-  return fold.steps?.has(step) === true && itemsOf(fold, step).length > 0;
+/** The steps whose end lets a step begin. An item waits for what its origin waits for, undoing goes one by one. */
+export function letGoBy(fold: RunFold, step: string): readonly string[] {
+  const definition = fold.steps?.has(step) ? fold.steps.step(step) : fold.retired.get(step);
+  const origin = definition?.origin;
+  if (origin?.kind !== "undo")
+    return origin === undefined ? (definition?.dependsOn ?? []) : letGoBy(fold, origin.of);
+  const before = fold.compensations[fold.compensations.findIndex(({ id }) => id === step) - 1];
+  const reason = before?.id ?? fold.error?.step;
+  return reason === undefined ? [] : [reason];
 }
 
-/** What lets a step go, or for one that fans out: what ends it. An item waits for what its origin waits for. */
-export function waitsFor({ fold }: Trace, step: string): readonly string[] {
-  const { steps } = fold;
-  if (!steps?.has(step)) return [];
-  const items = itemsOf(fold, step);
-  if (items.length > 0) return items;
-  const { origin, dependsOn } = steps.step(step);
-  return origin === undefined ? dependsOn : steps.step(origin.of).dependsOn;
+/**
+ * The steps with a time of their own that a step waited for: what let it go, or for one that fans out its items.
+ * A step that was skipped or taken over took no time; what it waited for is looked at in its place.
+ */
+export function waitedFor(trace: Trace, step: string, times: ReadonlyMap<string, StepTime>): string[] {
+  const found = new Set<string>();
+  const seen = new Set([step]);
+  const items = times.get(step)?.fannedOut === true ? itemsOf(trace.fold, step) : [];
+  const toLookAt = items.length > 0 ? items : [...letGoBy(trace.fold, step)];
+  for (const id of toLookAt) {
+    if (seen.has(id)) continue;
+    seen.add(id);
+    if (times.has(id)) found.add(id);
+    else toLookAt.push(...letGoBy(trace.fold, id));
+  }
+  return [...found];
 }
 
-function itemsOf({ steps }: Trace["fold"], step: string): string[] {
+export function itemsOf({ steps }: RunFold, step: string): string[] {
   return (steps?.madeFrom(step) ?? []).flatMap(({ id, origin }) => (origin.kind === "item" ? [id] : []));
 }
 

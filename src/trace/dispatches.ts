@@ -1,142 +1,227 @@
 /**
- * Every dispatch of a run with its four times: when its step became ready for it, when it was given out, when
- * an agent began, and how it ended.
+ * Every dispatch of a run: what it was about, its times, who had it, and how it ended.
  *
- * The first, third and last come from the machines' transitions, the second from the orchestrator's notes in
- * the log. What waiting was spent on, who overlapped whom, and every picture of time is read off these.
+ * One account for all who ask, kept while the log is folded (L1): the trace and its exports, the stories, and
+ * the API's view of a step. A dispatch opens when the step's machine counts it, closes by the transition that
+ * takes the step away from it, and is followed by the next one where it was lost before anybody began. Values
+ * are held by reference, as the fold holds them.
  */
 import type { LogRecord } from "../bus/bus.ts";
-import type { TransitionRecord } from "../fold/transition-record.ts";
+import type { ResultMessage, Usage, WireError } from "../bus/messages.ts";
+import type { Effect } from "../fold/effect.ts";
+import type { RunFold } from "../fold/run-fold.ts";
+import type { DispatchOpening, FoldObserver, TransitionRecord } from "../fold/transition-record.ts";
+import type { WaitKind } from "../fold/waits.ts";
 
-/** How a dispatch ended, by the event that closed it. */
-export type DispatchEnd = "done" | "failed" | "handed off" | "timed out" | "lost" | "cancelled" | "other";
+/** What an agent gave back. */
+export interface DispatchReport {
+  readonly outputs: Record<string, unknown> | undefined;
+  readonly error: WireError | undefined;
+  readonly handoff: { readonly role: string; readonly task: string; readonly reason: string } | undefined;
+  readonly usage: Usage | undefined;
+}
 
-export interface DispatchSpan {
+export interface Dispatch {
   readonly step: string;
   readonly n: number;
   readonly attempt: number;
   readonly role: string;
   readonly task: string;
+  /** Undefined only while the record that opened it is folded. */
+  inputs: Record<string, unknown> | undefined;
   /** Who ran it; null while nobody did. */
   agent: string | null;
-  /** Epoch ms, like all times here: the step became ready. */
+  /** Epoch ms, like all times here: the step became ready for it. */
   readonly readyAt: number;
-  /** Until when it waited for its back-off; not after it otherwise. */
+  /** Until when it waited for its back-off; not after `readyAt` otherwise. */
   notBefore: number;
+  /** What somebody outside had to say first, if anything, and when they did. */
+  waitsFor: WaitKind | undefined;
+  answeredAt: number | undefined;
   /** Undefined: never, or the note of it was lost. */
   dispatchedAt: number | undefined;
   startedAt: number | undefined;
   /** Undefined: it is still out. */
   endedAt: number | undefined;
-  end: DispatchEnd | undefined;
-  /** Why it ended, in words. */
+  /** The event of the step's machine that closed it. */
+  end: string | undefined;
+  /** Its work was given to items of its own, and to no agent. */
+  fannedOut: boolean;
+  /** Why it ended, in words; while it is open, why it began. */
   cause: string;
+  /** Undefined: no agent said how it went. */
+  report: DispatchReport | undefined;
   /** Log sequences of what made and what ended it. */
   readonly readySeq: number;
   endedSeq: number | undefined;
 }
 
-/** Where a dispatch's step stands when it opens. */
-export interface DispatchHolder {
-  readonly role: string;
-  readonly task: string;
+/** A time in which a run was paused, in epoch ms. */
+export interface Pause {
+  readonly from: number;
+  /** Undefined: it still is. */
+  to: number | undefined;
 }
 
-const ENDS: Readonly<Record<string, DispatchEnd>> = {
-  complete: "done",
-  repeat: "done",
-  skip: "done",
-  fail: "failed",
-  refuse: "failed",
-  "time out": "timed out",
-  "hand off": "handed off",
-  lose: "lost",
-  cancel: "cancelled",
-};
+const NONE: readonly Dispatch[] = [];
 
-/** Collects the dispatches of one run while its log is folded. */
-export class Dispatches {
+/** Collects the dispatches of one run: an observer of its fold, told of each record after that was folded. */
+export class Dispatches implements FoldObserver {
   /** In the order in which they were opened. */
-  readonly all: DispatchSpan[] = [];
-  readonly #open = new Map<string, DispatchSpan>();
-  readonly #holderOf: (step: string) => DispatchHolder;
+  readonly all: Dispatch[] = [];
+  readonly pauses: Pause[] = [];
+  readonly #bySteps = new Map<string, Dispatch[]>();
+  /** Opened by the record that is being folded. */
+  #fresh: Dispatch[] = [];
 
-  /** @param holderOf the role and task that a step is with now */
-  constructor(holderOf: (step: string) => DispatchHolder) {
-    this.#holderOf = holderOf;
+  /** Oldest first. */
+  of(step: string): readonly Dispatch[] {
+    return this.#bySteps.get(step) ?? NONE;
   }
 
-  /** Takes a transition, in the moment in which it happens. */
-  move({ kind, actor, seq, ts, from, to, event, n, attempt, agent, cause }: TransitionRecord): void {
-    if (kind !== "step") return;
-    const open = this.#open.get(actor);
-    if (open !== undefined && to === "running") {
+  onTransition({ kind, actor, seq, ts, from, to, event, agent, cause }: TransitionRecord): void {
+    if (kind === "run") return this.#paused(from === "paused", to === "paused", ts);
+    const open = this.#openOf(actor);
+    if (open === undefined) return;
+    if (from === to) {
+      if (event === "approve") open.answeredAt = Math.max(open.readyAt, ts);
+    } else if (to === "running") {
       open.startedAt = Math.max(open.readyAt, ts);
       open.agent = agent;
-      return;
-    }
-    if (open !== undefined && (from === "running" || from === "ready")) {
-      open.endedAt = Math.max(open.startedAt ?? open.readyAt, ts);
-      open.end = ENDS[event] ?? "other";
-      open.endedSeq = seq;
-      open.cause = cause;
-      this.#open.delete(actor);
-    }
-    if (to !== "ready") return;
-    const opened: DispatchSpan = {
-      step: actor,
+      open.fannedOut = event === "fan out";
+      // Who answers a question has done the step with it.
+      if (open.waitsFor !== undefined) open.answeredAt ??= open.startedAt;
+    } else close(open, { end: event, at: ts, seq, cause });
+  }
+
+  onDispatch({ step, n, attempt, role, task, seq, ts, cause }: DispatchOpening): void {
+    const before = this.#openOf(step);
+    // Lost while nobody had begun: the step stands where it stood, so that no transition tells of it.
+    if (before !== undefined) close(before, { end: "lose", at: ts, seq, cause });
+    const opened: Dispatch = {
+      step,
       n,
       attempt,
-      ...this.#holderOf(actor),
+      role,
+      task,
+      inputs: undefined,
       agent: null,
       readyAt: ts,
       notBefore: ts,
+      waitsFor: undefined,
+      answeredAt: undefined,
       dispatchedAt: undefined,
       startedAt: undefined,
       endedAt: undefined,
       end: undefined,
+      fannedOut: false,
       cause,
+      report: undefined,
       readySeq: seq,
       endedSeq: undefined,
     };
-    this.#open.set(actor, opened);
+    const own = this.#bySteps.get(step);
+    if (own) own.push(opened);
+    else this.#bySteps.set(step, [opened]);
     this.all.push(opened);
+    this.#fresh.push(opened);
   }
 
-  /** Takes a record after it was folded. @param notBefore until when a ready step's back-off lasts */
-  note(record: LogRecord, notBefore: (step: string) => number): void {
+  /** Takes a record after it was folded, with what followed from it. */
+  note(record: LogRecord, effects: readonly Effect[], fold: RunFold): void {
+    if (this.#fresh.length > 0) {
+      for (const opened of this.#fresh) {
+        opened.inputs = fold.inputsOf(opened.step);
+        opened.notBefore = Math.max(opened.readyAt, fold.notBefore(opened.step));
+      }
+      this.#fresh = [];
+    }
+    for (const effect of effects) {
+      if (effect.type !== "wait") continue;
+      const open = this.#openOf(effect.step);
+      if (open !== undefined) open.waitsFor = fold.waits.get(effect.step)?.kind;
+    }
     if (record.kind === "observed") {
       for (const { step, n, at } of record.body.dispatched) {
-        const span = this.#open.get(step);
+        const span = this.#openOf(step);
         if (span?.n === n) span.dispatchedAt ??= Math.max(span.readyAt, at);
       }
-    }
-    const last = this.all.at(-1);
-    if (last?.readySeq === record.seq) last.notBefore = Math.max(last.readyAt, notBefore(last.step));
+    } else if (record.kind === "result") this.#reported(record.role, record.body, record.seq, fold);
+  }
+
+  /** A result counts for a dispatch that it closed, or whose end only waits for a look into large values (L4). */
+  #reported(role: string, result: ResultMessage, seq: number, fold: RunFold): void {
+    const { run, step, n, agent, outputs, error, handoff, usage } = result;
+    const span = this.of(step).findLast((one) => one.n === n);
+    if (span === undefined || span.role !== role || span.report !== undefined) return;
+    const isCounted =
+      span.endedSeq === undefined ? !fold.isOpen({ run, step, n, role }) : span.endedSeq === seq;
+    if (!isCounted) return;
+    span.agent ??= agent;
+    const to = handoff && { role: handoff.role, task: handoff.task, reason: handoff.reason };
+    span.report = { outputs, error, handoff: to, usage };
+  }
+
+  #openOf(step: string): Dispatch | undefined {
+    const last = this.#bySteps.get(step)?.at(-1);
+    return last?.endedAt === undefined ? last : undefined;
+  }
+
+  #paused(was: boolean, is: boolean, ts: number): void {
+    const last = this.pauses.at(-1);
+    if (was && last !== undefined) last.to ??= Math.max(last.from, ts);
+    if (is) this.pauses.push({ from: ts, to: undefined });
   }
 }
 
-/** Where the time of a dispatch went, in ms; parts that did not happen are 0. */
+function close(
+  open: Dispatch,
+  { end, at, seq, cause }: { end: string; at: number; seq: number; cause: string },
+): void {
+  open.endedAt = Math.max(open.startedAt ?? open.readyAt, at);
+  open.end = end;
+  open.endedSeq = seq;
+  open.cause = cause;
+}
+
+/** Where the time of a dispatch went, in ms; parts that did not happen are 0. In this order: */
 export interface DispatchTime {
+  /** Ready, and somebody outside had not said yet what it waits for. */
+  outsideMs: number;
   backOffMs: number;
-  /** Ready, and the run had no slot free. */
+  /** It could have been given out, and the run was paused. */
+  pausedMs: number;
+  /** It could have been given out, and the run had no slot free. */
   slotMs: number;
   /** Given out, and no agent had begun. */
   agentMs: number;
   runMs: number;
 }
 
-/** @param now epoch ms: when what is still open ends for this reckoning */
-export function dispatchTime(span: DispatchSpan, now: number): DispatchTime {
+/**
+ * @param now epoch ms: when what is still open ends for this reckoning
+ * @param pauses of the run
+ */
+export function dispatchTime(span: Dispatch, now: number, pauses: readonly Pause[] = []): DispatchTime {
   const end = Math.max(span.readyAt, span.endedAt ?? now);
-  const within = (time: number | undefined, otherwise: number) => Math.min(end, time ?? otherwise);
-  const startedAt = within(span.startedAt, end);
-  // Without a note of it, the dispatch went out when it could.
-  const dispatchedAt = Math.min(startedAt, within(span.dispatchedAt, span.notBefore));
-  const eligibleAt = Math.min(dispatchedAt, span.notBefore);
+  const startedAt = Math.min(end, span.startedAt ?? end);
+  const upTo = (time: number, after: number) => Math.min(startedAt, Math.max(after, time));
+  const askedUntil = upTo(
+    span.waitsFor !== undefined ? (span.answeredAt ?? end) : span.readyAt,
+    span.readyAt,
+  );
+  const mayGoAt = upTo(span.notBefore, askedUntil);
+  // Without a note of it, the dispatch went out when it could; if nobody began, it may not have gone out at all.
+  const isOut = span.startedAt !== undefined || span.dispatchedAt !== undefined;
+  const dispatchedAt = upTo(span.dispatchedAt ?? (isOut ? mayGoAt : end), mayGoAt);
+  let pausedMs = 0;
+  for (const { from, to } of pauses)
+    pausedMs += Math.max(0, Math.min(dispatchedAt, to ?? now) - Math.max(mayGoAt, from));
   return {
-    backOffMs: eligibleAt - span.readyAt,
-    slotMs: dispatchedAt - eligibleAt,
+    outsideMs: askedUntil - span.readyAt,
+    backOffMs: mayGoAt - askedUntil,
+    pausedMs,
+    slotMs: dispatchedAt - mayGoAt - pausedMs,
     agentMs: startedAt - dispatchedAt,
     runMs: end - startedAt,
   };

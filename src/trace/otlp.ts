@@ -9,7 +9,7 @@ import { SpanIds } from "../bus/span-ids.ts";
 import type { TransitionRecord } from "../fold/transition-record.ts";
 import { paidSum } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
-import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
+import { type Dispatch, dispatchTime } from "./dispatches.ts";
 import { groupBy } from "./grouping.ts";
 import type { Trace } from "./replay.ts";
 import { nameOf } from "./view.ts";
@@ -40,6 +40,8 @@ interface OtlpSpan {
 
 const KIND = { internal: 1, producer: 4 } as const;
 const STATUS = { unset: 0, ok: 1, error: 2 } as const;
+/** Events of the step's machine after which its dispatch has not done what it was for. */
+const WRONG_ENDS: ReadonlySet<string> = new Set(["fail", "refuse", "time out", "lose"]);
 
 /** @param now epoch ms: when open spans end for this export; they say that they are open */
 export function otlpDocument(trace: Trace, now: number): { resourceSpans: unknown[] } {
@@ -63,7 +65,7 @@ function spansOf(trace: Trace, now: number): OtlpSpan[] {
   const spans: OtlpSpan[] = [runSpan(trace, ids, startedAt, now)];
   for (const [step, own] of byStep) {
     spans.push(stepSpan(trace, ids, step, own, moves.get(step) ?? [], now));
-    for (const dispatch of own) spans.push(dispatchSpan(trace, ids, dispatch, now));
+    for (const dispatch of own) if (!dispatch.fannedOut) spans.push(dispatchSpan(trace, ids, dispatch, now));
   }
   return spans;
 }
@@ -114,7 +116,7 @@ function stepSpan(
   { fold }: Trace,
   ids: SpanIds,
   step: string,
-  own: readonly DispatchSpan[],
+  own: readonly Dispatch[],
   moves: readonly TransitionRecord[],
   now: number,
 ): OtlpSpan {
@@ -151,10 +153,10 @@ function stepSpan(
   };
 }
 
-function dispatchSpan({ fold }: Trace, ids: SpanIds, span: DispatchSpan, now: number): OtlpSpan {
+function dispatchSpan({ fold, pauses }: Trace, ids: SpanIds, span: Dispatch, now: number): OtlpSpan {
   const { step, n, attempt, role, task, agent, end, cause } = span;
-  const time = dispatchTime(span, now);
-  const isWrong = end === "failed" || end === "timed out" || end === "lost";
+  const time = dispatchTime(span, now, pauses);
+  const isWrong = end !== undefined && WRONG_ENDS.has(end);
   return {
     traceId: ids.traceId,
     spanId: ids.dispatch(step, n),
@@ -172,7 +174,9 @@ function dispatchSpan({ fold }: Trace, ids: SpanIds, span: DispatchSpan, now: nu
       "datahammer.task": task,
       "datahammer.agent": agent ?? "",
       "datahammer.end": end ?? "open",
+      "datahammer.outside_ms": time.outsideMs,
       "datahammer.back_off_ms": time.backOffMs,
+      "datahammer.paused_ms": time.pausedMs,
       "datahammer.slot_ms": time.slotMs,
       "datahammer.agent_ms": time.agentMs,
       "datahammer.run_ms": time.runMs,

@@ -6,7 +6,7 @@
  * Source: the Trace Event Format document of the Chromium project.
  */
 import { stepLabel } from "../workflow/derived-step.ts";
-import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
+import { type Dispatch, dispatchTime } from "./dispatches.ts";
 import { groupBy } from "./grouping.ts";
 import { lanesOf } from "./lanes.ts";
 import type { Trace } from "./replay.ts";
@@ -29,6 +29,7 @@ interface TraceEvent {
 
 const RUN_PID = 1;
 const FIRST_ROLE_PID = 2;
+const FAN_OUT_TID = 3;
 
 /** @param now epoch ms: until when open spans are drawn */
 export function renderPerfetto(trace: Trace, now: number): string {
@@ -36,7 +37,7 @@ export function renderPerfetto(trace: Trace, now: number): string {
 }
 
 interface Placed {
-  span: DispatchSpan;
+  span: Dispatch;
   pid: number;
   tid: number;
   from: number;
@@ -60,7 +61,11 @@ class PerfettoTrace {
   document(): object {
     const { fold } = this.#trace;
     this.#run();
-    const roles = groupBy(this.#trace.dispatches, ({ role }) => role);
+    this.#fanOuts();
+    const roles = groupBy(
+      this.#trace.dispatches.filter(({ fannedOut }) => !fannedOut),
+      ({ role }) => role,
+    );
     let pid = FIRST_ROLE_PID;
     for (const [role, spans] of roles) this.#role(role, pid++, spans);
     this.#arrows();
@@ -125,7 +130,16 @@ class PerfettoTrace {
     }
   }
 
-  #role(role: string, pid: number, spans: readonly DispatchSpan[]): void {
+  /** Steps whose work is done by items: no agent has them, and they may be out at once. */
+  #fanOuts(): void {
+    const spans = this.#trace.dispatches.filter(({ fannedOut }) => fannedOut);
+    const lanes = lanesOf(spans.map((span) => ({ from: startOf(span), to: this.#endOf(span) })));
+    for (const [index, span] of spans.entries())
+      this.#slice(span, RUN_PID, FAN_OUT_TID + (lanes[index] ?? 0));
+    for (const lane of new Set(lanes)) this.#name(RUN_PID, "thread_name", "fan-outs", FAN_OUT_TID + lane);
+  }
+
+  #role(role: string, pid: number, spans: readonly Dispatch[]): void {
     this.#name(pid, "process_name", `role ${role}`);
     this.#events.push({ ph: "M", name: "process_sort_index", pid, args: { sort_index: pid } });
     const byAgent = groupBy(
@@ -146,15 +160,15 @@ class PerfettoTrace {
     this.#counters(role, pid, spans);
   }
 
-  #endOf(span: DispatchSpan): number {
+  #endOf(span: Dispatch): number {
     return Math.max(startOf(span), span.endedAt ?? this.#now);
   }
 
-  #slice(span: DispatchSpan, pid: number, tid: number): void {
+  #slice(span: Dispatch, pid: number, tid: number): void {
     const [from, to] = [this.#micros(startOf(span)), this.#micros(this.#endOf(span))];
     const { task, n, attempt, end, cause, readySeq, endedSeq } = span;
     const name = stepLabel(span.step);
-    const { slotMs, agentMs, backOffMs } = dispatchTime(span, this.#now);
+    const waited = dispatchTime(span, this.#now, this.#trace.pauses);
     const args = {
       task,
       dispatch: n,
@@ -163,9 +177,11 @@ class PerfettoTrace {
       cause,
       readySeq,
       endedSeq,
-      backOffMs,
-      slotMs,
-      agentMs,
+      outsideMs: waited.outsideMs,
+      backOffMs: waited.backOffMs,
+      pausedMs: waited.pausedMs,
+      slotMs: waited.slotMs,
+      agentMs: waited.agentMs,
     };
     this.#events.push({ ph: "X", name, cat: "dispatch", pid, tid, ts: from, dur: to - from, args });
     const placed = { span, pid, tid, from, to };
@@ -175,7 +191,7 @@ class PerfettoTrace {
   }
 
   /** Waiting is drawn beside the agents: many wait at once, so as asynchronous slices. */
-  #queued(span: DispatchSpan, pid: number): void {
+  #queued(span: Dispatch, pid: number): void {
     const end = span.startedAt ?? span.endedAt ?? this.#now;
     if (end <= span.readyAt) return;
     const mark = { name: stepLabel(span.step), cat: "waiting", pid, tid: 0, id: `${span.step}.${span.n}` };
@@ -185,7 +201,7 @@ class PerfettoTrace {
     );
   }
 
-  #counters(role: string, pid: number, spans: readonly DispatchSpan[]): void {
+  #counters(role: string, pid: number, spans: readonly Dispatch[]): void {
     const changes: { at: number; waiting: number; running: number }[] = [];
     for (const span of spans) {
       const left = span.startedAt ?? span.endedAt;
@@ -218,7 +234,7 @@ class PerfettoTrace {
       for (const source of dependsOn) this.#arrow("dependency", this.#placed.get(source)?.at(-1), first);
       for (const [index, hop] of own.slice(1).entries()) {
         const before = own[index];
-        if (before) this.#arrow(before.span.end === "handed off" ? "handoff" : "again", before, hop);
+        if (before) this.#arrow(before.span.end === "hand off" ? "handoff" : "again", before, hop);
       }
     }
   }
@@ -236,4 +252,4 @@ class PerfettoTrace {
   }
 }
 
-const startOf = (span: DispatchSpan): number => span.startedAt ?? span.readyAt;
+const startOf = (span: Dispatch): number => span.startedAt ?? span.readyAt;

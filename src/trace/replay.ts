@@ -12,7 +12,7 @@ import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { IssueList } from "../workflow/issues.ts";
 import { masked } from "../workflow/secrets.ts";
-import { Dispatches, type DispatchSpan } from "./dispatches.ts";
+import { type Dispatch, Dispatches, type Pause } from "./dispatches.ts";
 import { isoTime } from "./view.ts";
 
 /** Letters that may differ for a step id to be suggested. */
@@ -48,7 +48,8 @@ export interface Trace {
   /** Late and foreign results, void decisions, refused controls, unreadable records. */
   readonly voids: readonly VoidRecord[];
   /** Every time that a step was given out, in the order in which they became ready. */
-  readonly dispatches: readonly DispatchSpan[];
+  readonly dispatches: readonly Dispatch[];
+  readonly pauses: readonly Pause[];
   /** Epoch ms: the moment that the trace shows, where it was asked for one by time; else of its last record. */
   readonly asOf: number;
   /** Every write of the environment that applied, oldest first. */
@@ -73,20 +74,20 @@ export async function replay(
   let until = Number.POSITIVE_INFINITY;
   const step = options.step === undefined ? undefined : stepRefOf(options.step);
   const wanted = (actor: string | null): boolean => step === undefined || actor === step;
-  const dispatches = new Dispatches((id) => fold.step(id).context);
+  const dispatches = new Dispatches();
   const writes: EnvWrite[] = [];
   const fold = new RunFold(run, {
     observer: {
       onTransition: (transition) => {
-        dispatches.move(transition);
+        dispatches.onTransition(transition);
         if (wanted(transition.actor)) transitions.push(transition);
       },
+      onDispatch: (opening) => dispatches.onDispatch(opening),
       onVoid: (record) => {
         if (wanted(record.step)) voids.push(record);
       },
     },
   });
-  const notBefore = (id: string) => fold.notBefore(id);
   let first: LogRecord | undefined;
   let asOf = 0;
   for await (const record of records) {
@@ -96,23 +97,25 @@ export async function replay(
     }
     if (record.seq > at || record.ts > until) break;
     asOf = record.ts;
-    for (const effect of fold.apply(record)) {
+    const effects = fold.apply(record);
+    for (const effect of effects) {
       if (effect.type !== "env") continue;
       const { key, value, revision, writer } = effect.change;
       writes.push({ key, value, revision, writer, ts: record.ts });
     }
-    dispatches.note(record, notBefore);
+    dispatches.note(record, effects, fold);
   }
   if (first === undefined) throw runHasNoLog(run);
   assertSequence(run, at, first.seq);
   assertTime(run, until, first.ts);
   if (step !== undefined && !fold.retired.has(step)) assertStep(fold, step);
-  const own = step === undefined ? dispatches.all : dispatches.all.filter((span) => span.step === step);
+  const own = step === undefined ? dispatches.all : dispatches.of(step);
   if (Number.isFinite(until)) asOf = Math.max(asOf, until);
   // Once all is read: a record may quote what only a later one makes known as secret.
   const { secrets } = fold;
   const shown = { transitions, voids, dispatches: own, writes };
-  return { fold, asOf, ...(secrets === undefined ? shown : masked(secrets, shown)) };
+  const { pauses } = dispatches;
+  return { fold, asOf, pauses, ...(secrets === undefined ? shown : masked(secrets, shown)) };
 }
 
 /** Epoch ms of the last thing that the trace knows of: until when open spans are drawn if nobody says. */

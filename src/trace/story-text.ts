@@ -40,12 +40,15 @@ export function renderPath(path: CriticalPath, whatIf: WhatIfReport, options: St
   const colors = pc.createColors(options.color ?? false);
   const { steps, beforeMs, betweenMs, afterMs, totalMs } = path;
   if (steps.length === 0) return `No step has begun in ${formatDuration(totalMs)}.\n`;
+  const columns = COLUMNS.filter(
+    ([, key, always]) => always === true || steps.some((time) => time[key] >= 1),
+  );
   const lines = [
     `It took ${colors.bold(formatDuration(totalMs))}. These steps made it that long, one after the other:`,
     "",
-    colors.dim(row("step", ["back-off", "slot", "agent", "running", "share"])),
+    colors.dim(row("step", [...columns.map(([name]) => name), "share"])),
   ];
-  for (const time of longest(steps)) lines.push(pathRow(time, totalMs, colors));
+  for (const time of longest(steps)) lines.push(pathRow(time, columns, totalMs, colors));
   if (steps.length > LISTED_MAX)
     lines.push(colors.dim(`  … the ${LISTED_MAX} longest of ${steps.length} steps on the path`));
   lines.push("");
@@ -83,9 +86,26 @@ function longest(steps: readonly StepTime[]): readonly StepTime[] {
 
 const spanMs = ({ endedAt, readyAt }: StepTime): number => endedAt - readyAt;
 
-function pathRow(time: StepTime, totalMs: number, colors: Colors): string {
-  const { step, backOffMs, slotMs, agentMs, runMs } = time;
-  const cells = [backOffMs, slotMs, agentMs, runMs].map((ms) => (ms < 1 ? "–" : formatDuration(ms)));
+type Column = readonly [
+  name: string,
+  key: "outsideMs" | "stoodMs" | "backOffMs" | "pausedMs" | "slotMs" | "agentMs" | "runMs",
+  always?: boolean,
+];
+
+/** Where time goes, in its order. What is not shown always is shown where some step has it. */
+const COLUMNS: readonly Column[] = [
+  ["outside", "outsideMs"],
+  ["failed", "stoodMs"],
+  ["back-off", "backOffMs", true],
+  ["paused", "pausedMs"],
+  ["slot", "slotMs", true],
+  ["agent", "agentMs", true],
+  ["running", "runMs", true],
+];
+
+function pathRow(time: StepTime, columns: readonly Column[], totalMs: number, colors: Colors): string {
+  const { step } = time;
+  const cells = columns.map(([, key]) => (time[key] < 1 ? "–" : formatDuration(time[key])));
   const share = totalMs === 0 ? 0 : Math.round((spanMs(time) / totalMs) * 100);
   const dots = time.dispatches > 1 ? colors.dim(`  ${time.dispatches} dispatches`) : "";
   return row(stepLabel(step), [...cells, `${share} %`]) + dots;

@@ -23,6 +23,8 @@ export interface TextOptions {
   step?: string;
   /** Epoch ms, for what is still open. Default: when the last transition was. */
   now?: number;
+  /** How times are written. Default: in UTC. */
+  timeText?: (epochMs: number) => string;
 }
 
 const MIN_WIDTH = 60;
@@ -41,7 +43,7 @@ export function renderText(trace: Trace, options: TextOptions = {}): string {
   const lines =
     options.step === undefined
       ? [
-          ...headline(trace, now, colors),
+          ...headline(trace, now, colors, options.timeText ?? isoTime),
           "",
           ...chart(trace, width, now, colors),
           ...handoffs(trace, colors),
@@ -51,7 +53,12 @@ export function renderText(trace: Trace, options: TextOptions = {}): string {
   return `${[...lines, ...voidLines(trace.voids, colors)].join("\n")}\n`;
 }
 
-function headline({ fold }: Trace, now: number, colors: Colors): string[] {
+function headline(
+  { fold }: Trace,
+  now: number,
+  colors: Colors,
+  timeText: (epochMs: number) => string,
+): string[] {
   const { total, done, failed } = fold.counts;
   const took = formatDuration((fold.endedAt ?? now) - (fold.startedAt ?? now));
   const name = nameOf(fold) === fold.run ? "" : ` (${nameOf(fold)})`;
@@ -59,7 +66,7 @@ function headline({ fold }: Trace, now: number, colors: Colors): string[] {
   const steps = `${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""}`;
   const lines = [
     `${head}  ${colors.dim(steps)}`,
-    colors.dim(`started ${isoTime(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`),
+    colors.dim(`started ${timeText(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`),
   ];
   const { origin } = fold.submission ?? {};
   if (origin !== undefined) {

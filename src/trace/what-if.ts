@@ -3,11 +3,13 @@
  *
  * The schedule is the orchestrator's: what is ready goes by priority, then by the longest path that remains,
  * under the run's `maxParallel`; a role takes as many at once as it did at its busiest, where steps had to
- * wait for it. Roles that the same agent served share its places: they are one pool. Variants are compared with the same schedule under the bounds as they were, not with the
- * clock: so what is told is the gain of the change alone.
+ * wait for it. Roles that the same agent served share its places: they are one pool. Variants are compared with
+ * the same schedule under the bounds as they were, not with the clock: so what is told is the gain of the change
+ * alone.
  */
 import { Heap } from "../workflow/heap.ts";
-import { fansOut, stepTimes, waitsFor } from "./critical-path.ts";
+import { isAnswered } from "../workflow/reserved-roles.ts";
+import { stepTimes, waitedFor } from "./critical-path.ts";
 import { groupBy } from "./grouping.ts";
 import { endOf, type Trace } from "./replay.ts";
 
@@ -29,6 +31,8 @@ export interface WhatIfReport {
 export interface Job {
   readonly id: string;
   readonly role: string;
+  /** After the last of them, before it takes a place: for its back-off, or for somebody outside. */
+  readonly delayMs: number;
   readonly durationMs: number;
   /** Positions of what it waits for. */
   readonly after: readonly number[];
@@ -108,7 +112,10 @@ function sharedPools({ dispatches }: Trace): Map<string, string> {
 function busiest(trace: Trace, poolOf: Bounds["poolOf"], now: number): Map<string, number> {
   const places = new Map<string, number>();
   for (const [pool, spans] of groupBy(trace.dispatches, ({ role }) => poolOf.get(role) ?? role)) {
-    const begun = spans.filter(({ startedAt }) => startedAt !== undefined);
+    // Who answers from outside, and items that do the work of a step, are no agents that could be more.
+    const begun = spans.filter(
+      ({ startedAt, fannedOut, role }) => startedAt !== undefined && !fannedOut && !isAnswered(role),
+    );
     const isShort = begun.some((span) => {
       const given = span.dispatchedAt ?? span.readyAt;
       return (span.startedAt ?? given) - given > SHORT_OF_AGENTS_MS;
@@ -135,11 +142,12 @@ function jobsOf(trace: Trace, now: number): Job[] {
   const { steps } = trace.fold;
   const times = stepTimes(trace, now);
   const positions = new Map([...times.keys()].map((id, position) => [id, position]));
-  return [...times.values()].map(({ step, role, runMs, backOffMs }) => ({
+  return [...times.values()].map(({ step, role, runMs, backOffMs, outsideMs, stoodMs }) => ({
     id: step,
     role,
-    durationMs: fansOut(trace, step) ? 0 : runMs + backOffMs,
-    after: waitsFor(trace, step).flatMap((id) => positions.get(id) ?? []),
+    delayMs: backOffMs + outsideMs + stoodMs,
+    durationMs: runMs,
+    after: waitedFor(trace, step, times).flatMap((id) => positions.get(id) ?? []),
     priority: steps?.has(step) ? steps.step(step).priority : 0,
     depth: steps?.has(step) ? steps.remainingDepth(step) : 0,
   }));
@@ -155,7 +163,8 @@ export function schedule(jobs: readonly Job[], { maxParallel, perPool, poolOf }:
   // One queue per pool: one without a free place must not stand in the way of others.
   const queues = new Map<string, Heap<number>>();
   const comesFirst = (a: number, b: number) => rank(jobs, a, b) < 0;
-  const running = new Heap<{ position: number; at: number }>((a, b) => a.at < b.at);
+  // What happens next: a job's delay is over, or it ends.
+  const coming = new Heap<{ position: number; at: number; ends: boolean }>((a, b) => a.at < b.at);
   const busy = new Map<string, number>();
   let inFlight = 0;
   let now = 0;
@@ -175,7 +184,12 @@ export function schedule(jobs: readonly Job[], { maxParallel, perPool, poolOf }:
     }
     return best?.queue.pop();
   };
-  for (const [position, count] of awaited.entries()) if (count === 0) offer(position);
+  const release = (position: number) => {
+    const { delayMs = 0 } = jobs[position] ?? {};
+    if (delayMs > 0) coming.push({ position, at: now + delayMs, ends: false });
+    else offer(position);
+  };
+  for (const [position, count] of awaited.entries()) if (count === 0) release(position);
   while (true) {
     while (inFlight < maxParallel) {
       const position = next();
@@ -184,17 +198,21 @@ export function schedule(jobs: readonly Job[], { maxParallel, perPool, poolOf }:
       const pool = pools[position] ?? "";
       inFlight += 1;
       busy.set(pool, (busy.get(pool) ?? 0) + 1);
-      running.push({ position, at: now + durationMs });
+      coming.push({ position, at: now + durationMs, ends: true });
     }
-    const ended = running.pop();
-    if (ended === undefined) return now;
-    now = ended.at;
+    const event = coming.pop();
+    if (event === undefined) return now;
+    now = event.at;
+    if (!event.ends) {
+      offer(event.position);
+      continue;
+    }
     inFlight -= 1;
-    const pool = pools[ended.position] ?? "";
+    const pool = pools[event.position] ?? "";
     busy.set(pool, (busy.get(pool) ?? 1) - 1);
-    for (const dependent of dependents[ended.position] ?? []) {
+    for (const dependent of dependents[event.position] ?? []) {
       awaited[dependent] = (awaited[dependent] ?? 1) - 1;
-      if (awaited[dependent] === 0) offer(dependent);
+      if (awaited[dependent] === 0) release(dependent);
     }
   }
 }

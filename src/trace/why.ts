@@ -7,8 +7,8 @@ import { waitText, waitViewOf } from "../fold/wait-view.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { masked } from "../workflow/secrets.ts";
-import { fansOut, waitsFor } from "./critical-path.ts";
-import { type DispatchSpan, dispatchTime } from "./dispatches.ts";
+import { itemsOf, letGoBy } from "./critical-path.ts";
+import { type Dispatch, dispatchTime } from "./dispatches.ts";
 import { formatDuration } from "./duration.ts";
 import { assertStep, endOf, type Trace } from "./replay.ts";
 import { oneLine } from "./text-width.ts";
@@ -40,7 +40,7 @@ class StepStory {
   readonly #now: number;
   readonly #reasons: Reason[] = [];
   readonly #moves: readonly TransitionRecord[];
-  readonly #spans: readonly DispatchSpan[];
+  readonly #spans: readonly Dispatch[];
 
   constructor(trace: Trace, step: string, now: number) {
     this.#trace = trace;
@@ -96,9 +96,7 @@ class StepStory {
 
   #dependencies(): void {
     const { fold } = this.#trace;
-    const sources = fansOut(this.#trace, this.#step)
-      ? (this.#definition?.dependsOn ?? [])
-      : waitsFor(this.#trace, this.#step);
+    const sources = letGoBy(this.#trace.fold, this.#step);
     const [first] = this.#moves;
     if (first === undefined) {
       if (fold.submission?.origin?.steps.some(({ step }) => step === this.#step)) return;
@@ -127,41 +125,52 @@ class StepStory {
     return last;
   }
 
-  #dispatch(span: DispatchSpan, next: DispatchSpan | undefined): void {
+  #dispatch(span: Dispatch, next: Dispatch | undefined): void {
     const { n, attempt, role, agent, cause } = span;
-    if (fansOut(this.#trace, this.#step)) return this.#fannedOut(span);
-    const time = dispatchTime(span, this.#now);
+    if (span.fannedOut) return this.#fannedOut(span);
+    const time = dispatchTime(span, this.#now, this.#trace.pauses);
+    const before = this.#spans[n - 2];
+    if (before?.endedAt !== undefined && before.endedSeq !== span.readySeq)
+      this.#say(
+        `It was opened again after ${formatDuration(span.readyAt - before.endedAt)}: ${oneLine(this.#openedBy(span))}.`,
+        span.readySeq,
+      );
     const which = n === 1 ? "It" : `Dispatch ${n}${attempt > 1 ? ` (attempt ${attempt})` : ""}`;
     const { maxParallel } = this.#trace.fold.graph ?? {};
     const waits: string[] = [];
     const took = (ms: number, what: string) => {
       if (ms >= WORTH_A_SENTENCE_MS) waits.push(`${formatDuration(ms)} ${what}`);
     };
+    if (span.waitsFor !== undefined)
+      took(time.outsideMs, `for ${waitText(this.#step, { for: span.waitsFor, task: span.task })}`);
     took(time.backOffMs, "for its back-off");
+    took(time.pausedMs, "while the run was paused");
     took(time.slotMs, `for one of the run's ${maxParallel} places`);
     took(time.agentMs, `for an agent of role ${role}`);
     if (waits.length > 0) this.#say(`${which} waited ${list(waits)}.`, span.readySeq);
-    if (span.startedAt !== undefined) {
+    if (span.waitsFor !== undefined && span.answeredAt === span.startedAt && span.startedAt !== undefined) {
+      this.#say(`${agent ?? "Somebody"} answered.`, span.endedSeq ?? null);
+    } else if (span.startedAt !== undefined) {
       const ran = span.endedAt === undefined ? `has run it for` : `ran it for`;
       this.#say(`${agent ?? "Somebody"} ${ran} ${formatDuration(time.runMs)}.`, span.endedSeq ?? null);
     }
     switch (span.end) {
       case undefined:
-      case "done":
+      case "complete":
         return;
-      case "failed":
+      case "fail":
         return this.#say(
           `That failed: ${this.#failureOf(span)}.${this.#afterFailure(next)}`,
           span.endedSeq ?? null,
         );
-      case "timed out":
+      case "time out":
         return this.#say(
           `It timed out: ${oneLine(cause)}.${this.#afterFailure(next)}`,
           span.endedSeq ?? null,
         );
-      case "handed off":
+      case "hand off":
         return this.#say(`It was ${oneLine(cause)}.`, span.endedSeq ?? null);
-      case "lost":
+      case "lose":
         return this.#say(
           `That dispatch was lost, so it was given out again: ${oneLine(cause)}.`,
           span.endedSeq ?? null,
@@ -171,20 +180,26 @@ class StepStory {
     }
   }
 
-  #fannedOut(span: DispatchSpan): void {
-    const items = waitsFor(this.#trace, this.#step);
-    const done = items.filter((id) => this.#trace.fold.step(id).state === "done").length;
-    this.#say(`It fanned out over ${items.length} items, ${done} of which are done.`, span.readySeq);
+  #openedBy({ readySeq, cause }: Dispatch): string {
+    return this.#moves.find(({ seq, to }) => seq === readySeq && to === "ready")?.cause ?? cause;
   }
 
-  #failureOf({ n, cause }: DispatchSpan): string {
+  #fannedOut(span: Dispatch): void {
+    const { fold } = this.#trace;
+    const states = itemsOf(fold, this.#step).map((id) => fold.step(id).state);
+    const [done, failed] = ["done", "failed"].map((state) => states.filter((one) => one === state).length);
+    const lost = failed === 0 ? "" : `, ${failed} failed`;
+    this.#say(`It fanned out over ${states.length} items: ${done} done${lost}.`, span.readySeq);
+  }
+
+  #failureOf({ n, cause }: Dispatch): string {
     const failure = this.#trace.fold.step(this.#step).context.failures.find((one) => one.n === n);
     if (failure === undefined) return oneLine(cause);
     const { name, code, message, retryable } = failure.error;
     return `${code ?? name}: ${oneLine(message)}${retryable ? "" : " (not retryable)"}`;
   }
 
-  #afterFailure(next: DispatchSpan | undefined): string {
+  #afterFailure(next: Dispatch | undefined): string {
     if (next === undefined) return "";
     return next.attempt > 1
       ? ` It was tried again, as attempt ${next.attempt}.`

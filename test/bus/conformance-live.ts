@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
 import { Arrivals } from "./arrivals.ts";
-import { bytesOf, type BusStage, type OpenStage, setUpBus } from "./bus-fixture.ts";
+import { type BusStage, bytesOf, type OpenStage, setUpBus } from "./bus-fixture.ts";
 import { card, ROLE } from "./messages.ts";
 
 export function describeLive(openStage: OpenStage): void {

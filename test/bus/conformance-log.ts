@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Bus, LogRecord } from "../../src/bus/bus.ts";
 import { InvalidInputError, UnreachableError } from "../../src/workflow/errors.ts";
 import { Arrivals } from "./arrivals.ts";
-import { bytesOf, type BusStage, type OpenStage, setUpBus } from "./bus-fixture.ts";
+import { type BusStage, bytesOf, type OpenStage, setUpBus } from "./bus-fixture.ts";
 import { claim, control, ROLE, result, submit } from "./messages.ts";
 
 export function describeLog(openStage: OpenStage): void {

@@ -1,7 +1,7 @@
 /** The promises about the roles' queues. Would catch a dispatch held twice, forgotten with its holder, or handed out unasked. */
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
-import { bytesOf, type BusStage, type OpenStage, setUpBus } from "./bus-fixture.ts";
+import { type BusStage, bytesOf, type OpenStage, setUpBus } from "./bus-fixture.ts";
 import { ROLE, task } from "./messages.ts";
 
 export function describeTasks(openStage: OpenStage): void {

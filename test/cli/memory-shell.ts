@@ -36,6 +36,7 @@ export function memoryShell(
     stdout: sink("out"),
     stderr: sink("err"),
     clock: systemClock,
+    zoneOffsetMs: () => 0,
     random: given.random ?? (() => 0.5),
     confirm: given.confirm,
     interrupted: new AbortController().signal,

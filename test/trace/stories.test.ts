@@ -21,8 +21,13 @@ describe("the dispatches of a trace", () => {
   it("split a dispatch's time into back-off, slot, agent and running, without a gap", async () => {
     const { dispatches } = await sample();
     const times = dispatches.map((span) => [span.step, span.n, span.end ?? "open", dispatchTime(span, NOW)]);
-    expect(times[0]).toEqual(["load", 1, "done", { backOffMs: 0, slotMs: 8, agentMs: 92, runMs: 500 }]);
-    expect(times[2]?.slice(0, 3)).toEqual(["model", 1, "failed"]);
+    expect(times[0]).toEqual([
+      "load",
+      1,
+      "complete",
+      { outsideMs: 0, backOffMs: 0, pausedMs: 0, slotMs: 8, agentMs: 92, runMs: 500 },
+    ]);
+    expect(times[2]?.slice(0, 3)).toEqual(["model", 1, "fail"]);
     for (const span of dispatches) {
       const { backOffMs, slotMs, agentMs, runMs } = dispatchTime(span, NOW);
       expect(backOffMs + slotMs + agentMs + runMs).toBe((span.endedAt ?? NOW) - span.readyAt);
@@ -83,6 +88,7 @@ describe("the critical path", () => {
 const jobs = fc
   .array(
     fc.record({
+      delayMs: fc.constant(0),
       durationMs: fc.integer({ min: 0, max: 50 }),
       role: fc.constantFrom("a", "b"),
       after: fc.uniqueArray(fc.nat(7), { maxLength: 3 }),

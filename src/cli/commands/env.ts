@@ -10,6 +10,7 @@ import type { Command, Invocation } from "../invocation.ts";
 import { momentFlag } from "../moment.ts";
 import { table } from "../output.ts";
 import { shownValue, valueLines } from "../run-report.ts";
+import { wallTime } from "../wall-clock.ts";
 
 export interface EnvFlags {
   run: string;
@@ -50,7 +51,7 @@ async function history(call: Invocation, flags: EnvFlags, key: string | undefine
     if (own.length === 0) return key === undefined ? "nothing was written\n" : `"${key}" was never written\n`;
     const rows = own.map(({ revision, ts, key: written, value, writer }) => [
       String(revision),
-      isoTime(ts),
+      wallTime(ts, call.shell.zoneOffsetMs),
       written,
       [writer.step, writer.agent].filter((part) => part !== undefined).join(" by ") || "the submission",
       shownValue(value),
@@ -85,7 +86,7 @@ function replayed(
   reader: Pick<SwarmClient, "records">,
   { run, at }: EnvFlags,
 ): Promise<Trace> {
-  return replay(run, reader.records(run), at === undefined ? {} : momentFlag(at, shell.clock.now()));
+  return replay(run, reader.records(run), at === undefined ? {} : momentFlag(at, shell));
 }
 
 async function get(call: Invocation, flags: EnvFlags, key: string | undefined): Promise<ExitCode> {

@@ -14,6 +14,7 @@ import type { Command } from "../invocation.ts";
 import { momentFlag } from "../moment.ts";
 import { type Output, table } from "../output.ts";
 import { runText, valueLines } from "../run-report.ts";
+import { wallTime } from "../wall-clock.ts";
 
 const MAX_LIMIT = 1_000_000;
 
@@ -31,7 +32,7 @@ export const runs: Command<{ status?: string; limit?: string }> = async (call, {
       state,
       `${steps.done}/${steps.total}${steps.failed > 0 ? `, ${steps.failed} failed` : ""}`,
       formatDuration((endedAt === null ? shell.clock.now() : Date.parse(endedAt)) - Date.parse(startedAt)),
-      startedAt,
+      wallTime(Date.parse(startedAt), shell.zoneOffsetMs),
       reason ?? "",
     ]);
     const head = ["RUN", "STATUS", "STEPS", "TOOK", "STARTED", ""];
@@ -54,7 +55,7 @@ export const show: Command<{ run: string; archive?: string; at?: string }> = asy
   const { run, at } = flags;
   const view = await withReader(call, flags, async (reader) => {
     if (at === undefined) return reader.show(run);
-    const past = await replay(run, reader.records(run), momentFlag(at, call.shell.clock.now()));
+    const past = await replay(run, reader.records(run), momentFlag(at, call.shell));
     return viewOf(past.fold, endOf(past));
   });
   call.output.data(view, () => showText(view, call.output));

@@ -3,6 +3,7 @@ import pc from "picocolors";
 import { renderTrace, traceFormat } from "../../trace/format.ts";
 import { replay, traceTransition } from "../../trace/replay.ts";
 import { transitionLine } from "../../trace/text.ts";
+import { stepRefOf } from "../../workflow/derived-step.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
@@ -38,7 +39,7 @@ export const trace: Command<TraceFlags> = async (call, flags) => {
   const format = traceFormat(name ?? (output.json ? "json" : "text"));
   const options = {
     ...(step === undefined ? {} : { step }),
-    ...(at === undefined ? {} : momentFlag(at, shell.clock.now())),
+    ...(at === undefined ? {} : momentFlag(at, shell)),
   };
   const found = await withReader(call, flags, (reader) => replay(run, reader.records(run), options));
   const open = !found.fold.ended && at === undefined;
@@ -66,7 +67,7 @@ async function follow(call: Invocation, { run, step, format, at, archive }: Trac
       run,
       ({ transitions, fold }) => {
         for (const transition of transitions) {
-          if (step !== undefined && transition.actor !== step) continue;
+          if (step !== undefined && transition.actor !== stepRefOf(step)) continue;
           const line = output.json
             ? JSON.stringify(traceTransition(transition))
             : transitionLine(transition, fold.startedAt ?? transition.ts, colors);

@@ -3,6 +3,7 @@ import { criticalPath } from "../../trace/critical-path.ts";
 import { diffTraces } from "../../trace/diff.ts";
 import { replay, type Trace } from "../../trace/replay.ts";
 import { renderDiff, renderPath, renderWhy } from "../../trace/story-text.ts";
+import type { TextOptions } from "../../trace/text.ts";
 import { whatIf } from "../../trace/what-if.ts";
 import { whyStep } from "../../trace/why.ts";
 import { stepRefOf } from "../../workflow/derived-step.ts";
@@ -11,12 +12,16 @@ import { EXIT } from "../exit-code.ts";
 import type { Command, Invocation } from "../invocation.ts";
 import { momentFlag } from "../moment.ts";
 import { usesColor } from "../shell.ts";
+import { wallTime } from "../wall-clock.ts";
 
 const DEFAULT_WIDTH = 100;
 
 /** How a text is laid out for where it goes. */
-export function textOptions({ shell }: Invocation): { width: number; color: boolean } {
+export function textOptions({
+  shell,
+}: Invocation): Required<Pick<TextOptions, "width" | "color" | "timeText">> {
   return {
+    timeText: (epochMs) => wallTime(epochMs, shell.zoneOffsetMs),
     width: (shell.stdout.isTTY ? shell.stdout.columns : undefined) ?? DEFAULT_WIDTH,
     color: usesColor(shell, shell.stdout),
   };
@@ -55,6 +60,6 @@ export const diff: Command<{ one: string; other: string; archive?: string }> = a
 function readTrace(call: Invocation, run: string, archive?: string, at?: string): Promise<Trace> {
   const source = archive === undefined ? { run } : { run, archive };
   return withReader(call, source, (reader) =>
-    replay(run, reader.records(run), at === undefined ? {} : momentFlag(at, call.shell.clock.now())),
+    replay(run, reader.records(run), at === undefined ? {} : momentFlag(at, call.shell)),
   );
 }
