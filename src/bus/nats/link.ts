@@ -11,6 +11,7 @@ import { type Subjects, subjectsOf } from "../subjects.ts";
 import { type ConnectionSettings, connectTo, serversOf } from "./connection.ts";
 import { ApiRefusal, asBusError, closedBus, connectionLost, noSwarm } from "./failure.ts";
 import { OpenRequests } from "./open-requests.ts";
+import { ReplayWindow } from "./replay-window.ts";
 import { StorageRoom } from "./storage-room.ts";
 
 export interface LinkOptions extends ConnectionSettings {
@@ -38,6 +39,7 @@ export class NatsLink {
   readonly clock: Clock;
   readonly nc: NatsConnection;
   readonly storage: StorageRoom;
+  readonly replays = new ReplayWindow(() => this.maxPayloadBytes);
   /** For a second connection of the same party. */
   readonly settings: ConnectionSettings;
   readonly #inboxPrefix: string;

@@ -2,14 +2,18 @@
  * Reading what is stored on a subject filter, in order, to the end that the stream's leader names.
  *
  * Short logs are read message by message from the leader: a consumer costs more than they do. Longer ones go
- * through an ephemeral pull consumer in large batches, checked for gaps by its own count and started anew
- * where it broke off.
+ * through an ephemeral pull consumer page by page, checked for gaps by its own count and started anew where it
+ * broke off.
+ *
+ *  - Y1 What a connection has asked for and not got is bounded in bytes, over all replays of it (`ReplayWindow`): a
+ *    server ends connections that let more than its `max_pending` lie unread.
  */
 import type { Msg } from "nats";
 import { UnreachableError } from "../../workflow/errors.ts";
 import { connectionLost } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 import { type PulledMessage, readReceipt } from "./receipt.ts";
+import type { ReplayPlace } from "./replay-window.ts";
 import { nanos } from "./streams.ts";
 
 export interface ReplayedMessage {
@@ -30,7 +34,8 @@ export interface ReplayRange {
 
 /** Messages that are read one by one before a consumer is made. */
 const ONE_BY_ONE = 3;
-const BATCH = 1_000;
+/** Messages of a page; its bytes bound it, too. */
+const PAGE_MESSAGES = 1_000;
 /** After so many messages the process is given to others: whoever folds a long log still answers and renews. */
 const SLICE = 100;
 /** Silence of the consumer after which it is given up and made anew. */
@@ -86,6 +91,18 @@ const othersTurn = (): Promise<void> => new Promise((resolve) => setImmediate(re
 
 /** Statuses of a request that has got all there was: no messages, or fewer than it asked for. */
 const isExhausted = (code: number | undefined): boolean => code === 404 || code === 408;
+/** Status of a page that the next message does not fit into. */
+const isFull = ({ headers }: Msg): boolean =>
+  headers?.code === 409 && /exceeds maxbytes/i.test(headers.description);
+/** As the server counts it against a page. The client has it, and its type does not tell. */
+const bytesOf = (message: Msg): number => (message as Msg & { size(): number }).size();
+
+/** What is still to come of an open request. */
+interface OpenPage {
+  readonly place: ReplayPlace;
+  messages: number;
+  bytes: number;
+}
 
 /** One ephemeral consumer. Ends with an error when it falls silent or skips. */
 class ReplayConsumer {
@@ -96,8 +113,11 @@ class ReplayConsumer {
   readonly #inbox: string;
   #name: string | undefined;
   #queue: PulledMessage[] = [];
-  /** Messages of the open request that are still to come; 0: none is open. */
-  #outstanding = 0;
+  #open: OpenPage | undefined;
+  /** Requests so far. Statuses of an older one than the last say nothing any more. */
+  #requests = 0;
+  /** The next message is larger than a page: it comes alone. */
+  #oversized = false;
   /** The consumer has said that it has no more. */
   #drained = false;
   #failure: UnreachableError | undefined;
@@ -115,7 +135,7 @@ class ReplayConsumer {
   async *read(end: number): AsyncGenerator<ReplayedMessage> {
     const pending = await this.#create();
     if (pending === 0) return;
-    const subscription = this.#link.nc.subscribe(this.#inbox, {
+    const subscription = this.#link.nc.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => this.#arrive(error, message),
     });
     const forget = this.#link.onReconnect(() => this.#fail(connectionLost("a replay")));
@@ -125,7 +145,7 @@ class ReplayConsumer {
     };
     let expectedCount = 1;
     for (;;) {
-      if (this.#outstanding === 0 && !this.#drained) this.#request();
+      if (this.#open === undefined && !this.#drained && this.#failure === undefined) await this.#ask();
       const messages = await this.#take();
       for (const message of messages) {
         if (message.consumerSeq !== expectedCount) throw connectionLost("a replay");
@@ -140,6 +160,7 @@ class ReplayConsumer {
   }
 
   close(): void {
+    this.#turnOver();
     this.#unsubscribe?.();
     if (this.#name !== undefined)
       this.#link.send(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`, "");
@@ -167,13 +188,30 @@ class ReplayConsumer {
     return made.num_pending;
   }
 
+  /** While there is something to read nobody has to wait for a place. */
+  async #ask(): Promise<void> {
+    const { replays } = this.#link;
+    if (this.#oversized) return this.#request(await replays.whole());
+    const place = replays.spare() ?? (this.#queue.length === 0 ? await replays.page() : undefined);
+    if (place !== undefined) this.#request(place);
+  }
+
   /** What it has not got it says at once: what it counts as pending may be too much (seen on nats-server 2.9). */
-  #request(): void {
-    this.#outstanding = BATCH;
+  #request(place: ReplayPlace): void {
+    const request = this.#oversized
+      ? { batch: 1, no_wait: true }
+      : { batch: PAGE_MESSAGES, no_wait: true, max_bytes: place.bytes };
+    this.#open = {
+      place,
+      messages: request.batch,
+      bytes: request.max_bytes ?? Number.POSITIVE_INFINITY,
+    };
+    this.#oversized = false;
+    this.#requests += 1;
     this.#link.send(
       `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#name}`,
-      JSON.stringify({ batch: BATCH, no_wait: true }),
-      this.#inbox,
+      JSON.stringify(request),
+      `${this.#inbox}.${this.#requests}`,
     );
   }
 
@@ -182,35 +220,71 @@ class ReplayConsumer {
     const pulled = readReceipt(message);
     if (pulled !== undefined) {
       this.#queue.push(pulled);
-      // The next batch travels while this one is being read.
-      if (--this.#outstanding === 0 && this.#queue.length <= BATCH) this.#request();
-    } else if (isExhausted(message.headers?.code)) this.#drained = true;
-    else this.#fail(connectionLost("a replay"));
+      this.#count(bytesOf(message));
+    } else if (message.subject === `${this.#inbox}.${this.#requests}`) this.#endOf(message);
     this.#wake?.();
+  }
+
+  #count(bytes: number): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    open.messages -= 1;
+    open.bytes -= bytes;
+    // The server tells nobody when the last message fills the page exactly.
+    if (open.messages <= 0 || open.bytes <= 0) this.#next();
+  }
+
+  #endOf(status: Msg): void {
+    if (this.#open === undefined) return;
+    if (isExhausted(status.headers?.code)) {
+      this.#drained = true;
+      this.#turnOver();
+    } else if (isFull(status)) {
+      this.#oversized = this.#open.messages === PAGE_MESSAGES;
+      this.#next();
+    } else this.#fail(connectionLost("a replay"));
+  }
+
+  /** The next page travels while this one is being read, where the connection has one to spare. */
+  #next(): void {
+    this.#turnOver();
+    const hasRoom = !this.#oversized && this.#queue.length <= PAGE_MESSAGES;
+    const place = hasRoom ? this.#link.replays.spare() : undefined;
+    if (place !== undefined) this.#request(place);
+  }
+
+  #turnOver(): void {
+    this.#open?.place.turnOver();
+    this.#open = undefined;
   }
 
   #fail(failure: UnreachableError): void {
     this.#failure ??= failure;
+    this.#turnOver();
     this.#wake?.();
   }
 
+  /** What has arrived; nothing when a page ended without a message. @throws when the consumer fell silent */
   async #take(): Promise<PulledMessage[]> {
-    if (this.#queue.length === 0 && !this.#drained && this.#failure === undefined) await this.#arrival();
+    while (this.#queue.length === 0 && this.#open !== undefined) {
+      if (!(await this.#arrival())) this.#fail(connectionLost("a replay"));
+    }
     const messages = this.#queue;
     this.#queue = [];
-    if (messages.length > 0 || this.#drained) return messages;
-    throw this.#failure ?? connectionLost("a replay");
+    if (messages.length === 0 && this.#failure !== undefined) throw this.#failure;
+    return messages;
   }
 
-  #arrival(): Promise<void> {
+  /** False: nothing came for so long that nothing will. */
+  #arrival(): Promise<boolean> {
     return new Promise((resolve) => {
-      const done = (): void => {
+      const done = (came: boolean): void => {
         this.#link.clock.clearTimeout(timer);
         this.#wake = undefined;
-        resolve();
+        resolve(came);
       };
-      const timer = this.#link.clock.setTimeout(done, STALL_MS);
-      this.#wake = done;
+      const timer = this.#link.clock.setTimeout(() => done(false), STALL_MS);
+      this.#wake = () => done(true);
     });
   }
 }
