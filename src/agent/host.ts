@@ -6,10 +6,12 @@
  * bus belongs to the caller, who closes it after `drain` or `stop`.
  *
  *  - H1 Over all roles of the process at most `concurrency` dispatches run; what a second role's puller
- *    brought beyond that waits here, kept in progress, in the order of arrival.
+ *    brought beyond that waits here, kept in progress. The roles take turns (role-turns.ts).
  *  - H2 A dispatch runs here at most once at a time, however often it is delivered.
  *  - H3 A draining host starts nothing; what it has not started goes back to the queue at once.
  *  - H4 A task that may be what ends the process runs alone (suspects.ts).
+ *  - H5 Nothing is asked for that could not be kept in progress: what keeps tasks may reach the broker later than
+ *    what takes them.
  */
 import type { Logger } from "pino";
 import { initialTransition, transition } from "xstate";
@@ -22,6 +24,7 @@ import type { AgentDefinition, TaskDefinition } from "./define.ts";
 import { checkAgentDefinition } from "./define-agent.ts";
 import { Dispatch, type DispatchHost } from "./dispatch.ts";
 import { Joining } from "./joining.ts";
+import { RoleTurns } from "./role-turns.ts";
 import { logStrayRejections } from "./stray-rejections.ts";
 import { isSuspect, Suspects } from "./suspects.ts";
 import { timerKeepAlive } from "./timer-keep-alive.ts";
@@ -35,6 +38,8 @@ const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
 const ROUND_MS = 10_000;
 /** How long a task that was told to stop by a drain may take to end. */
 const DRAIN_GRACE_MS = 2_000;
+/** What keeps tasks is awaited for so long: one that cannot keep them is better than none. */
+const KEEPING_WAIT_MS = 10_000;
 /** Before a daemon has told a role's ack-wait, tasks are kept as if it were the shortest allowed. */
 const SHORTEST_ACK_WAIT_MS = 1_000;
 
@@ -114,11 +119,11 @@ class AgentHost implements RunningAgent, DispatchHost {
   readonly #dispatches = new Map<string, Dispatch>();
   readonly #ended = new Map<string, Promise<void>>();
   /** Delivered beyond the free slots (H1). */
-  readonly #backlog: { key: string; dispatch: Dispatch }[] = [];
+  readonly #turns: RoleTurns<{ key: string; dispatch: Dispatch }>;
   readonly #suspects: Suspects;
   readonly #ackWaits = new Map<string, number>();
   readonly #subscriptions: Subscription[] = [];
-  readonly #pullers: Puller[] = [];
+  readonly #pullers = new Map<string, Puller>();
   readonly #leaveRejections: () => void;
   #resolveEnded: () => void = () => undefined;
   #snapshot = initialTransition(agentMachine)[0];
@@ -126,6 +131,8 @@ class AgentHost implements RunningAgent, DispatchHost {
   #rounds: unknown;
   #draining: Promise<void> | undefined;
   #running = 0;
+  /** Waits for what keeps tasks (H5). */
+  #unkept = 0;
   #abandoned = 0;
   #done = 0;
   #failed = 0;
@@ -144,6 +151,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     }
     this.id = id;
     this.roles = [...this.#agents.keys()];
+    this.#turns = new RoleTurns(this.roles);
     this.bus = bus;
     this.clock = clock;
     this.log = log.child({ agent: id });
@@ -189,6 +197,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     const presence = await bus.presence.announce(card, () => this.stats());
     this.#withdraw = () => presence.withdraw();
     this.#joining.begin();
+    this.#awaitKeeping();
     this.#makeRounds();
     // A daemon that is there makes the queues first; without one, queues that exist are served all the same.
     void this.#joining.tried.then(() => this.#pull());
@@ -210,7 +219,7 @@ class AgentHost implements RunningAgent, DispatchHost {
         onDelivery: (delivery) => this.#onDelivery(agent, delivery),
         onUnreadable: (problem) => this.log.error(problem, "a task could not be read and was set aside"),
       });
-      this.#pullers.push(puller);
+      this.#pullers.set(role, puller);
     }
   }
 
@@ -242,8 +251,8 @@ class AgentHost implements RunningAgent, DispatchHost {
     this.#send({ type: "drain" });
     this.log.info({ running: this.#running, timeoutMs }, "draining");
     this.#joining.end();
-    await Promise.all(this.#pullers.map((puller) => puller.stop()));
-    for (const { key, dispatch } of [...this.#backlog.splice(0), ...this.#suspects.takeAll()]) {
+    await Promise.all([...this.#pullers.values()].map((puller) => puller.stop()));
+    for (const { key, dispatch } of [...this.#turns.takeAll(), ...this.#suspects.takeAll()]) {
       dispatch.giveBack(); // H3
       this.#dispatches.delete(key);
     }
@@ -271,9 +280,24 @@ class AgentHost implements RunningAgent, DispatchHost {
    * borne, what exceeds that holds its slot, so that hung tasks can never pile up without bound (L8).
    */
   #slots(): number {
-    if (!takesWork(this.state()) || this.#suspects.some) return 0;
+    if (!takesWork(this.state()) || this.#suspects.some || this.#unkept > 0) return 0;
     const hung = Math.max(0, this.#abandoned - this.#concurrency);
     return Math.max(0, this.#concurrency - this.#dispatches.size - hung);
+  }
+
+  /** H5. */
+  #awaitKeeping(): void {
+    const reached = this.keepAlive.reached?.();
+    if (reached === undefined) return;
+    this.#unkept++;
+    const over = new AbortController();
+    void reached.then(() => over.abort());
+    void wait(this.clock, KEEPING_WAIT_MS, AbortSignal.any([over.signal, this.stopped])).then(() => {
+      if (!over.signal.aborted && !this.stopped.aborted)
+        this.log.warn("what keeps tasks in progress does not reach the broker; taking work all the same");
+      this.#unkept--;
+      this.#wake();
+    });
   }
 
   #onDelivery(agent: AgentDefinition, delivery: TaskDelivery): void {
@@ -292,7 +316,7 @@ class AgentHost implements RunningAgent, DispatchHost {
     if (isSuspect(delivery.deliveryCount))
       this.#suspects.add(key, dispatch, delivery.deliveryCount); // H4
     else if (this.#hasRoom()) this.#begin(key, dispatch);
-    else this.#backlog.push({ key, dispatch });
+    else this.#turns.add(agent.role, { key, dispatch });
   }
 
   #hasRoom(): boolean {
@@ -301,6 +325,7 @@ class AgentHost implements RunningAgent, DispatchHost {
 
   #begin(key: string, dispatch: Dispatch, alone = false): void {
     this.#running++;
+    this.#turns.began(dispatch.task.role);
     const ended = dispatch.carryOut().then((end) => {
       this.#running--;
       if (alone) this.#suspects.over();
@@ -326,17 +351,17 @@ class AgentHost implements RunningAgent, DispatchHost {
 
   #next(): void {
     if (this.state() === "draining" || this.state() === "stopped") return;
-    while (this.#backlog.length > 0 && this.#hasRoom()) {
-      const waiting = this.#backlog.shift();
+    while (this.#turns.size > 0 && this.#hasRoom()) {
+      const waiting = this.#turns.take();
       if (waiting !== undefined) this.#begin(waiting.key, waiting.dispatch);
     }
     const suspect = this.#suspects.take(this.#running);
     if (suspect !== undefined) this.#begin(suspect.key, suspect.dispatch, true);
-    else if (this.#backlog.length === 0) this.#wake();
+    else if (this.#turns.size === 0) this.#wake();
   }
 
   #wake(): void {
-    for (const puller of this.#pullers) puller.wake();
+    for (const role of this.#turns.roles) this.#pullers.get(role)?.wake();
   }
 
   #onCancel(ref: DispatchRef, reason: string): Promise<boolean> | undefined {
@@ -357,6 +382,7 @@ class AgentHost implements RunningAgent, DispatchHost {
       this.log.info("connected again");
       // The broker may have lost the queues, or a new daemon may not know this agent.
       this.#joining.begin();
+      this.#awaitKeeping();
       this.#wake();
     } else if (this.state() !== "draining") {
       this.log.error({ reason }, "the connection to the broker is closed for good; this agent has stopped");

@@ -177,6 +177,11 @@ export interface KeepAlive {
   /** Keeps the task, or changes the terms of one that is kept already. */
   hold(delivery: Pick<TaskDelivery, "receipt" | "working">, terms: KeepAliveTerms): void;
   release(delivery: Pick<TaskDelivery, "receipt">): void;
+  /**
+   * Resolves once the broker hears what keeps tasks, after this call: a way of its own may come back later than the
+   * one on which tasks arrive. Absent where there is no other way.
+   */
+  reached?(): Promise<void>;
   close(): void;
 }
 

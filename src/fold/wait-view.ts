@@ -1,4 +1,5 @@
 /** What a run waits for from outside, for people and programs, and how it is answered. */
+import { stepLabel } from "../workflow/derived-step.ts";
 import type { AnswerDeadline } from "../workflow/waiting.ts";
 import type { RunFold } from "./run-fold.ts";
 import type { Wait, WaitKind } from "./waits.ts";
@@ -44,13 +45,16 @@ export function deadlineOf(fold: RunFold, { step, kind }: Wait): AnswerDeadline 
 
 /** `approval of deploy`, `an answer to choose`, `the signal paid`. */
 export function waitText(step: string, { for: kind, task }: Pick<WaitView, "for" | "task">): string {
-  if (kind === "approval") return `approval of ${step}`;
-  if (kind === "failure") return `a decision about ${step}, which failed`;
+  if (kind === "approval") return `approval of ${stepLabel(step)}`;
+  if (kind === "failure") return `a decision about ${stepLabel(step)}, which failed`;
   return kind === "human" ? `an answer to ${task}` : `the signal ${task}`;
 }
 
 /** The command that answers it. */
 export function answerCommand(run: string, step: string, { for: kind, task }: WaitView): string {
   if (kind === "signal") return `datahammer signal ${run} ${task} [JSON]`;
-  return `datahammer approve ${run} ${step}${kind === "approval" ? "" : " [JSON]"}`;
+  const label = stepLabel(step);
+  // Shells look for files whose names fit brackets.
+  const named = label === step ? step : `"${label}"`;
+  return `datahammer approve ${run} ${named}${kind === "approval" ? "" : " [JSON]"}`;
 }

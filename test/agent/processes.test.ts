@@ -75,9 +75,12 @@ describe("a task that blocks its event loop for three ack-waits", () => {
 
   it("goes to another agent once its deadline has passed", async () => {
     const first = await startAgent("one", 1);
-    const deadline = Date.now() + 500;
+    // Once it has done something, it takes the next task at once.
+    await push({ step: "warm", task: "block", inputs: { ms: 0 } });
+    await resultCount(1);
+    const deadline = Date.now() + 2_000;
     await push({ step: "hung", task: "block", inputs: { ms: 60_000 }, deadline });
-    await first.said(({ event }) => event === "ran");
+    await first.said(({ event, step }) => event === "ran" && step === "hung");
     const second = await startAgent("two", 1);
     await second.said(({ event, step }) => event === "ran" && step === "hung");
     expect(asked).toBeGreaterThan(0);

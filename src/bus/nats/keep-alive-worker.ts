@@ -21,16 +21,41 @@ const AWAY_PAUSE_MS = 100;
 const { settings, memory } = workerData as KeepAliveWorkerData;
 const rounds = new KeepAliveRounds();
 for (const piece of memory) rounds.add(piece);
-parentPort?.on("message", (piece: SharedArrayBuffer) => rounds.add(piece));
+let connected = false;
+/** The last question whether the broker is reached, and the last one that was answered. */
+let asked = 0;
+let answered = 0;
+let isAnswering = false;
+parentPort?.on("message", (message: SharedArrayBuffer | number) => {
+  if (typeof message !== "number") return rounds.add(message);
+  asked = message;
+  void answer();
+});
 
 // Tasks may be held before the broker can be reached; the thread waits for it as long as it takes.
 const connection = await connectTo(settings, { waitOnFirstConnect: true });
-let connected = true;
+connected = true;
 void watchStatus(connection);
 goRound();
 
+/** The broker's own answer is what counts; without one, the next round asks it again. */
+async function answer(): Promise<void> {
+  if (!connected || isAnswering || answered === asked) return;
+  isAnswering = true;
+  const question = asked;
+  const isReached = await connection.flush().then(
+    () => true,
+    () => false,
+  );
+  isAnswering = false;
+  if (!isReached) return;
+  answered = question;
+  parentPort?.postMessage(question);
+}
+
 function goRound(): void {
   const now = monotonicMs();
+  void answer();
   // What was due while the connection was away stays due: nothing piles up in its buffer meanwhile.
   const nextAt = connected
     ? rounds.go(now, (receipt) => connection.publish(receipt, WORKING))

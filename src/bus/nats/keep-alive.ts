@@ -29,6 +29,17 @@ export function startKeepAlive(
   });
   let closed = false;
   let fallback: NodeJS.Timeout | undefined;
+  let questions = 0;
+  const waiting = new Map<number, () => void>();
+
+  /** The thread answers the last of several questions. */
+  const answer = (question: number) => {
+    for (const [asked, resolve] of waiting) {
+      if (asked > question) return;
+      waiting.delete(asked);
+      resolve();
+    }
+  };
 
   const fallBack = (reason: unknown) => {
     if (closed || fallback !== undefined) return;
@@ -37,6 +48,7 @@ export function startKeepAlive(
         "block the event loop for longer than their ack-wait may now be given to another agent as well.",
       { code: "DATAHAMMER_KEEP_ALIVE" },
     );
+    answer(questions);
     const rounds = new KeepAliveRounds();
     let known = 0;
     fallback = setInterval(() => {
@@ -48,6 +60,7 @@ export function startKeepAlive(
   };
   // Neither the thread nor its timer may keep a finished process alive.
   worker.unref();
+  worker.on("message", answer);
   worker.on("error", fallBack);
   worker.on("exit", (code) => fallBack(`exit code ${code}`));
 
@@ -57,9 +70,16 @@ export function startKeepAlive(
       board.put(receipt, ackWaitMs / 3, forMs === undefined ? Number.POSITIVE_INFINITY : now + forMs, now);
     },
     release: ({ receipt }) => board.remove(receipt),
+    reached() {
+      if (closed || fallback !== undefined) return Promise.resolve();
+      const question = ++questions;
+      worker.postMessage(question);
+      return new Promise((resolve) => waiting.set(question, resolve));
+    },
     close() {
       if (closed) return;
       closed = true;
+      answer(questions);
       clearInterval(fallback);
       void worker.terminate();
     },
