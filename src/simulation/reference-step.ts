@@ -1,7 +1,7 @@
 /** A step and a dispatch as the reference sees them. */
 import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 
-const RETRY_DEFAULTS = {
+export const RETRY_DEFAULTS = {
   maxAttempts: 3,
   initial: "1s",
   factor: 2,
@@ -9,7 +9,7 @@ const RETRY_DEFAULTS = {
   jitter: 0.2,
   nonRetryable: [] as readonly string[],
 };
-type RetryRules = typeof RETRY_DEFAULTS;
+export type RetryRules = typeof RETRY_DEFAULTS;
 
 /** One dispatch that the log opened. */
 export interface Opening {

@@ -17,6 +17,7 @@ import { Evidence } from "./evidence.ts";
 import { type FaultChoice, type FaultKind, Faults } from "./faults.ts";
 import { Network, SPY } from "./network.ts";
 import { partyBus } from "./party-bus.ts";
+import { patienceFor } from "./patience.ts";
 import { People } from "./people.ts";
 import { Reference } from "./reference.ts";
 import { Rogue } from "./rogue.ts";
@@ -28,7 +29,7 @@ export interface SimulationOptions {
   faults?: FaultChoice;
   /** Kills whoever holds a run, once, at a moment of the seed within so many ms. */
   killHolderWithinMs?: number;
-  /** How long after the last fault every run has to have ended, in ms. Default 20 minutes. */
+  /** How long after the last fault every run has to have ended, in ms. Default: what its workflow allows. */
   patienceMs?: number;
 }
 
@@ -50,9 +51,7 @@ export interface Life {
   strays: readonly string[];
 }
 
-/** After the last fault every run has to end within this. */
-const LIVENESS_MS = 20 * 60_000;
-/** Then the queues have to empty within this. */
+/** When every run has ended the queues have to empty within this. */
 const CLEARING_MS = 3 * 60_000;
 const silent = pino({ level: "silent" });
 
@@ -102,6 +101,8 @@ class Simulation {
   readonly #cursed = new Set<string>();
   readonly #logEnds = new Map<string, number>();
   readonly #references = new Map<string, Reference>();
+  /** Workflows of the runs that no step began. */
+  readonly #submittedOnes: WorkflowDocument[] = [];
   readonly #spinning: string[] = [];
   readonly #attendants: People;
 
@@ -114,8 +115,10 @@ class Simulation {
     const network = new Network(this.#world, this.#faults, (name) => this.#parties.get(name));
     this.#broker = createMemoryBroker({ clock: this.#world.clock, deliver: network.deliver });
     this.#spy = this.#broker.connect("main", { party: SPY });
-    for (const [run, { workflow }] of scenario.runs)
+    for (const [run, { workflow }] of scenario.runs) {
       this.#references.set(run, new Reference(workflow, scenario.language));
+      if (workflow !== undefined) this.#submittedOnes.push(workflow);
+    }
     this.#attendants = this.#people();
   }
 
@@ -142,8 +145,8 @@ class Simulation {
     this.#heal();
     people.bringToAnEnd();
     const allEnded = (): boolean => this.#unended().length === 0 && people.idle;
-    const { patienceMs = LIVENESS_MS } = this.#options;
-    await world.run(this.#faults.untilMs + patienceMs, allEnded);
+    for (let end = this.#lastEnd; world.now < end && !allEnded(); end = this.#lastEnd)
+      await world.run(end, allEnded);
     const unended = this.#unended();
     const cleared = world.now + CLEARING_MS;
     let left: string[] = [];
@@ -430,6 +433,12 @@ class Simulation {
     return this.#references.get(run) as Reference;
   }
 
+  /** When every run that was submitted so far has to have ended. */
+  get #lastEnd(): number {
+    const { patienceMs = patienceFor(this.#submittedOnes) } = this.#options;
+    return this.#faults.untilMs + patienceMs;
+  }
+
   #unended(): string[] {
     return [...this.#references.keys()].filter((run) => !this.#reference(run).ended);
   }
@@ -454,6 +463,7 @@ class Simulation {
     if (workflow !== undefined && workflow.steps === undefined) return;
     this.#world.note("world", `${run}: ${JSON.stringify(workflow ?? { want: submission.want })}`);
     this.#references.set(run, new Reference(workflow, this.#scenario.language));
+    if (workflow !== undefined && submission.parent === undefined) this.#submittedOnes.push(workflow);
     void this.#watchLog(run);
     this.#attendants.adopt(run);
     this.#scenario.attendLater?.(this.#attendants, run, submission);
