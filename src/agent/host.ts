@@ -194,7 +194,7 @@ class AgentHost implements RunningAgent, DispatchHost {
       startedAt: this.clock.now(),
       concurrency: this.#concurrency,
     };
-    const presence = await bus.presence.announce(card, () => this.stats());
+    const presence = await bus.presence.announce(card, () => this.stats(), this.keepAlive);
     this.#withdraw = () => presence.withdraw();
     this.#joining.begin();
     this.#awaitKeeping();

@@ -318,9 +318,11 @@ export interface PresenceStats {
 
 /** Who is here. Proves nothing about work (L10). */
 export interface PresenceBoard {
+  /** @param keepAlive the agent's own: where the adapter can, it answers while the agent's event loop is blocked */
   announce(
     card: Omit<AgentPresence, keyof PresenceStats>,
     stats: () => PresenceStats,
+    keepAlive?: KeepAlive,
   ): Promise<{ withdraw(): Promise<void> }>;
   /** Asks everybody and waits for answers until they stall, at most `timeoutMs` (default 1000). */
   list(timeoutMs?: number): Promise<AgentPresence[]>;

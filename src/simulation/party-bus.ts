@@ -277,7 +277,7 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       onHello: (listener) => inner.live.onHello(listener),
     },
     presence: {
-      announce: (card, stats) => heard(inner.presence.announce(card, stats)),
+      announce: (...agent) => heard(inner.presence.announce(...agent)),
       list: (timeoutMs) => call("presence", () => inner.presence.list(timeoutMs)),
     },
     artifacts: {

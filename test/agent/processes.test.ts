@@ -1,6 +1,7 @@
 /**
  * Agents as processes of their own on a real server. Catches: a task that is given to a second agent while
- * the first is busy with it, processes that do not share their role's work, a process that does not end.
+ * the first is busy with it, a busy agent that is taken for gone, processes that do not share their role's work, a
+ * process that does not end.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -8,7 +9,7 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
-import type { ResultMessage, TaskMessage } from "../../src/bus/messages.ts";
+import type { AgentPresence, ResultMessage, TaskMessage } from "../../src/bus/messages.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
 
@@ -84,6 +85,27 @@ describe("a task that blocks its event loop for three ack-waits", () => {
     const second = await startAgent("two", 1);
     await second.said(({ event, step }) => event === "ran" && step === "hung");
     expect(asked).toBeGreaterThan(0);
+  });
+});
+
+describe("an agent whose event loop is blocked", () => {
+  it("is here all the same, with the task in its hands, and answers for itself afterwards", async () => {
+    const agent = await startAgent("one");
+    await push({ step: "long", task: "block", inputs: { ms: 8_000 } });
+    await agent.said(({ event }) => event === "ran");
+    const listed = await listWith(() => true);
+    expect(results).toEqual([]);
+    expect(listed).toMatchObject([{ id: "one", roles: [{ role: "worker" }], running: 1, done: 0 }]);
+    expect(await listWith(({ done }) => done === 1)).toMatchObject([{ id: "one", running: 0 }]);
+  });
+
+  it("is not here once it has drained", async () => {
+    const agent = await startAgent("one");
+    await push({ step: "short", task: "block", inputs: { ms: 0 } });
+    await agent.said(({ event }) => event === "ran");
+    agent.child.kill("SIGTERM");
+    await agent.said(({ event }) => event === "drained");
+    expect(await bus.presence.list()).toEqual([]);
   });
 });
 
@@ -168,6 +190,14 @@ async function startAgent(id: string, concurrency = 4): Promise<AgentProcess> {
   agents.push(agent);
   await said(({ event }) => event === "joined");
   return agent;
+}
+
+/** The keep-alive thread of an agent that has just begun may still be connecting: the first list with such an agent. */
+async function listWith(what: (agent: AgentPresence) => boolean): Promise<AgentPresence[]> {
+  for (;;) {
+    const agents = await bus.presence.list();
+    if (agents.some(what)) return agents;
+  }
 }
 
 function resultCount(count: number): Promise<void> {

@@ -6,7 +6,7 @@ import { MAX_DELIVERIES, OPEN_TIMEOUT_MS } from "../../src/agent/dispatch.ts";
 import { MAX_ERROR_MESSAGE_BYTES } from "../../src/agent/outcome.ts";
 import { CLAIM_CHECK_BYTES, MESSAGE_VALUES_BYTES } from "../../src/bus/claim-check.ts";
 import { DEFAULT_ROLE_SETTINGS, WIRE_VERSION } from "../../src/bus/messages.ts";
-import { AGENT_SERVICE } from "../../src/bus/nats/presence.ts";
+import { AGENT_SERVICE } from "../../src/bus/nats/stand-in.ts";
 import { subjectsOf } from "../../src/bus/subjects.ts";
 
 const page = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");

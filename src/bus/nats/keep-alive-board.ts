@@ -150,6 +150,15 @@ export class KeepAliveRounds {
     return nextAt;
   }
 
+  /** How many tasks are on the board. */
+  held(): number {
+    let held = 0;
+    for (const { segment } of this.#segments) {
+      for (let at = 0; at < SLOTS_PER_SEGMENT; at++) if (this.#read(segment, at) !== undefined) held++;
+    }
+    return held;
+  }
+
   #read({ ints, floats }: Segment, at: number) {
     const sequence = Atomics.load(ints, at * SLOT_INTS + SEQUENCE);
     const length = ints[at * SLOT_INTS + LENGTH] as number;

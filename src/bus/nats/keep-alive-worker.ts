@@ -1,17 +1,30 @@
 /**
- * The keep-alive thread: says `in progress` for the tasks on the board, over its own connection, whatever
- * the thread that runs them is doing. Started by `keep-alive.ts`; ends with its process.
+ * The keep-alive thread: says `in progress` for the tasks on the board and `here` for a blocked agent, over its own
+ * connection, whatever the thread that runs them is doing. Started by `keep-alive.ts`; ends with its process.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import type { NatsConnection } from "nats";
+import type { PresenceStats } from "../bus.ts";
 import { type ConnectionSettings, connectTo } from "./connection.ts";
 import { KeepAliveRounds, monotonicMs } from "./keep-alive-board.ts";
 import { WORKING } from "./receipt.ts";
+import { type ServiceWords, StandIn } from "./stand-in.ts";
 
 export interface KeepAliveWorkerData {
   settings: ConnectionSettings;
   memory: SharedArrayBuffer[];
 }
+
+/** What the thread is told: another piece of the board, a question whether it reaches the broker, of the agent. */
+export type KeepAliveNotice =
+  | { board: SharedArrayBuffer }
+  | { question: number }
+  | { arrived: ServiceWords }
+  | { word: PresenceStats }
+  | { left: true };
+
+/** What the thread says: which question is answered with yes, or that it wants a word of the agent's own thread. */
+export type KeepAliveWord = { reached: number } | { wake: true };
 
 /** A third of the shortest ack-wait that a role may have: how soon a newly held task must be seen. */
 const LONGEST_PAUSE_MS = 300;
@@ -26,17 +39,42 @@ let connected = false;
 let asked = 0;
 let answered = 0;
 let isAnswering = false;
-parentPort?.on("message", (message: SharedArrayBuffer | number) => {
-  if (typeof message !== "number") return rounds.add(message);
-  asked = message;
-  void answer();
+let standIn: StandIn | undefined;
+parentPort?.on("message", (notice: KeepAliveNotice) => {
+  if ("board" in notice) rounds.add(notice.board);
+  else if ("word" in notice) standIn?.heard(notice.word);
+  else if ("question" in notice) {
+    asked = notice.question;
+    void answer();
+  } else {
+    standIn?.leave();
+    standIn = "arrived" in notice ? standInFor(notice.arrived) : undefined;
+  }
 });
 
 // Tasks may be held before the broker can be reached; the thread waits for it as long as it takes.
 const connection = await connectTo(settings, { waitOnFirstConnect: true });
 connected = true;
 void watchStatus(connection);
+connection.subscribe("$SRV.>", {
+  callback: (error, { subject, reply }) => {
+    if (error !== null || reply === undefined) return;
+    standIn?.asked(subject, (text) => connection.publish(reply, text));
+  },
+});
 goRound();
+
+function say(word: KeepAliveWord): void {
+  parentPort?.postMessage(word);
+}
+
+function standInFor(words: ServiceWords): StandIn {
+  return new StandIn(
+    words,
+    () => say({ wake: true }),
+    () => rounds.held(),
+  );
+}
 
 /** The broker's own answer is what counts; without one, the next round asks it again. */
 async function answer(): Promise<void> {
@@ -50,7 +88,7 @@ async function answer(): Promise<void> {
   isAnswering = false;
   if (!isReached) return;
   answered = question;
-  parentPort?.postMessage(question);
+  say({ reached: question });
 }
 
 function goRound(): void {

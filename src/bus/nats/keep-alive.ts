@@ -1,34 +1,45 @@
 /**
  * Keeping held tasks in progress from a thread of its own, so that a task which blocks its event loop
- * beyond the ack-wait is not given to another agent meanwhile (B4).
+ * beyond the ack-wait is not given to another agent meanwhile (B4), nor its agent taken for gone.
  *
  * Owns the thread and the board that both sides share. Should the thread fail, the same rounds are made
  * by a timer on this event loop, and a process warning says so: tasks that block the loop are then no
  * longer kept, all others are.
  */
 import { Worker } from "node:worker_threads";
-import type { KeepAlive } from "../bus.ts";
+import type { KeepAlive, PresenceStats } from "../bus.ts";
 import type { ConnectionSettings } from "./connection.ts";
 import { KeepAliveBoard, KeepAliveRounds, monotonicMs } from "./keep-alive-board.ts";
-import type { KeepAliveWorkerData } from "./keep-alive-worker.ts";
+import type { KeepAliveNotice, KeepAliveWord, KeepAliveWorkerData } from "./keep-alive-worker.ts";
 import { WORKING } from "./receipt.ts";
+import type { ServiceWords } from "./stand-in.ts";
 
 const FALLBACK_PAUSE_MS = 250;
 /** The thread holds a connection and a few receipts; more memory than this would be a fault. */
 const MAX_HEAP_MB = 64;
 
+export interface NatsKeepAlive extends KeepAlive {
+  /**
+   * Has the thread answer who is here while this event loop is blocked.
+   * @returns for when the agent leaves
+   */
+  standInFor(words: ServiceWords, stats: () => PresenceStats): () => void;
+}
+
 /** @param send says something to a receipt over the bus's own connection, should the thread fail */
 export function startKeepAlive(
   settings: ConnectionSettings,
   send: (receipt: string, word: string) => void,
-): KeepAlive {
-  const board = new KeepAliveBoard((memory) => worker.postMessage(memory));
+): NatsKeepAlive {
+  const tell = (notice: KeepAliveNotice): void => worker.postMessage(notice);
+  const board = new KeepAliveBoard((memory) => tell({ board: memory }));
   const worker = startWorker({
     settings: { ...settings, name: `${settings.name} keep-alive` },
     memory: board.memory,
   });
   let closed = false;
   let fallback: NodeJS.Timeout | undefined;
+  let agentStats: (() => PresenceStats) | undefined;
   let questions = 0;
   const waiting = new Map<number, () => void>();
 
@@ -60,7 +71,10 @@ export function startKeepAlive(
   };
   // Neither the thread nor its timer may keep a finished process alive.
   worker.unref();
-  worker.on("message", answer);
+  worker.on("message", (word: KeepAliveWord) => {
+    if ("reached" in word) answer(word.reached);
+    else if (agentStats !== undefined) tell({ word: agentStats() });
+  });
   worker.on("error", fallBack);
   worker.on("exit", (code) => fallBack(`exit code ${code}`));
 
@@ -73,8 +87,16 @@ export function startKeepAlive(
     reached() {
       if (closed || fallback !== undefined) return Promise.resolve();
       const question = ++questions;
-      worker.postMessage(question);
+      tell({ question });
       return new Promise((resolve) => waiting.set(question, resolve));
+    },
+    standInFor(words, stats) {
+      agentStats = stats;
+      tell({ arrived: words });
+      return () => {
+        agentStats = undefined;
+        tell({ left: true });
+      };
     },
     close() {
       if (closed) return;

@@ -4,12 +4,12 @@
  */
 import { type Service, Svcm } from "@nats-io/services";
 import { InvalidInputError } from "../../workflow/errors.ts";
-import type { PresenceBoard, PresenceStats } from "../bus.ts";
+import type { KeepAlive, PresenceBoard, PresenceStats } from "../bus.ts";
 import { type AgentPresence, agentPresenceSchema } from "../messages.ts";
+import type { NatsKeepAlive } from "./keep-alive.ts";
 import type { NatsLink } from "./link.ts";
+import { AGENT_SERVICE, type ServiceWords } from "./stand-in.ts";
 
-/** The service name of every agent, whatever its swarm. */
-export const AGENT_SERVICE = "datahammer-agent";
 const DEFAULT_WAIT_MS = 1_000;
 /** No further answer for this long: everybody has answered. */
 const STALL_MS = 150;
@@ -26,6 +26,7 @@ export class NatsPresence implements PresenceBoard {
   announce(
     card: Omit<AgentPresence, keyof PresenceStats>,
     stats: () => PresenceStats,
+    keepAlive?: KeepAlive,
   ): Promise<{ withdraw(): Promise<void> }> {
     return this.#link.guard(`Announcing agent ${card.id}`, async () => {
       const text = JSON.stringify(card);
@@ -55,13 +56,15 @@ export class NatsPresence implements PresenceBoard {
           if (error === null) message.respond(JSON.stringify(stats()));
         },
       });
-      return this.#announced(service);
+      const standIn = hasThread(keepAlive) ? keepAlive.standInFor(await wordsOf(service), stats) : undefined;
+      return this.#announced(service, standIn);
     });
   }
 
-  #announced(service: Service): { withdraw(): Promise<void> } {
+  #announced(service: Service, endStandIn = () => {}): { withdraw(): Promise<void> } {
     const stop = async (): Promise<void> => {
       forget();
+      endStandIn();
       if (!service.isStopped && this.#link.status === "connected") await service.stop();
     };
     const forget = this.#link.onClose(stop);
@@ -70,16 +73,19 @@ export class NatsPresence implements PresenceBoard {
 
   list(timeoutMs: number = DEFAULT_WAIT_MS): Promise<AgentPresence[]> {
     return this.#link.guard("Listing agents", async () => {
-      const found: AgentPresence[] = [];
+      // An agent whose loop was blocked until now answers a second time.
+      const found = new Map<string, AgentPresence>();
       await this.#link.gather(
         `$SRV.STATS.${AGENT_SERVICE}`,
         { maxWaitMs: timeoutMs, stallMs: STALL_MS },
         (message) => {
           const agent = this.#read(message.string());
-          if (agent !== undefined) found.push(agent);
+          if (agent !== undefined) found.set(agent.id, agent);
         },
       );
-      return found.sort((left, right) => left.startedAt - right.startedAt || (left.id < right.id ? -1 : 1));
+      return [...found.values()].sort(
+        (left, right) => left.startedAt - right.startedAt || (left.id < right.id ? -1 : 1),
+      );
     });
   }
 
@@ -94,4 +100,16 @@ export class NatsPresence implements PresenceBoard {
       return undefined;
     }
   }
+}
+
+function hasThread(keepAlive: KeepAlive | undefined): keepAlive is NatsKeepAlive {
+  return keepAlive !== undefined && "standInFor" in keepAlive;
+}
+
+async function wordsOf(service: Service): Promise<ServiceWords> {
+  const { id } = service.info();
+  const [PING, INFO, STATS] = [service.ping(), service.info(), await service.stats()].map((word) =>
+    JSON.stringify(word),
+  ) as [string, string, string];
+  return { id, PING, INFO, STATS };
 }
