@@ -56,7 +56,16 @@ export class SwarmPlanning implements RunPlanning {
   }
 
   async plan(fold: RunFold, desk: PlannerDesk): Promise<Proposal> {
-    const cards = await this.#roster.present();
+    const present = await this.#roster.present();
+    const proposal = await this.#planWith(present, fold, desk);
+    if (proposal.type === "plan") return proposal;
+    // Who is busy may have missed the question (L10): asked again before the goal is given up.
+    await this.#roster.present();
+    const known = await this.#roster.known(this.#absenceMs);
+    return known.length > present.length ? this.#planWith(known, fold, desk) : proposal;
+  }
+
+  async #planWith(cards: readonly RoleCard[], fold: RunFold, desk: PlannerDesk): Promise<Proposal> {
     const facts = await KnownFacts.of(fold, this.#bus, cards);
     try {
       const { plan, usage } = await this.#planFrom(cards, fold, facts, desk);
