@@ -112,17 +112,25 @@ function newerVersion(value: unknown): number | undefined {
 }
 
 /** Refuses a body that the broker would refuse, with both numbers and the way out (L8). */
-export function assertFits(bytes: Uint8Array, maxBytes: number, what: string): void {
+export function assertFits(bytes: Uint8Array, maxBytes: number, what: string, remedy = PASS_REFERENCE): void {
   if (bytes.length <= maxBytes) return;
   throw new InvalidInputError(
     "E_PAYLOAD_TOO_LARGE",
     `${what} has ${bytes.length} bytes, the bound is ${maxBytes}`,
-    {
-      remedy:
-        "Store the large value with artifacts.put and send the reference, or raise the broker's max_payload.",
-      data: { maxPayloadBytes: maxBytes, actualBytes: bytes.length },
-    },
+    { remedy, data: { maxPayloadBytes: maxBytes, actualBytes: bytes.length } },
   );
+}
+
+const PASS_REFERENCE =
+  "Store the large value with artifacts.put and send the reference, or raise the broker's max_payload.";
+const MAKE_IT_AN_INPUT =
+  "Give what is large in the workflow as an input instead: inputs may be of any size (run FILE --input-file " +
+  "items.json), and the workflow reads them (forEach: inputs.items). Or raise the broker's max_payload.";
+
+/** Refuses a record of a run's log that the broker would refuse. */
+export function assertRecordFits(bytes: Uint8Array, maxBytes: number, kind: string, run: string): void {
+  if (kind === "submit") return assertFits(bytes, maxBytes, `The submission of run ${run}`, MAKE_IT_AN_INPUT);
+  assertFits(bytes, maxBytes, `The ${kind} record of run ${run}`);
 }
 
 function bytesAsBase64(_key: string, value: unknown): unknown {

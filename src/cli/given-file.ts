@@ -5,8 +5,8 @@ import { parse } from "yaml";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
 
-/** Of a file that is read whole (L8). */
-const MAX_FILE_BYTES = 64 * 1024 * 1024;
+/** Of a file that is read whole (L8): a text in Node.js has at most twice as many characters. */
+const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
 /** @throws NotFoundError when it is not there; InvalidInputError when it cannot be read as text */
 export async function readGivenFile(path: string, cwd: string): Promise<string> {
@@ -33,7 +33,7 @@ export async function readGivenFile(path: string, cwd: string): Promise<string> 
       "E_FILE",
       `${full} has ${bytes.length} bytes, the bound is ${MAX_FILE_BYTES}`,
       {
-        remedy: "Name a smaller file.",
+        remedy: "Let an agent read the file, and name it in an input; or split it.",
       },
     );
   }
@@ -45,7 +45,8 @@ export async function readObjectFile(path: string, cwd: string): Promise<Record<
   const text = await readGivenFile(path, cwd);
   let value: unknown;
   try {
-    value = parse(text);
+    // Large inputs are JSON, mostly, which is read twenty times faster as what it is.
+    value = /^\s*\{/.test(text) ? parseJsonOrYaml(text) : parse(text);
   } catch (error) {
     throw new InvalidInputError("E_FILE", `${path} is neither JSON nor YAML: ${(error as Error).message}`, {
       remedy: "Correct the file.",
@@ -57,6 +58,15 @@ export async function readObjectFile(path: string, cwd: string): Promise<Record<
   throw new InvalidInputError("E_FILE", `${path} holds no object`, {
     remedy: 'Write it like {"path": "./sales.csv"}.',
   });
+}
+
+/** YAML may begin with a brace, too: then it is not JSON, and YAML has the last word. */
+function parseJsonOrYaml(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return parse(text);
+  }
 }
 
 /** The inputs of `--input-file`, overridden by `--input K=V`; a value is JSON where it can be, else text. */

@@ -68,14 +68,14 @@ const REMEDIES: Readonly<Record<string, string>> = {
     "Expressions cannot compute with a map that has a key named constructor, nor with binary data; pass the value on whole, as a ${…} of its own.",
 };
 const MAP = "map<string, dyn>";
+const MAPS = ["inputs", "env", "steps", "outputs", "self"];
+const VARIABLES = [...MAPS, "item", "index", "iteration"];
 const dialect = defineDialect();
 const cache = new Map<string, CompiledExpression>();
 
 function defineDialect(): CelEnvironment {
   const cel = new CelEnvironment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false });
-  for (const name of ["inputs", "env", "steps"]) cel.registerVariable(name, MAP);
-  for (const name of ["outputs", "self"]) cel.registerVariable(name, MAP);
-  for (const name of ["item", "index", "iteration"]) cel.registerVariable(name, "dyn");
+  for (const name of VARIABLES) cel.registerVariable(name, MAPS.includes(name) ? MAP : "dyn");
 
   const arithmetic: Record<string, (a: number, b: number) => number> = {
     "+": (a, b) => a + b,
@@ -220,14 +220,24 @@ function celProblem(error: unknown): CelProblem {
 function rejection(source: string, error: unknown): ExpressionError {
   const { code, summary, node } = celProblem(error);
   const column = node?.pos === undefined ? "" : ` at character ${node.pos + 1}`;
+  // `my-step` is a subtraction to CEL, of a name that nobody meant.
+  const isDashed = node?.pos !== undefined && source[node.pos - 1] === "-";
+  const remedy = compileRemedy(code, summary, isDashed);
   return new ExpressionError(`Cannot compile \`${source}\`: ${summary}${column}.`, {
-    ...(code === "unknown_variable" && {
-      remedy:
-        'Expressions can read inputs, env and steps; write a name with a dash as env["my-key"] or steps["my-step"].outputs.',
-    }),
+    ...(remedy !== undefined && { remedy }),
     data: { source, ...(node?.pos !== undefined && { position: node.pos }) },
     cause: error,
   });
+}
+
+/** What to do about an expression that does not compile; undefined: its place says enough. */
+function compileRemedy(code: string, summary: string, isDashed: boolean): string | undefined {
+  if (summary === "Unexpected character: =") return "Compare with ==.";
+  if (code !== "unknown_variable") return undefined;
+  const name = summary.split(" ").at(-1);
+  const meant = VARIABLES.find((variable) => variable === `${name}s` || `${variable}s` === name);
+  if (meant !== undefined && !isDashed) return `Did you mean ${meant}?`;
+  return 'Expressions can read inputs, env and steps; write a name with a dash as env["my-key"] or steps["my-step"].outputs.';
 }
 
 function failure(source: string, error: unknown, scope: ExpressionScope): ExpressionError {

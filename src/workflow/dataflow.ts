@@ -200,6 +200,11 @@ class ReadCheck {
       const message = `\`${source}\` reads ${member} of step "${stepId}", but a step has only outputs: write steps.${stepId}.outputs.${member}.`;
       this.#issues.add("E_EXPRESSION", path, message, step?.id);
     }
+    for (const member of reads.selfMembers) {
+      if (member === "inputs" || member === "outputs") continue;
+      const message = `\`${source}\` reads self.${member}, but there are only self.inputs and self.outputs.`;
+      this.#issues.add("E_EXPRESSION", path, message, step?.id);
+    }
     for (const key of reads.env) {
       if (this.#input.environmentKeys.has(key) || written.has(key)) continue;
       this.#demand(`env.${key}`, key, this.#writers.get(key) ?? [], path, step);

@@ -20,6 +20,8 @@ export interface ExpressionReads {
   readonly optionalSteps: ReadonlySet<string>;
   /** Members other than `outputs` that are read of a step, as `[step, member]`: always a mistake. */
   readonly strayMembers: readonly (readonly [step: string, member: string])[];
+  /** Members that are read of the step that is undone. */
+  readonly selfMembers: ReadonlySet<string>;
 }
 
 const COMPREHENSIONS = new Set(["all", "exists", "exists_one", "map", "filter"]);
@@ -36,6 +38,7 @@ class ReadCollector {
   readonly optionalEnv = new Set<string>();
   readonly optionalSteps = new Set<string>();
   readonly strayMembers: [string, string][] = [];
+  readonly selfMembers = new Set<string>();
 
   walk(node: ASTNode, shadowed: ReadonlySet<string>): void {
     switch (node.op) {
@@ -91,6 +94,7 @@ class ReadCollector {
     if (access) this.variables.add(access.root);
     if (access?.root === "env") (optional ? this.optionalEnv : this.env).add(access.key);
     if (access?.root === "steps") (optional ? this.optionalSteps : this.steps).add(access.key);
+    if (access?.root === "self") this.selfMembers.add(access.key);
     if (access) return;
 
     const [container, key] = node.args;

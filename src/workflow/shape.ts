@@ -252,6 +252,8 @@ function describeUnknownProperty(key: string, path: IssuePath, issues: IssueList
 }
 
 function knownProperties(path: IssuePath): string[] {
+  if (path[0] === "environment") return ["schema"];
+  if (path.at(-1) === "compensate") return ["agent", "task", "inputs"];
   if (path[0] === "budget") return Object.keys(budgetSchema.shape);
   if (path.at(-1) === "repeat") return Object.keys(repeatSchema.shape);
   if (path.at(-1) === "retry") return Object.keys(retrySchema.shape);
@@ -267,6 +269,7 @@ const TYPE_NAMES: Record<string, string> = {
   number: "a number",
   int: "a whole number",
   array: "a list",
+  boolean: "true or false",
   object: "a map of properties",
   record: "a map of names to values",
 };
@@ -281,13 +284,15 @@ function describeMismatch(issue: z.core.$ZodIssue, value: unknown, path: IssuePa
   switch (issue.code) {
     case "invalid_type": {
       const quoteHint = issue.expected === "string" && value !== null && typeof value !== "object";
-      const hint = quoteHint ? ' Put it in quotes: "…".' : "";
+      const listHint = issue.expected === "array" && typeof value === "string";
+      const hint = quoteHint ? ' Put it in quotes: "…".' : listHint ? ` Write it as [${value}].` : "";
       return `${subject} must be ${TYPE_NAMES[issue.expected] ?? issue.expected}, ${actual}.${hint}`;
     }
     case "invalid_value":
       return `${subject} must be one of ${issue.values.map(String).join(", ")}, ${actual}.`;
     case "invalid_union":
       if (path.at(-1) === "forEach") return `${subject} must be an expression or a list, ${actual}.`;
+      if (path.at(-1) === "compensate") return describeCompensate(value, actual);
       return `${subject} must be all, any, or a whole number of at least 1, ${actual}.`;
     case "too_small":
       return issue.origin === "array"
@@ -298,6 +303,13 @@ function describeMismatch(issue: z.core.$ZodIssue, value: unknown, path: IssuePa
     default:
       return `${subject} ${issue.message}, ${actual}.`;
   }
+}
+
+function describeCompensate(value: unknown, actual: string): string {
+  const what =
+    "compensate must be the name of a task, or a map with its task, and agent and inputs if need be";
+  if (!isRecord(value)) return `${what}; it ${actual}.`;
+  return value.task === undefined ? `${what}; its task is missing.` : `${what}.`;
 }
 
 function describeValue(value: unknown): string {

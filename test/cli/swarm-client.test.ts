@@ -45,6 +45,7 @@ describe("the client of a swarm", () => {
     const tooLarge = { ...WORKFLOW, description: "x".repeat(9 * 1024 * 1024) };
     await expect(client.submit({ workflow: tooLarge })).rejects.toMatchObject({
       code: "E_PAYLOAD_TOO_LARGE",
+      remedy: expect.stringContaining("--input-file"),
     });
   });
 

@@ -33,7 +33,17 @@ describe("the shape of a document", () => {
     [{ agent: undefined }, "agent is missing"],
     [{ agent: 7 }, "agent must be text, is 7"],
     [{ agent: "no spaces" }, "[A-Za-z0-9_-]{1,64}"],
-    [{ dependsOn: "a" }, "dependsOn must be a list"],
+    [{ dependsOn: "a" }, 'dependsOn must be a list, is "a". Write it as [a].'],
+    [{ approval: "yes" }, 'approval must be true or false, is "yes"'],
+    [
+      { compensate: { agent: "b" } },
+      "a map with its task, and agent and inputs if need be; its task is missing",
+    ],
+    [
+      { compensate: { task: "undo", role: "b" } },
+      'no property "role" here. Allowed are agent, task, inputs.',
+    ],
+    [{ compensate: ["undo"] }, "compensate must be the name of a task, or a map"],
     [{ dependsOn: null }, "dependsOn must be a list, is empty"],
     [{ outputs: ["a.b"] }, "Item 0 of outputs must match"],
     [{ onFailure: "ignore" }, "one of fail, continue, recover"],
@@ -65,6 +75,11 @@ describe("the shape of a document", () => {
     expect(issues).toHaveLength(1);
     expect(issues[0]?.message).toContain(text);
   });
+});
+
+it("an unknown property beside a schema of the environment is told what belongs there", () => {
+  const [issue] = issuesOf([step("a")], { environment: { x: { schema: {}, type: "number" } } });
+  expect(issue?.message).toBe('There is no property "type" here. Allowed are schema.');
 });
 
 describe("the graph", () => {
@@ -258,11 +273,23 @@ describe("expressions in a document", () => {
     ["size(inputs)", "must give true or false"],
     ["item > 1", "only exists in the inputs of a step with forEach"],
     ["steps.my-step.outputs == null", 'steps["my-step"]'],
+    ["input.n > 1", "Did you mean inputs?"],
+    ["items > 1", "Did you mean item?"],
+    ["env.n = 1", "Compare with ==."],
   ])("a condition that cannot work is refused before the run: %s", (when, text) => {
     const issues = issuesOf([step("a", { when })]).filter(({ code }) => code === "E_EXPRESSION");
     expect(issues).toHaveLength(1);
     expect(issues[0]).toMatchObject({ step: "a", path: "steps.0.when" });
     expect(issues[0]?.message).toContain(text);
+  });
+
+  it("what undoes a step reads only what that step was given and gave", () => {
+    const undo = (x: string) => [step("a", { compensate: { task: "undo", inputs: { x } } })];
+    expect(issuesOf(undo("${self.outputs.x + self.inputs.x}"))).toEqual([]);
+    const [issue, ...more] = issuesOf(undo("${self.output.x}"));
+    expect(more).toEqual([]);
+    expect(issue).toMatchObject({ code: "E_EXPRESSION", path: "steps.0.compensate.inputs.x" });
+    expect(issue?.message).toContain("reads self.output, but there are only self.inputs and self.outputs");
   });
 
   it("an expression that is never closed is refused", () => {

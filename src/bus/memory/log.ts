@@ -11,7 +11,7 @@ import type {
   ScanOptions,
   SeqRange,
 } from "../bus.ts";
-import { assertFits } from "../codec.ts";
+import { assertRecordFits } from "../codec.ts";
 import { RunFollower, type StoredRecord } from "../follower.ts";
 import { addressOf, decodeRecord, encodeEntry } from "../record.ts";
 import type { MemoryConnection } from "./connection.ts";
@@ -28,7 +28,7 @@ export class MemoryLog implements RunLog {
     const { store } = this.#connection.open();
     const subject = store.subjects.record(run, addressOf(entry));
     const bytes = encodeEntry(entry);
-    assertFits(bytes, store.maxPayloadBytes, `The ${entry.kind} record of run ${run}`);
+    assertRecordFits(bytes, store.maxPayloadBytes, entry.kind, run);
     const stored = store.append(run, subject, bytes, options.expectLast);
     if (!stored.ok) return { ok: false, lastSeq: stored.seq };
     return { ok: true, seq: stored.seq };

@@ -18,7 +18,7 @@ import type {
   ScanOptions,
   SeqRange,
 } from "../bus.ts";
-import { assertFits } from "../codec.ts";
+import { assertRecordFits } from "../codec.ts";
 import { RunFollower, type StoredRecord } from "../follower.ts";
 import { addressOf, decodeRecord, encodeEntry } from "../record.ts";
 import { parseSubject } from "../subjects.ts";
@@ -60,7 +60,7 @@ export class NatsLog implements RunLog {
     return this.#link.guard(`Appending ${entry.kind} to run ${run}`, () => {
       const subject = this.#link.subjects.record(run, addressOf(entry));
       const bytes = encodeEntry(entry);
-      assertFits(bytes, this.#link.maxPayloadBytes, `The ${entry.kind} record of run ${run}`);
+      assertRecordFits(bytes, this.#link.maxPayloadBytes, entry.kind, run);
       const appendId = `${this.#appendPrefix}-${(this.#appends++).toString(36)}`;
       return this.#append({ subject, bytes, appendId, entry, options });
     });

@@ -8,7 +8,8 @@ export const validate: Command<{ file: string }> = async ({ shell, output }, { f
   const { graph, issues } = parseWorkflow(await readGivenFile(file, shell.cwd));
   const { green, red, dim } = output.colors;
   output.data({ valid: graph !== undefined, errors: issues }, () => {
-    if (graph !== undefined) return `${green("✔")} ${file} is valid: ${graph.size} steps\n`;
+    if (graph !== undefined)
+      return `${green("✔")} ${file} is valid: ${graph.size} step${graph.size === 1 ? "" : "s"}\n`;
     const lines = issues.map(({ code, step, message, line }) => {
       const place = dim(`${file}${line === undefined ? "" : `:${line}`}`);
       return `${place}  ${red(code)}  ${step === undefined ? "" : `${step}: `}${message}\n`;
