@@ -45,7 +45,7 @@ export async function startChild(bus: Bus, task: TaskMessage, terms: NestingTerm
 }
 
 async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): Promise<SubmitMessage> {
-  const { run, step, n, outputs } = task;
+  const { run, step, n, outputs, traceparent } = task;
   const depth = terms.depth + 1;
   if (depth > MAX_NESTING) {
     throw new DataHammerError(
@@ -71,6 +71,8 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
     ...(workflow === undefined ? {} : { workflow: await redeem(bus.artifacts, workflow) }),
     inputs,
     by: `run ${run}`,
+    // So that its spans go under those of its parent.
+    ...(traceparent === undefined ? {} : { traceparent }),
     parent: {
       run,
       step,

@@ -1,10 +1,12 @@
 /**
  * Exports this process's spans, where the environment says to: the agent's own, and those of the libraries that
- * its tasks use and that speak OpenTelemetry.
+ * its tasks use and that speak OpenTelemetry. What tasks call with `fetch` is told the trace context.
  *
  * The exporter reads the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `OTEL_SERVICE_NAME`).
  * A file that registers a provider of its own keeps it: the first one counts.
  */
+import { traceOutgoingCalls } from "./outgoing-calls.ts";
+
 /** A collector that is away holds up the end of a process no longer than this. */
 const SEND_TIMEOUT_MS = 2_000;
 
@@ -25,7 +27,11 @@ export async function startTelemetry(
     spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ timeoutMillis: SEND_TIMEOUT_MS }))],
   });
   provider.register();
-  return () => provider.shutdown();
+  const stopCalls = traceOutgoingCalls();
+  return () => {
+    stopCalls();
+    return provider.shutdown();
+  };
 }
 
 /** Whether there is somewhere to send spans to. */

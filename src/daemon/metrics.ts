@@ -46,7 +46,7 @@ export class SwarmMetrics implements HoldObserver {
   readonly #opened = this.#counter("dispatches_opened_total", "Dispatches that became due.", ["role"]);
   readonly #closed = this.#counter(
     "dispatches_closed_total",
-    "Dispatches that were closed, by what closed them (complete, fail, time out, hand off, lose, cancel).",
+    "Dispatches that were closed, by what closed them (complete, fail, time out, hand off, lose, cancel, fan out).",
     ["role", "by"],
   );
   readonly #steps = this.#counter("steps_total", "Steps that ended, by outcome.", ["role", "outcome"]);
@@ -75,6 +75,9 @@ export class SwarmMetrics implements HoldObserver {
     this.#options = options;
     const { bus, swarm, version } = options;
     collectDefaultMetrics({ register: this.#registry });
+    // Gauges with the name of a counter; the same numbers are there by type.
+    for (const name of ["handles", "requests", "resources"])
+      this.#registry.removeSingleMetric(`nodejs_active_${name}_total`);
     this.#gauge("info", "Always 1.", ["swarm", "version"], (gauge) => gauge.set({ swarm, version }, 1));
     this.#gauge("broker_connected", "1 while the broker is reached.", [], (gauge) =>
       gauge.set(bus.status() === "connected" ? 1 : 0),
@@ -163,6 +166,12 @@ export class SwarmMetrics implements HoldObserver {
 
   #onStep({ actor, from, to, event, ts }: TransitionRecord, fold: RunFold): void {
     const { context } = fold.step(actor);
+    if (from === to) {
+      // Approved: the dispatch is the same one, and due from now on.
+      const open = this.#open.get(fold.run)?.get(actor);
+      if (open !== undefined) open.openedAt = ts;
+      return;
+    }
     if (from === "ready" || from === "running") this.#onLeft(fold.run, actor, to, event, ts);
     if (to === "ready") {
       this.#opened.inc({ role: context.role });
@@ -178,7 +187,8 @@ export class SwarmMetrics implements HoldObserver {
     const open = this.#open.get(run)?.get(step);
     // Opened before this daemon held the run: its role and times are not known here.
     if (open === undefined) return;
-    if (to === "running") {
+    // Given to items, which are dispatches of their own.
+    if (to === "running" && by !== "fan out") {
       open.startedAt = ts;
       this.#queued.observe({ role: open.role }, Math.max(0, ts - open.openedAt) / SECONDS);
       return;

@@ -11,7 +11,7 @@ import type { RunLog } from "../bus/bus.ts";
 import { renderTrace } from "../trace/format.ts";
 import { replay } from "../trace/replay.ts";
 
-/** Runs whose spans wait to be sent; beyond, the oldest is given up (L8). */
+/** Runs whose spans wait to be sent, or were; beyond, the oldest is given up, or forgotten (L8). */
 const MAX_WAITING = 1_000;
 const TIMEOUT_MS = 10_000;
 
@@ -39,6 +39,8 @@ export class SpanExport {
   readonly #logger: Logger;
   readonly #target: SpanTarget;
   readonly #waiting = new Set<string>();
+  /** When the runs ended whose spans were sent last, by run: one that is only looked at again is not sent again. */
+  readonly #sent = new Map<string, number>();
   #sending: Promise<void> | undefined;
   #refused = false;
 
@@ -81,6 +83,8 @@ export class SpanExport {
 
   async #send(run: string): Promise<void> {
     const trace = await replay(run, this.#log.read(run));
+    const { endedAt = 0 } = trace.fold;
+    if (this.#sent.get(run) === endedAt) return;
     const answer = await fetch(this.#target.url, {
       method: "POST",
       headers: { "content-type": "application/json", ...this.#target.headers },
@@ -89,6 +93,10 @@ export class SpanExport {
     });
     await answer.arrayBuffer();
     if (!answer.ok) throw new Error(`it answered ${answer.status}`);
+    this.#sent.delete(run);
+    this.#sent.set(run, endedAt);
+    const [oldest] = this.#sent.keys();
+    if (this.#sent.size > MAX_WAITING && oldest !== undefined) this.#sent.delete(oldest);
   }
 }
 

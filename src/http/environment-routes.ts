@@ -18,10 +18,15 @@ import { openRunStream, resumeSchema } from "./run-stream.ts";
 
 const MAX_CHANGES = 1_000;
 const runParams = z.object({ run: z.string() });
+/** Where every key is found, whatever it is called. */
+const KEY_PATH = "/api/runs/{run}/environment/keys/{key}";
+const SHORT_KEY_PATH = "/api/runs/{run}/environment/{key}";
+const BESIDES = "Keys called `events` and `history` cannot be read here.";
+const SET_SUMMARY = "Sets a key. The verdict is the log's: `applied: false` says who wrote it meanwhile.";
 const keyParams = z.object({ run: z.string(), key: z.string() });
 
 export function environmentRoutes(context: ApiContext): Route[] {
-  const { library, client, bus } = context;
+  const { library, bus } = context;
   return [
     route(
       {
@@ -111,12 +116,33 @@ export function environmentRoutes(context: ApiContext): Route[] {
           (reading, stream, after) => new EnvironmentFeed(bus, reading, stream, after, query.key),
         ),
     ),
+    ...keyRoutes(context, KEY_PATH, {
+      get: { id: "environmentKeyOfRun", summary: "One key, with a large value in full." },
+      put: { id: "setEnvironmentKey", summary: SET_SUMMARY },
+    }),
+    ...keyRoutes(context, SHORT_KEY_PATH, {
+      get: {
+        id: "environmentKeyOfRunShort",
+        summary: `The same as ${KEY_PATH}, but for two keys. ${BESIDES}`,
+      },
+      put: { id: "setEnvironmentKeyShort", summary: `The same as ${KEY_PATH}.` },
+    }),
+  ];
+}
+
+/** Reading and setting one key, at a path of its own. */
+function keyRoutes(
+  context: ApiContext,
+  path: string,
+  names: Record<"get" | "put", { id: string; summary: string }>,
+): Route[] {
+  const { library, client, bus } = context;
+  return [
     route(
       {
         method: "GET",
-        path: "/api/runs/{run}/environment/{key}",
-        id: "environmentKeyOfRun",
-        summary: "One key, with a large value in full.",
+        path,
+        ...names.get,
         params: keyParams,
         query: z.object({ at: atSchema }),
         response: environmentHistorySchema.shape.changes.element,
@@ -139,9 +165,8 @@ export function environmentRoutes(context: ApiContext): Route[] {
     route(
       {
         method: "PUT",
-        path: "/api/runs/{run}/environment/{key}",
-        id: "setEnvironmentKey",
-        summary: "Sets a key. The verdict is the log's: `applied: false` says who wrote it meanwhile.",
+        path,
+        ...names.put,
         params: keyParams,
         body: setEnvironmentSchema,
         response: environmentVerdictSchema,

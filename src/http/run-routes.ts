@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { traceTransition } from "../trace/replay.ts";
 import { viewOf } from "../trace/view.ts";
+import { stepRefOf } from "../workflow/derived-step.ts";
 import { NotFoundError } from "../workflow/errors.ts";
 import {
   planSchema,
@@ -80,7 +81,7 @@ export function runRoutes(context: ApiContext): Route[] {
         return {
           value: await library.use(params.run, (reading) => {
             const seqOf = ({ seq }: { seq: number }): number => seq;
-            const { step } = query;
+            const step = query.step === undefined ? undefined : stepRefOf(query.step);
             const transitions = between(reading.transitions, seqOf, query.after, to);
             const voids = between(reading.voids, seqOf, query.after, to);
             return {
@@ -169,7 +170,7 @@ export function runRoutes(context: ApiContext): Route[] {
         const to = await placeInLog(context, params.run, query.at);
         const value = await library.use(params.run, (reading) =>
           between(reading.transitions, ({ seq }) => seq, 0, to)
-            .filter(({ actor }) => query.step === undefined || actor === query.step)
+            .filter(({ actor }) => query.step === undefined || actor === stepRefOf(query.step))
             .map(traceTransition),
         );
         return { value };

@@ -44,24 +44,42 @@ export const agentMachine = setup({
   id: "agent",
   initial: "starting",
   context: { joined: false },
-  on: { stop: ".stopped" },
+  on: { stop: { target: ".stopped", description: "At once, whatever runs." } },
   states: {
     starting: {
+      description: "Connected, and known to no daemon yet. Asks for work (A1).",
       on: {
-        joined: { target: "serving", actions: "rememberJoined" },
-        disconnected: "disconnected",
-        drain: "draining",
+        joined: {
+          target: "serving",
+          actions: "rememberJoined",
+          description: "A daemon knows its roles, and their queues are there.",
+        },
+        disconnected: { target: "disconnected", description: "The broker is out of reach." },
+        drain: { target: "draining", description: "Takes no more work." },
       },
     },
-    serving: { on: { disconnected: "disconnected", drain: "draining" } },
+    serving: {
+      description: "Asks for work and does it (A1).",
+      on: {
+        disconnected: { target: "disconnected", description: "The broker is out of reach." },
+        drain: { target: "draining", description: "Takes no more work." },
+      },
+    },
     disconnected: {
+      description: "What runs goes on, and results wait (A2).",
       on: {
-        reconnected: [{ guard: "hasJoined", target: "serving" }, { target: "starting" }],
-        drain: "draining",
+        reconnected: [
+          { guard: "hasJoined", target: "serving", description: "Back, and known." },
+          { target: "starting", description: "Back, and still to be known." },
+        ],
+        drain: { target: "draining", description: "Takes no more work." },
       },
     },
-    draining: { on: { drained: "stopped" } },
-    stopped: { type: "final" },
+    draining: {
+      description: "Finishes what runs.",
+      on: { drained: { target: "stopped", description: "Nothing runs any more." } },
+    },
+    stopped: { type: "final", description: "Gone for good (A3)." },
   },
 });
 

@@ -34,9 +34,12 @@ export type RunEvent =
 
 const ending = {
   end: [
-    { guard: "isDone", target: "done" },
-    { guard: "isCancelled", target: "cancelled" },
-    { target: "failed" },
+    { guard: "isDone", target: "done", description: "Every step is closed well." },
+    { guard: "isCancelled", target: "cancelled", description: "Somebody cancelled it." },
+    {
+      target: "failed",
+      description: "A step failed for good, no plan was found, or its time or budget is over.",
+    },
   ],
 } as const;
 
@@ -50,13 +53,47 @@ export const runMachine = setup({
   id: "run",
   initial: "planning",
   states: {
-    planning: { on: { planned: "running", ...ending } },
-    running: { on: { pause: "paused", wait: "waiting", ...ending } },
-    waiting: { on: { "go on": "running", pause: "paused", compensate: "running", ...ending } },
-    paused: { on: { resume: "running", compensate: "running", ...ending } },
-    done: { type: "final" },
-    failed: { on: { reopen: "running" } },
-    cancelled: { type: "final" },
+    planning: {
+      description: "Submitted; its workflow is not known yet.",
+      on: { planned: { target: "running", description: "There is a valid workflow." }, ...ending },
+    },
+    running: {
+      description: "Steps are given out.",
+      on: {
+        pause: { target: "paused", description: "A person, or a budget, stops giving out." },
+        wait: { target: "waiting", description: "Every open step waits for somebody outside." },
+        ...ending,
+      },
+    },
+    waiting: {
+      description: "Nothing moves until somebody outside says something.",
+      on: {
+        "go on": { target: "running", description: "Somebody answered." },
+        pause: { target: "paused", description: "A person stops giving out." },
+        compensate: {
+          target: "running",
+          description: "It will not be done, and undoes first what was done.",
+        },
+        ...ending,
+      },
+    },
+    paused: {
+      description: "What is out goes on, and nothing new is given out.",
+      on: {
+        resume: { target: "running", description: "A person lets it go on." },
+        compensate: {
+          target: "running",
+          description: "It will not be done, and undoes first what was done.",
+        },
+        ...ending,
+      },
+    },
+    done: { type: "final", description: "Its outputs are there." },
+    failed: {
+      description: "It did not do what it was for. Not the end: it can be opened again.",
+      on: { reopen: { target: "running", description: "A person gives its failed steps a new chance." } },
+    },
+    cancelled: { type: "final", description: "A person or program stopped it." },
   },
 });
 

@@ -259,52 +259,144 @@ export const stepMachine = definition.createMachine({
   initial: "pending",
   states: {
     pending: {
+      description: "Waits for the steps that it depends on.",
       on: {
-        "dependencies met": { target: "ready", actions: "openDispatch" },
-        skip: { target: "done", actions: "endSkipped" },
+        "dependencies met": {
+          target: "ready",
+          actions: "openDispatch",
+          description: "What it waited for is there: its inputs are fixed and its first dispatch opens.",
+        },
+        skip: {
+          target: "done",
+          actions: "endSkipped",
+          description: "Its condition is false, or too much of what it depends on was not done.",
+        },
         "take over": [
-          { guard: "wasDone", target: "done", actions: "endAsBefore" },
-          { target: "failed", actions: "endAsBefore" },
+          {
+            guard: "wasDone",
+            target: "done",
+            actions: "endAsBefore",
+            description: "A rerun keeps what the earlier run did.",
+          },
+          {
+            target: "failed",
+            actions: "endAsBefore",
+            description: "A rerun keeps that it had failed where the run may go on without it.",
+          },
         ],
-        refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
-        cancel: { target: "failed", actions: ["noteFailure", "endCancelled"] },
+        refuse: {
+          target: "failed",
+          actions: ["noteFailure", "endFailed"],
+          description: "Its condition or its inputs cannot be worked out.",
+        },
+        cancel: {
+          target: "failed",
+          actions: ["noteFailure", "endCancelled"],
+          description: "Somebody stops it, or its run ends before its turn.",
+        },
       },
     },
     ready: {
+      description: "May be given out: waits for a place, its back-off, an agent, or somebody outside.",
       on: {
-        start: { target: "running", actions: "noteAgent" },
-        "fan out": { target: "running" },
+        start: { target: "running", actions: "noteAgent", description: "An agent has begun." },
+        "fan out": { target: "running", description: "Its items do the work, each a step of its own." },
         // Nobody took it. A new dispatch would stand in the same queue, so it is not tried again.
-        "time out": { target: "failed", actions: ["noteFailure", "endTimedOut"] },
-        lose: { actions: "openDispatch" },
-        refuse: { target: "failed", actions: ["noteFailure", "endFailed"] },
-        cancel: { target: "failed", actions: ["noteFailure", "endCancelled"] },
+        "time out": {
+          target: "failed",
+          actions: ["noteFailure", "endTimedOut"],
+          description: "Nobody took it in time. The next dispatch would stand in the same queue.",
+        },
+        lose: {
+          actions: "openDispatch",
+          description: "Its task is gone and there is no result: the next dispatch opens.",
+        },
+        refuse: {
+          target: "failed",
+          actions: ["noteFailure", "endFailed"],
+          description: "Somebody rejects it, or what they answer does not fit.",
+        },
+        cancel: {
+          target: "failed",
+          actions: ["noteFailure", "endCancelled"],
+          description: "Somebody stops it, or its run ends; its task is taken back.",
+        },
       },
     },
     running: {
+      description: "An agent has it, or its items have.",
       on: {
-        complete: { target: "done", actions: "endCompleted" },
-        repeat: { target: "ready", actions: ["beginIteration", "openDispatch"] },
+        complete: {
+          target: "done",
+          actions: "endCompleted",
+          description: "The first result of the open dispatch says done, with every output.",
+        },
+        repeat: {
+          target: "ready",
+          actions: ["beginIteration", "openDispatch"],
+          description: "It is done and its until does not hold yet: the next iteration opens.",
+        },
         fail: [
-          { guard: "mayRetry", target: "ready", actions: ["countAttempt", "openDispatch"] },
-          { target: "failed", actions: ["noteFailure", "endFailed"] },
+          {
+            guard: "mayRetry",
+            target: "ready",
+            actions: ["countAttempt", "openDispatch"],
+            description: "It failed, may be tried again, and has attempts left.",
+          },
+          {
+            target: "failed",
+            actions: ["noteFailure", "endFailed"],
+            description: "It failed for good.",
+          },
         ],
         "time out": [
-          { guard: "mayRetry", target: "ready", actions: ["countAttempt", "openDispatch"] },
-          { target: "failed", actions: ["noteFailure", "endTimedOut"] },
+          {
+            guard: "mayRetry",
+            target: "ready",
+            actions: ["countAttempt", "openDispatch"],
+            description: "There was no result in time, and it has attempts left.",
+          },
+          {
+            target: "failed",
+            actions: ["noteFailure", "endTimedOut"],
+            description: "There was no result in time, at the last attempt.",
+          },
         ],
         "hand off": [
-          { guard: "mayHandOff", target: "ready", actions: ["changeHands", "openDispatch"] },
-          { target: "failed", actions: ["noteHandoffLimit", "endFailed"] },
+          {
+            guard: "mayHandOff",
+            target: "ready",
+            actions: ["changeHands", "openDispatch"],
+            description: "Its agent passes it on to another role. The attempt stays the same.",
+          },
+          {
+            target: "failed",
+            actions: ["noteHandoffLimit", "endFailed"],
+            description: "It was passed on too often.",
+          },
         ],
-        lose: { target: "ready", actions: "openDispatch" },
-        cancel: { target: "failed", actions: ["noteFailure", "endCancelled"] },
+        lose: {
+          target: "ready",
+          actions: "openDispatch",
+          description: "Its task is gone and there is no result. The attempt stays the same.",
+        },
+        cancel: {
+          target: "failed",
+          actions: ["noteFailure", "endCancelled"],
+          description: "Somebody stops it, or its run ends; its agent is told.",
+        },
       },
     },
-    done: { type: "final" },
+    done: { type: "final", description: "Completed, or skipped: its outcome says which." },
     failed: {
+      description:
+        "Failed, timed out or cancelled: its outcome says which. Not the end: it can be opened again.",
       on: {
-        reopen: { target: "ready", actions: ["startOver", "openDispatch"] },
+        reopen: {
+          target: "ready",
+          actions: ["startOver", "openDispatch"],
+          description: "A person's retry, or a recovery that found another way, with all attempts.",
+        },
       },
     },
   },

@@ -1,4 +1,5 @@
 /** A plan as a Mermaid flowchart: its steps, what flows between them, and the tasks that lost against them. */
+import { quotedLabel } from "../workflow/diagram-label.ts";
 import type { WorkflowStepDocument } from "../workflow/document.ts";
 import type { Plan } from "./planner.ts";
 
@@ -21,17 +22,17 @@ export function planDiagram({ workflow, want, explanation }: Plan): string {
     const cost = about.get(id)?.cost;
     const parts = [id, `${agent}: ${task}`, ...(cost === undefined ? [] : [`cost ${cost}`])];
     if (when !== undefined) parts.push(`when ${when}`);
-    lines.push(`  ${nodes.get(id)}["${text(parts)}"]:::step`);
+    lines.push(`  ${nodes.get(id)}["${quotedLabel(parts)}"]:::step`);
   }
   for (const step of workflow.steps) {
     for (const dependency of step.dependsOn ?? []) {
       const keys = keysBetween(step, dependency, writers);
-      const label = keys.length === 0 ? "" : `|"${text([keys.join(", ")])}"| `;
+      const label = keys.length === 0 ? "" : `|"${quotedLabel([keys.join(", ")])}"| `;
       lines.push(`  ${nodes.get(dependency)} -->${label === "" ? " " : label}${nodes.get(step.id)}`);
     }
   }
   want.forEach((key, index) => {
-    lines.push(`  w${index}(["${text([key])}"]):::wanted`);
+    lines.push(`  w${index}(["${quotedLabel([key])}"]):::wanted`);
     const writer = nodes.get(writers.get(key) ?? "");
     if (writer !== undefined) lines.push(`  ${writer} --> w${index}`);
   });
@@ -41,7 +42,7 @@ export function planDiagram({ workflow, want, explanation }: Plan): string {
     for (const name of without?.instead ?? []) {
       if (!drawn.has(name) && drawn.size >= MAX_LEFT_OUT) continue;
       const node = drawn.get(name) ?? `x${drawn.size}`;
-      if (!drawn.has(name)) lines.push(`  ${node}["${text([name.replace(".", ": ")])}"]:::left`);
+      if (!drawn.has(name)) lines.push(`  ${node}["${quotedLabel([name.replace(".", ": ")])}"]:::left`);
       drawn.set(name, node);
       lines.push(`  ${node} -. "instead: ${Number(without?.cost.toFixed(3))}" .-> ${nodes.get(step)}`);
     }
@@ -55,9 +56,4 @@ function keysBetween(
   writers: ReadonlyMap<string | undefined, string | undefined>,
 ): string[] {
   return Object.keys(inputs).filter((key) => writers.get(key) === dependency);
-}
-
-/** Quotes would end a label, and so would what looks like an entity. */
-function text(parts: readonly string[]): string {
-  return parts.map((part) => part.replaceAll("#", "#35;").replaceAll('"', "#quot;")).join("<br/>");
 }

@@ -5,7 +5,7 @@
  * ended last before it began. What is not on it could have been slower without anybody noticing.
  */
 import type { RunFold } from "../fold/run-fold.ts";
-import { type Dispatch, type DispatchTime, dispatchTime, type Pause } from "./dispatches.ts";
+import { type Dispatch, type DispatchTime, dispatchTime, type Halts } from "./dispatches.ts";
 import { groupBy } from "./grouping.ts";
 import { endOf, type Trace } from "./replay.ts";
 
@@ -45,7 +45,7 @@ export function stepTimes(trace: Trace, now = endOf(trace)): Map<string, StepTim
   const startedAt = trace.fold.startedAt ?? 0;
   const times = new Map<string, StepTime>();
   for (const [step, spans] of groupBy(trace.dispatches, (span) => span.step)) {
-    times.set(step, stepTime(step, spans, startedAt, now, trace.pauses));
+    times.set(step, stepTime(step, spans, startedAt, now, trace.halts));
   }
   return times;
 }
@@ -55,18 +55,27 @@ function stepTime(
   spans: readonly Dispatch[],
   startedAt: number,
   now: number,
-  pauses: readonly Pause[],
+  halts: Halts,
 ): StepTime {
   const [first] = spans;
   const last = spans.at(-1);
-  const sum: DispatchTime = { outsideMs: 0, backOffMs: 0, pausedMs: 0, slotMs: 0, agentMs: 0, runMs: 0 };
+  const sum: DispatchTime = {
+    outsideMs: 0,
+    backOffMs: 0,
+    pausedMs: 0,
+    slotMs: 0,
+    daemonMs: 0,
+    agentMs: 0,
+    runMs: 0,
+  };
   for (const span of spans) {
     if (span.fannedOut) continue;
-    const time = dispatchTime(span, now, pauses);
+    const time = dispatchTime(span, now, halts);
     sum.outsideMs += time.outsideMs;
     sum.backOffMs += time.backOffMs;
     sum.pausedMs += time.pausedMs;
     sum.slotMs += time.slotMs;
+    sum.daemonMs += time.daemonMs;
     sum.agentMs += time.agentMs;
     sum.runMs += time.runMs;
   }

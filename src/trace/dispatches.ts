@@ -56,11 +56,18 @@ export interface Dispatch {
   endedSeq: number | undefined;
 }
 
-/** A time in which a run was paused, in epoch ms. */
-export interface Pause {
+/** A stretch of time, in epoch ms. */
+export interface Stretch {
   readonly from: number;
-  /** Undefined: it still is. */
+  /** Undefined: it still goes on. */
   to: number | undefined;
+}
+
+/** When a run gave nothing out, whatever was ready. */
+export interface Halts {
+  readonly paused: readonly Stretch[];
+  /** As many dispatches were out as its `maxParallel` allows. */
+  readonly full: readonly Stretch[];
 }
 
 const NONE: readonly Dispatch[] = [];
@@ -69,7 +76,7 @@ const NONE: readonly Dispatch[] = [];
 export class Dispatches implements FoldObserver {
   /** In the order in which they were opened. */
   readonly all: Dispatch[] = [];
-  readonly pauses: Pause[] = [];
+  readonly #paused: Stretch[] = [];
   readonly #bySteps = new Map<string, Dispatch[]>();
   /** Opened by the record that is being folded. */
   #fresh: Dispatch[] = [];
@@ -80,7 +87,7 @@ export class Dispatches implements FoldObserver {
   }
 
   onTransition({ kind, actor, seq, ts, from, to, event, agent, cause }: TransitionRecord): void {
-    if (kind === "run") return this.#paused(from === "paused", to === "paused", ts);
+    if (kind === "run") return this.#pause(from === "paused", to === "paused", ts);
     const open = this.#openOf(actor);
     if (open === undefined) return;
     if (from === to) {
@@ -167,10 +174,15 @@ export class Dispatches implements FoldObserver {
     return last?.endedAt === undefined ? last : undefined;
   }
 
-  #paused(was: boolean, is: boolean, ts: number): void {
-    const last = this.pauses.at(-1);
+  /** @param maxParallel of the run */
+  halts(maxParallel: number): Halts {
+    return { paused: this.#paused, full: fullTimes(this.all, maxParallel) };
+  }
+
+  #pause(was: boolean, is: boolean, ts: number): void {
+    const last = this.#paused.at(-1);
     if (was && last !== undefined) last.to ??= Math.max(last.from, ts);
-    if (is) this.pauses.push({ from: ts, to: undefined });
+    if (is) this.#paused.push({ from: ts, to: undefined });
   }
 }
 
@@ -184,6 +196,24 @@ function close(
   open.cause = cause;
 }
 
+function fullTimes(dispatches: readonly Dispatch[], maxParallel: number): Stretch[] {
+  const changes = dispatches.flatMap(({ dispatchedAt, startedAt, endedAt, fannedOut }) => {
+    const from = dispatchedAt ?? startedAt;
+    if (from === undefined || fannedOut) return [];
+    return [{ at: from, by: 1 }, ...(endedAt === undefined ? [] : [{ at: endedAt, by: -1 }])];
+  });
+  changes.sort((a, b) => a.at - b.at || a.by - b.by);
+  const full: Stretch[] = [];
+  let out = 0;
+  for (const { at, by } of changes) {
+    out += by;
+    const last = full.at(-1);
+    if (last !== undefined && last.to === undefined && out < maxParallel) last.to = at;
+    else if (by > 0 && out === maxParallel) full.push({ from: at, to: undefined });
+  }
+  return full;
+}
+
 /** Where the time of a dispatch went, in ms; parts that did not happen are 0. In this order: */
 export interface DispatchTime {
   /** Ready, and somebody outside had not said yet what it waits for. */
@@ -193,6 +223,8 @@ export interface DispatchTime {
   pausedMs: number;
   /** It could have been given out, and the run had no slot free. */
   slotMs: number;
+  /** Nothing stood in the way, and the daemon had not given it out: a take-over, or enough tasks of its role were. */
+  daemonMs: number;
   /** Given out, and no agent had begun. */
   agentMs: number;
   runMs: number;
@@ -200,9 +232,9 @@ export interface DispatchTime {
 
 /**
  * @param now epoch ms: when what is still open ends for this reckoning
- * @param pauses of the run
+ * @param halts of the run
  */
-export function dispatchTime(span: Dispatch, now: number, pauses: readonly Pause[] = []): DispatchTime {
+export function dispatchTime(span: Dispatch, now: number, halts: Halts): DispatchTime {
   const end = Math.max(span.readyAt, span.endedAt ?? now);
   const startedAt = Math.min(end, span.startedAt ?? end);
   const upTo = (time: number, after: number) => Math.min(startedAt, Math.max(after, time));
@@ -214,15 +246,34 @@ export function dispatchTime(span: Dispatch, now: number, pauses: readonly Pause
   // Without a note of it, the dispatch went out when it could; if nobody began, it may not have gone out at all.
   const isOut = span.startedAt !== undefined || span.dispatchedAt !== undefined;
   const dispatchedAt = upTo(span.dispatchedAt ?? (isOut ? mayGoAt : end), mayGoAt);
-  let pausedMs = 0;
-  for (const { from, to } of pauses)
-    pausedMs += Math.max(0, Math.min(dispatchedAt, to ?? now) - Math.max(mayGoAt, from));
+  const pausedMs = overlapMs(halts.paused, mayGoAt, dispatchedAt);
+  const slotMs = Math.min(overlapMs(halts.full, mayGoAt, dispatchedAt), dispatchedAt - mayGoAt - pausedMs);
   return {
     outsideMs: askedUntil - span.readyAt,
     backOffMs: mayGoAt - askedUntil,
     pausedMs,
-    slotMs: dispatchedAt - mayGoAt - pausedMs,
+    slotMs,
+    daemonMs: dispatchedAt - mayGoAt - pausedMs - slotMs,
     agentMs: startedAt - dispatchedAt,
     runMs: end - startedAt,
   };
+}
+
+/** How much of the time from `begin` to `end` lies in the stretches, which are in order and apart. */
+function overlapMs(stretches: readonly Stretch[], begin: number, end: number): number {
+  let total = 0;
+  // Most waits are short and there may be many stretches: the first one that matters is looked up.
+  let low = 0;
+  let high = stretches.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((stretches[middle]?.to ?? Number.POSITIVE_INFINITY) <= begin) low = middle + 1;
+    else high = middle;
+  }
+  for (let place = low; place < stretches.length; place += 1) {
+    const { from = end, to = end } = stretches[place] ?? {};
+    if (from >= end) break;
+    total += Math.max(0, Math.min(end, to) - Math.max(begin, from));
+  }
+  return total;
 }

@@ -1,6 +1,7 @@
 /** A trace as Mermaid: the workflow with every step's state, or the path that one step took. */
 
 import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
+import { lineLabel, quotedLabel } from "../workflow/diagram-label.ts";
 import { formatDuration } from "./duration.ts";
 import type { Trace } from "./replay.ts";
 import { itemsText } from "./view.ts";
@@ -23,6 +24,9 @@ const CLASS_OF: Readonly<Record<string, string>> = {
   cancelled: "cancelled",
 };
 
+/** So many edges Mermaid refuses to draw unless its page allows more. */
+const MERMAID_EDGES = 500;
+
 /** The graph as a `flowchart`. Nodes are numbered, since a step may be called `end`, which Mermaid reserves. */
 export function renderFlowchart({ fold }: Trace): string {
   const lines = ["flowchart TD"];
@@ -35,15 +39,21 @@ export function renderFlowchart({ fold }: Trace): string {
     const agent = context.agent === null ? context.role : context.agent;
     const how = context.outcome ?? state;
     const items = fold.fanOutOf(step.id);
-    const howMany = items === undefined ? "" : `<br/>${itemsText(items)}`;
-    lines.push(
-      `  ${node}["${step.id}<br/>${agent}: ${context.task}${howMany}<br/>${how}"]:::${CLASS_OF[how] ?? how}`,
+    const label = [step.id, `${agent}: ${context.task}`, ...(items ? [itemsText(items)] : []), how];
+    lines.push(`  ${node}["${quotedLabel(label)}"]:::${CLASS_OF[how] ?? how}`);
+  }
+  const edges = drawn.flatMap(({ id, dependsOn, origin }) => [
+    ...dependsOn.map((dependency) => `  ${nodes.get(dependency)} --> ${nodes.get(id)}`),
+    ...(origin === undefined ? [] : [`  ${nodes.get(origin.of)} -. undone by .-> ${nodes.get(id)}`]),
+  ]);
+  // A diagram cannot raise the bound itself, and Mermaid's message does not say where it can be raised.
+  if (edges.length >= MERMAID_EDGES)
+    lines.splice(
+      1,
+      0,
+      `  %% ${edges.length} edges: set maxEdges in the page's mermaid.initialize() to draw them`,
     );
-  }
-  for (const { id, dependsOn, origin } of drawn) {
-    for (const dependency of dependsOn) lines.push(`  ${nodes.get(dependency)} --> ${nodes.get(id)}`);
-    if (origin !== undefined) lines.push(`  ${nodes.get(origin.of)} -. undone by .-> ${nodes.get(id)}`);
-  }
+  lines.push(...edges);
   return `${[...lines, ...CLASSES.map((line) => `  ${line}`)].join("\n")}\n`;
 }
 
@@ -54,9 +64,9 @@ export function renderStateDiagram({ transitions, fold }: Trace, step: string): 
   for (const [index, transition] of transitions.entries()) {
     const when = formatDuration(transition.ts - from);
     const by =
-      transition.to === "running" && transition.agent !== null ? ` by ${label(transition.agent)}` : "";
+      transition.to === "running" && transition.agent !== null ? ` by ${lineLabel(transition.agent)}` : "";
     lines.push(
-      `  ${transition.from} --> ${transition.to}: ${index + 1}. ${label(transition.event)}${by} (after ${when})`,
+      `  ${transition.from} --> ${transition.to}: ${index + 1}. ${lineLabel(transition.event)}${by} (after ${when})`,
     );
   }
   const { state } = fold.step(stepRefOf(step));
@@ -64,6 +74,3 @@ export function renderStateDiagram({ transitions, fold }: Trace, step: string): 
   lines.push("  classDef now fill:#e3f2fd,stroke:#1e88e5,stroke-width:2px", `  class ${state} now`);
   return `${lines.join("\n")}\n`;
 }
-
-/** A colon would end the label. */
-const label = (text: string): string => text.replaceAll(/[:;"\n]/g, " ");

@@ -64,7 +64,9 @@ function spansOf(trace: Trace, now: number): OtlpSpan[] {
   const moves = groupBy(transitions, ({ actor }) => actor);
   const spans: OtlpSpan[] = [runSpan(trace, ids, startedAt, now)];
   for (const [step, own] of byStep) {
-    spans.push(stepSpan(trace, ids, step, own, moves.get(step) ?? [], now));
+    // A step that was skipped has no span that could be linked to.
+    const sources = sourcesOf(fold, step).filter((source) => byStep.has(source));
+    spans.push(stepSpan(trace, ids, step, own, moves.get(step) ?? [], sources, now));
     for (const dispatch of own) if (!dispatch.fannedOut) spans.push(dispatchSpan(trace, ids, dispatch, now));
   }
   return spans;
@@ -118,14 +120,14 @@ function stepSpan(
   step: string,
   own: readonly Dispatch[],
   moves: readonly TransitionRecord[],
+  sources: readonly string[],
   now: number,
 ): OtlpSpan {
   const { context, state } = fold.step(step);
-  const document = fold.steps?.has(step) ? fold.steps.step(step) : undefined;
   const last = own.at(-1);
   const startedAt = own[0]?.readyAt ?? now;
   const error = context.failures.at(-1)?.error.message ?? last?.cause ?? "";
-  const origin = document?.origin?.of;
+  const origin = fold.steps?.has(step) ? fold.steps.step(step).origin?.of : undefined;
   return {
     traceId: ids.traceId,
     spanId: ids.step(step),
@@ -144,7 +146,7 @@ function stepSpan(
       "datahammer.attempts": context.attempt,
     }),
     events: moves.map(moveEvent),
-    links: (document?.dependsOn ?? []).map((source) => ({
+    links: sources.map((source) => ({
       traceId: ids.traceId,
       spanId: ids.step(source),
       attributes: attributes({ "datahammer.link": "depends on", "datahammer.step": source }),
@@ -153,9 +155,12 @@ function stepSpan(
   };
 }
 
-function dispatchSpan({ fold, pauses }: Trace, ids: SpanIds, span: Dispatch, now: number): OtlpSpan {
+const sourcesOf = ({ steps }: Trace["fold"], step: string): readonly string[] =>
+  steps?.has(step) ? steps.step(step).dependsOn : [];
+
+function dispatchSpan({ fold, halts }: Trace, ids: SpanIds, span: Dispatch, now: number): OtlpSpan {
   const { step, n, attempt, role, task, agent, end, cause } = span;
-  const time = dispatchTime(span, now, pauses);
+  const time = dispatchTime(span, now, halts);
   const isWrong = end !== undefined && WRONG_ENDS.has(end);
   return {
     traceId: ids.traceId,
@@ -178,6 +183,7 @@ function dispatchSpan({ fold, pauses }: Trace, ids: SpanIds, span: Dispatch, now
       "datahammer.back_off_ms": time.backOffMs,
       "datahammer.paused_ms": time.pausedMs,
       "datahammer.slot_ms": time.slotMs,
+      "datahammer.daemon_ms": time.daemonMs,
       "datahammer.agent_ms": time.agentMs,
       "datahammer.run_ms": time.runMs,
     }),

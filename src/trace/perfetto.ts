@@ -168,7 +168,7 @@ class PerfettoTrace {
     const [from, to] = [this.#micros(startOf(span)), this.#micros(this.#endOf(span))];
     const { task, n, attempt, end, cause, readySeq, endedSeq } = span;
     const name = stepLabel(span.step);
-    const waited = dispatchTime(span, this.#now, this.#trace.pauses);
+    const waited = dispatchTime(span, this.#now, this.#trace.halts);
     const args = {
       task,
       dispatch: n,
@@ -181,6 +181,7 @@ class PerfettoTrace {
       backOffMs: waited.backOffMs,
       pausedMs: waited.pausedMs,
       slotMs: waited.slotMs,
+      daemonMs: waited.daemonMs,
       agentMs: waited.agentMs,
     };
     this.#events.push({ ph: "X", name, cat: "dispatch", pid, tid, ts: from, dur: to - from, args });

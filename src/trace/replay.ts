@@ -12,7 +12,7 @@ import { stepLabel, stepRefOf } from "../workflow/derived-step.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
 import { IssueList } from "../workflow/issues.ts";
 import { masked } from "../workflow/secrets.ts";
-import { type Dispatch, Dispatches, type Pause } from "./dispatches.ts";
+import { type Dispatch, Dispatches, type Halts } from "./dispatches.ts";
 import { isoTime } from "./view.ts";
 
 /** Letters that may differ for a step id to be suggested. */
@@ -49,7 +49,7 @@ export interface Trace {
   readonly voids: readonly VoidRecord[];
   /** Every time that a step was given out, in the order in which they became ready. */
   readonly dispatches: readonly Dispatch[];
-  readonly pauses: readonly Pause[];
+  readonly halts: Halts;
   /** Epoch ms: the moment that the trace shows, where it was asked for one by time; else of its last record. */
   readonly asOf: number;
   /** Every write of the environment that applied, oldest first. */
@@ -114,8 +114,8 @@ export async function replay(
   // Once all is read: a record may quote what only a later one makes known as secret.
   const { secrets } = fold;
   const shown = { transitions, voids, dispatches: own, writes };
-  const { pauses } = dispatches;
-  return { fold, asOf, pauses, ...(secrets === undefined ? shown : masked(secrets, shown)) };
+  const halts = dispatches.halts(fold.graph?.maxParallel ?? Number.POSITIVE_INFINITY);
+  return { fold, asOf, halts, ...(secrets === undefined ? shown : masked(secrets, shown)) };
 }
 
 /** Epoch ms of the last thing that the trace knows of: until when open spans are drawn if nobody says. */

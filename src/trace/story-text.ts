@@ -88,7 +88,7 @@ const spanMs = ({ endedAt, readyAt }: StepTime): number => endedAt - readyAt;
 
 type Column = readonly [
   name: string,
-  key: "outsideMs" | "stoodMs" | "backOffMs" | "pausedMs" | "slotMs" | "agentMs" | "runMs",
+  key: "outsideMs" | "stoodMs" | "backOffMs" | "pausedMs" | "slotMs" | "daemonMs" | "agentMs" | "runMs",
   always?: boolean,
 ];
 
@@ -99,6 +99,7 @@ const COLUMNS: readonly Column[] = [
   ["back-off", "backOffMs", true],
   ["paused", "pausedMs"],
   ["slot", "slotMs", true],
+  ["daemon", "daemonMs", true],
   ["agent", "agentMs", true],
   ["running", "runMs", true],
 ];

@@ -90,7 +90,13 @@ function* changes(bounds: Bounds): Iterable<[string, Bounds]> {
     const whose = shared.has(pool) ? `the agents of ${pool}` : `role ${pool}`;
     yield [`${places + 1} at once of ${whose} instead of ${places}`, { ...bounds, perPool: more }];
   }
-  if (perPool.size > 0) yield ["as many agents as there is work for", { ...bounds, perPool: new Map() }];
+  if (perPool.size === 0) return;
+  yield ["as many agents as there is work for", { ...bounds, perPool: new Map() }];
+  // Where each bound hides behind the other, only both together help.
+  yield [
+    "as many agents as there is work for, and no bound on steps in parallel",
+    { maxParallel: Number.POSITIVE_INFINITY, perPool: new Map(), poolOf },
+  ];
 }
 
 /** Roles that have an agent in common, directly or over others, by the names of all of them. */
@@ -117,6 +123,8 @@ function busiest(trace: Trace, poolOf: Bounds["poolOf"], now: number): Map<strin
       ({ startedAt, fannedOut, role }) => startedAt !== undefined && !fannedOut && !isAnswered(role),
     );
     const isShort = begun.some((span) => {
+      // An agent leaves a retry to another one for a while, whoever is free.
+      if (span.attempt > 1) return false;
       const given = span.dispatchedAt ?? span.readyAt;
       return (span.startedAt ?? given) - given > SHORT_OF_AGENTS_MS;
     });

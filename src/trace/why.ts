@@ -79,10 +79,12 @@ class StepStory {
 
   #place(): void {
     const { fold } = this.#trace;
-    const { role, task } = fold.step(this.#step).context;
     const name = stepLabel(this.#step);
-    const { origin } = this.#definition ?? {};
-    const from = origin === undefined ? "" : `, made from ${origin.of}`;
+    const { context } = fold.step(this.#step);
+    // As the workflow says: by a handoff or a recovery another role may have it now.
+    const { agent: role = context.role, task = context.task, origin } = this.#definition ?? {};
+    const made = origin?.kind === "undo" ? ", which undoes " : ", made from ";
+    const from = origin === undefined ? "" : `${made}${origin.of}`;
     this.#say(`${name} is task ${task} of role ${role}${from}.`);
     const reason = fold.plan?.reasons[this.#step];
     if (reason !== undefined) this.#say(`The planner put it there: ${oneLine(reason)}.`);
@@ -108,6 +110,11 @@ class StepStory {
       return;
     }
     if (sources.length === 0 || first.from !== "pending") return;
+    if (this.#definition?.origin?.kind === "undo") {
+      const after = formatDuration(first.ts - (fold.startedAt ?? first.ts));
+      this.#say(`It began ${after} after the start of the run: ${oneLine(first.cause)}.`, first.seq);
+      return;
+    }
     const last = sources.length > 1 ? this.#lastToClose(sources, first.seq) : undefined;
     const waited = formatDuration(first.ts - (fold.startedAt ?? first.ts));
     const due = last === undefined ? "" : `; the last of them was ${last.actor}, which was ${last.to} then`;
@@ -128,7 +135,7 @@ class StepStory {
   #dispatch(span: Dispatch, next: Dispatch | undefined): void {
     const { n, attempt, role, agent, cause } = span;
     if (span.fannedOut) return this.#fannedOut(span);
-    const time = dispatchTime(span, this.#now, this.#trace.pauses);
+    const time = dispatchTime(span, this.#now, this.#trace.halts);
     const before = this.#spans[n - 2];
     if (before?.endedAt !== undefined && before.endedSeq !== span.readySeq)
       this.#say(
@@ -146,6 +153,7 @@ class StepStory {
     took(time.backOffMs, "for its back-off");
     took(time.pausedMs, "while the run was paused");
     took(time.slotMs, `for one of the run's ${maxParallel} places`);
+    took(time.daemonMs, "until it was given out");
     took(time.agentMs, `for an agent of role ${role}`);
     if (waits.length > 0) this.#say(`${which} waited ${list(waits)}.`, span.readySeq);
     if (span.waitsFor !== undefined && span.answeredAt === span.startedAt && span.startedAt !== undefined) {

@@ -130,6 +130,34 @@ test("a run is counted once: its dispatches, its steps, its end, by the daemon t
   expect(afresh.get('datahammer_runs_ended_total{status="done"}')).toBeUndefined();
 });
 
+test("an approval closes no dispatch, and the items of a fan-out are counted beside it", async () => {
+  const one = await daemon();
+  await workers();
+  const { url, token } = server;
+  const client = await connectSwarm({ url, token });
+  closing.push(() => client.close());
+  const asked = step("a", "work", { approval: true });
+  const workflow = {
+    inputs: { list: [1, 2] },
+    steps: [asked, step("b", "work", { forEach: "inputs.list" })],
+  };
+  await client.submit({ run: "r", workflow });
+  expect((await client.control("r", { verb: "approve", step: "a" })).applied).toBe(true);
+  expect((await client.watch("r", () => {})).status).toBe("done");
+  const seen = await scrape(one);
+  const closed = [...seen].filter(([series]) => series.startsWith("datahammer_dispatches_closed_total"));
+  expect(Object.fromEntries(closed)).toEqual({
+    'datahammer_dispatches_closed_total{role="worker",by="complete"}': 3,
+    'datahammer_dispatches_closed_total{role="worker",by="fan out"}': 1,
+  });
+  expect(seen.get('datahammer_dispatches_opened_total{role="worker"}')).toBe(4);
+  expect(seen.get('datahammer_dispatch_run_seconds_count{role="worker"}')).toBe(3);
+  // By convention only counters end so; a scraper that checks names complains of others.
+  const text = await (await fetch(`${one.http}/metrics`)).text();
+  for (const [, name, type] of text.matchAll(/^# TYPE (\w+_total) (\w+)$/gm))
+    expect([name, type]).toEqual([name, "counter"]);
+});
+
 test("every number that is ours stands on the operations page, and none there is made up", async () => {
   const one = await daemon();
   const text = await (await fetch(`${one.http}/metrics`)).text();

@@ -245,6 +245,26 @@ describe("acting", () => {
     await ended("act-3");
   });
 
+  it("a key has an address whatever it is called, with a value or without", async () => {
+    const keys = ["events", "history", "keys", "plain"];
+    const submission = {
+      run: "act-5",
+      workflow: { steps: [{ id: "a", agent: "worker", task: "work" }] },
+      environment: { events: 1, history: 2, keys: 3 },
+    };
+    await write("POST", "/api/runs", submission);
+    await ended("act-5");
+    for (const [index, key] of keys.slice(0, 3).entries())
+      expect((await get(`/api/runs/act-5/environment/keys/${key}`)).body).toMatchObject({
+        key,
+        value: index + 1,
+      });
+    expect((await get("/api/runs/act-5/environment/keys/plain")).status).toBe(404);
+    expect(
+      (await get("/api/runs/act-5/environment/history")).body.changes.map(({ key }: Loose) => key),
+    ).toEqual(["events", "history", "keys"]);
+  });
+
   it("a large value travels by reference, and is given in full when asked for", async () => {
     const step = {
       id: "big",

@@ -46,6 +46,18 @@ describe.each(Object.entries(running))("the %s machine", (name, machine) => {
     expect(JSON.parse(await printed(name, "--json"))).toEqual(JSON.parse(await printed(name)));
   });
 
+  it("says of every state and every way what it means, in words that a tool shows", () => {
+    const machineStates = [machine.root, ...Object.values(machine.states)];
+    const ways = machineStates.flatMap(({ transitions }) => [...transitions.values()].flat());
+    const mute = [...Object.values(machine.states), ...ways].filter(
+      ({ description }) => !description?.endsWith("."),
+    );
+    expect(mute.map((one) => ("eventType" in one ? `${one.source.key}: ${one.eventType}` : one.key))).toEqual(
+      [],
+    );
+    expect(ways.length).toBeGreaterThan(5);
+  });
+
   it("is among all three", async () => {
     expect(JSON.parse(await printed())[name]).toEqual(JSON.parse(await printed(name)));
   });

@@ -98,11 +98,12 @@ describe("the account of a run's dispatches", () => {
     );
     expect(trace.dispatches).toHaveLength(1);
     const [span] = trace.dispatches;
-    expect(span && dispatchTime(span, endOf(trace), trace.pauses)).toEqual({
+    expect(span && dispatchTime(span, endOf(trace), trace.halts)).toEqual({
       outsideMs: 5_000,
       backOffMs: 0,
       pausedMs: 0,
-      slotMs: 10,
+      slotMs: 0,
+      daemonMs: 10,
       agentMs: 10,
       runMs: 80,
     });
@@ -138,8 +139,14 @@ describe("the account of a run's dispatches", () => {
       ],
     );
     const b = trace.dispatches.find(({ step }) => step === "b");
-    expect(b && dispatchTime(b, endOf(trace), trace.pauses)).toMatchObject({ pausedMs: 3_000, slotMs: 10 });
-    expect(story(trace, "b")).toContain("It waited 3.0s while the run was paused, 10ms for one of");
+    expect(b && dispatchTime(b, endOf(trace), trace.halts)).toMatchObject({
+      pausedMs: 3_000,
+      slotMs: 0,
+      daemonMs: 10,
+    });
+    expect(story(trace, "b")).toContain(
+      "It waited 3.0s while the run was paused, 10ms until it was given out",
+    );
   });
 
   it("keeps what the agent that closed it reported, and nothing of a foreign or a late result", async () => {

@@ -19,18 +19,23 @@ const sample = () => replay("sample", sampleRecords());
 
 describe("the dispatches of a trace", () => {
   it("split a dispatch's time into back-off, slot, agent and running, without a gap", async () => {
-    const { dispatches } = await sample();
-    const times = dispatches.map((span) => [span.step, span.n, span.end ?? "open", dispatchTime(span, NOW)]);
+    const { dispatches, halts } = await sample();
+    const times = dispatches.map((span) => [
+      span.step,
+      span.n,
+      span.end ?? "open",
+      dispatchTime(span, NOW, halts),
+    ]);
     expect(times[0]).toEqual([
       "load",
       1,
       "complete",
-      { outsideMs: 0, backOffMs: 0, pausedMs: 0, slotMs: 8, agentMs: 92, runMs: 500 },
+      { outsideMs: 0, backOffMs: 0, pausedMs: 0, slotMs: 0, daemonMs: 8, agentMs: 92, runMs: 500 },
     ]);
     expect(times[2]?.slice(0, 3)).toEqual(["model", 1, "fail"]);
     for (const span of dispatches) {
-      const { backOffMs, slotMs, agentMs, runMs } = dispatchTime(span, NOW);
-      expect(backOffMs + slotMs + agentMs + runMs).toBe((span.endedAt ?? NOW) - span.readyAt);
+      const { backOffMs, slotMs, daemonMs, agentMs, runMs } = dispatchTime(span, NOW, halts);
+      expect(backOffMs + slotMs + daemonMs + agentMs + runMs).toBe((span.endedAt ?? NOW) - span.readyAt);
       for (const part of [backOffMs, slotMs, agentMs, runMs]) expect(part).toBeGreaterThanOrEqual(0);
     }
   });
@@ -80,7 +85,7 @@ describe("the critical path", () => {
     const trace = await sample();
     const [head, , , ...rows] = renderPath(criticalPath(trace, NOW), whatIf(trace, NOW)).split("\n");
     expect(head).toBe("It took 4.0s. These steps made it that long, one after the other:");
-    expect(rows[0]?.split(/ {2,}/).slice(1)).toEqual(["load", "–", "8ms", "92ms", "500ms", "15 %"]);
+    expect(rows[0]?.split(/ {2,}/).slice(1)).toEqual(["load", "–", "–", "8ms", "92ms", "500ms", "15 %"]);
   });
 });
 
