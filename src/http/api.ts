@@ -515,6 +515,51 @@ export const swarmEventSchema = z.object({
   roles: z.array(roleSchema).optional(),
 });
 
+const ms = z.number().min(0);
+
+/** Why a run took so long, as `datahammer why RUN --json` prints it, with times as text. */
+export const runTimeSchema = z.object({
+  run: z.string(),
+  seq: z.int(),
+  totalMs: ms,
+  beforeMs: ms.describe("Until the first step of the path could begin."),
+  betweenMs: ms.describe("Between steps of the path, where nothing of it waited or ran."),
+  afterMs: ms.describe("After the last step of the path."),
+  steps: z
+    .array(
+      z.object({
+        step: z.string(),
+        role: z.string(),
+        readyAt: time,
+        endedAt: time,
+        readySeq: z.int(),
+        endedSeq: z.int().nullable(),
+        dispatches: z.int(),
+        dependenciesMs: ms.describe("From the start of the run until its dependencies allowed it."),
+        outsideMs: ms.describe("For somebody outside."),
+        stoodMs: ms.describe("Failed, until it was opened again."),
+        backOffMs: ms.describe("Between two attempts."),
+        pausedMs: ms.describe("While the run was paused."),
+        slotMs: ms.describe("For a place among the steps in parallel."),
+        daemonMs: ms.describe("For the daemon to give it out, with nothing in its way."),
+        agentMs: ms.describe("For an agent that takes it."),
+        runMs: ms.describe("Running."),
+      }),
+    )
+    .describe("The steps that made the run as long as it was, one after the other."),
+  whatIf: z.object({
+    durationMs: ms.describe("The same steps scheduled again with the room that there was."),
+    variants: z
+      .array(z.object({ change: z.string(), durationMs: ms, savedMs: ms }))
+      .describe("More room that would have saved something, the most first."),
+  }),
+});
+
+/** The story of one step, as `datahammer why RUN STEP --json` prints it. */
+export const reasonsSchema = z.array(
+  z.object({ text: z.string(), seq: z.int().nullable().describe("The log sequence that says so.") }),
+);
+
 export type Problem = z.infer<typeof problemSchema>;
 export type RunPage = z.infer<typeof runPageSchema>;
 export type RunLine = z.infer<typeof runSummarySchema>;
@@ -533,6 +578,8 @@ export type EnvironmentHistory = z.infer<typeof environmentHistorySchema>;
 export type PlanAnswer = z.infer<typeof planSchema>;
 export type DispatchView = z.infer<typeof dispatchSchema>;
 export type StepDetail = z.infer<typeof stepDetailSchema>;
+export type RunTime = z.infer<typeof runTimeSchema>;
+export type Reasons = z.infer<typeof reasonsSchema>;
 export type AgentView = z.infer<typeof agentSchema>;
 export type RoleView = z.infer<typeof roleSchema>;
 export type TaskStatisticsView = z.infer<typeof taskStatisticsSchema>;

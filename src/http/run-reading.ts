@@ -116,6 +116,10 @@ export class RunReading {
   get lastSeq(): number {
     return this.#seqs.at(-1) ?? 0;
   }
+  /** Epoch ms of the last record. */
+  get lastAt(): number {
+    return this.#times.at(-1) ?? 0;
+  }
   /** What it holds, roughly: its share of the bound on all readings. */
   get weight(): number {
     return this.#seqs.length + this.transitions.length + this.changes.length;

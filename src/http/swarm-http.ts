@@ -22,6 +22,7 @@ import { runsRoutes } from "./runs-routes.ts";
 import { SwarmFeed } from "./swarm-feed.ts";
 import { swarmRoutes } from "./swarm-routes.ts";
 import { TaskStatistics } from "./task-statistics.ts";
+import { whyRoutes } from "./why-routes.ts";
 
 export interface SwarmHttpOptions {
   /** `HOST:PORT`, `:PORT` or `PORT`. */
@@ -107,6 +108,7 @@ function apiRoutes(context: ApiContext): RouteTable {
     ...[
       ...runRoutes(context),
       ...graphRoutes(context),
+      ...whyRoutes(context),
       ...environmentRoutes(context),
       ...actionRoutes(context),
     ].map((route) => withoutSecrets(route, context.library)),

@@ -142,6 +142,21 @@ describe("reading a run", () => {
     expect(then.seq).toBe(end?.seq);
   });
 
+  it("says where the run's time went, and why a step took its way, then as now", async () => {
+    const { body } = await get("/api/runs/read-1/why");
+    const sum = body.steps.reduce((ms: number, { runMs }: { runMs: number }) => ms + runMs, 0);
+    expect(body.steps.at(-1)).toMatchObject({ step: "b", role: "worker", dispatches: 1 });
+    expect(sum).toBeLessThanOrEqual(body.totalMs);
+    expect(body.whatIf.durationMs).toBeLessThanOrEqual(body.totalMs);
+    const { body: reasons } = await get("/api/runs/read-1/steps/b/why");
+    expect(reasons[0]).toEqual({ text: "b is task work of role worker.", seq: null });
+    const { body: begin } = await get("/api/runs/read-1/head");
+    const { body: then } = await get(`/api/runs/read-1/why?at=${begin.firstSeq}`);
+    expect(then).toMatchObject({ seq: begin.firstSeq, totalMs: 0 });
+    const nothing = await get("/api/runs/read-1/steps/nobody/why");
+    expect(nothing.status).toBe(404);
+  });
+
   it("shows a step with the inputs that it got and the outputs that it gave", async () => {
     const { body } = await get("/api/runs/read-1/steps/b");
     expect(body).toMatchObject({

@@ -15,6 +15,7 @@ import { systemClock } from "../../src/bus/system-clock.ts";
 import { connectSwarm } from "../../src/client/connect.ts";
 import type { SwarmClient } from "../../src/client/swarm.ts";
 import { type Daemon, type DaemonOptions, startDaemon } from "../../src/daemon/daemon.ts";
+import { NonRetryableError } from "../../src/workflow/errors.ts";
 
 export interface HttpStage {
   readonly url: string;
@@ -132,6 +133,13 @@ function cast(gates: Gates): ReturnType<typeof defineAgent>[] {
             throw new Error("it went wrong on purpose");
           },
         },
+        break: {
+          gives: ["mended"],
+          run: () => {
+            throw new NonRetryableError("it cannot be mended so");
+          },
+        },
+        mend: { gives: ["mended"], cost: 9, run: () => ({ mended: 1 }) },
         pass: { run: () => new Handoff("helper", "work", { give: { passed: 1 } }, "not my trade") },
         large: { run: (told: Told) => ({ large: "x".repeat(told.bytes ?? 0) }) },
       },

@@ -175,6 +175,50 @@ describe("a run", () => {
     );
   });
 
+  it("counts no step that a revision of the plan left out, and still shows what became of it", async () => {
+    await stage.client.submit({ run: "mended", want: ["mended"] });
+    await stage.client.watch("mended", () => {});
+    const page = await open("/runs/mended/list");
+    await page.says(".pill", /done/);
+    await page.until(`document.querySelector(".run-progress").innerText.trim() === "1 / 1"`);
+    await page.says(".rows-body", /mend\s+done[\s\S]*break\s+failed\s+left out of the plan/);
+    await page.click(".rows-body a", /^break$/);
+    await page.says(".panel", /Revision 1 of the plan left it out/);
+  });
+
+  it("says where its time went, and why a step took its way", async () => {
+    const page = await open("/runs/finished/time");
+    await page.says(".time-view", /It took[\s\S]*running[\s\S]*load[\s\S]*last/);
+    await page.says(".command", /^datahammer why finished$/);
+    await page.click(".time-path a", /^last$/);
+    await page.says(".panel .story", /last is task work of role worker/);
+    await page.click(".panel .story button", /^#\d+$/);
+    await page.until(`/[?]at=\\d+$/.test(location.search)`);
+    await page.says(".panel .command", /^datahammer why finished last --at \d+$/);
+  });
+
+  it("shows what happened at a time, in the reader's own zone", async () => {
+    const page = await open("/runs/finished/log");
+    await page.says(".row-head", /Time, UTC/);
+    const time = await page.value<string>(`document.querySelector(".rows-body .c-time").innerText.trim()`);
+    await page.page.type("input[type=search]", time);
+    await page.until(
+      `[...document.querySelectorAll(".rows-body .c-time")].every((cell) => cell.innerText.trim() === "${time}")`,
+    );
+    await page.says(".moment", /\d\d:\d\d:\d\d\.\d{3} UTC · #\d+/);
+  });
+
+  it("keeps the timeline away where the reader has hidden it", async () => {
+    const page = await open("/runs/finished");
+    await page.element(".timeline canvas");
+    await page.click(".fold-timeline", /Timeline/);
+    await page.until(`document.querySelector(".timeline") === null`);
+    const again = await open("/runs/finished");
+    await again.element(".fold-timeline[aria-expanded=false]");
+    await again.click(".fold-timeline", /Timeline/);
+    await again.element(".timeline canvas");
+  });
+
   it("shows progress and partial output while a step runs", async () => {
     const steps = [held("talk-1"), { ...held("talk-2"), id: "second", dependsOn: ["hold"] }];
     await stage.client.submit({ run: "talk", workflow: { steps } });

@@ -46,9 +46,7 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
 
   const layout = useRef<LayoutClient | undefined>(undefined);
   useEffect(() => {
-    const client = new LayoutClient((answer, laidOut) =>
-      setPicture({ graph: laidOut, places: answer.places }),
-    );
+    const client = new LayoutClient(({ places }, asked) => setPicture({ ...asked, places }));
     layout.current = client;
     return () => client.close();
   }, []);

@@ -18,6 +18,8 @@ export interface View {
 
 export interface Picture {
   readonly graph: BlockGraph;
+  /** In which the layers follow each other. */
+  readonly direction: "right" | "down";
   readonly places: Float32Array;
 }
 
@@ -102,14 +104,15 @@ function paintEdges(context: CanvasRenderingContext2D, picture: Picture, state: 
   const near = new Path2D();
   const back = new Path2D();
   for (const [from, to] of picture.graph.edges) {
-    const { x1, y1, x2, y2 } = ends(picture, from, to);
+    const edge = ends(picture, from, to);
+    const { x1, y1, x2, y2 } = edge;
     if (Math.max(x1, x2) < view.x || Math.min(x1, x2) > right) continue;
     if (Math.max(y1, y2) < view.y || Math.min(y1, y2) > bottom) continue;
     const undoes = picture.graph.blocks[to]?.undoes === true;
     const path = from === chosen || to === chosen ? near : undoes ? back : plain;
     path.moveTo(x1, y1);
     if (view.scale < DOT_SCALE / 2) path.lineTo(x2, y2);
-    else curve(path, x1, y1, x2, y2);
+    else curve(path, edge);
   }
   context.lineWidth = Math.max(1.2, 0.7 / view.scale);
   context.strokeStyle = colors.line;
@@ -125,11 +128,16 @@ function paintEdges(context: CanvasRenderingContext2D, picture: Picture, state: 
   context.stroke(near);
 }
 
-function ends(
-  picture: Picture,
-  from: number,
-  to: number,
-): { x1: number; y1: number; x2: number; y2: number } {
+interface Edge {
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+  /** It leaves below and arrives above; else it goes from the right side to the left one. */
+  readonly down: boolean;
+}
+
+function ends(picture: Picture, from: number, to: number): Edge {
   const a = picture.graph.blocks[from];
   const b = picture.graph.blocks[to];
   const ax = picture.places[2 * from] ?? 0;
@@ -138,28 +146,29 @@ function ends(
   const by = picture.places[2 * to + 1] ?? 0;
   const aw = a?.width ?? 0;
   const ah = a?.height ?? 0;
-  // From top to bottom where the layers are rows: then the blocks overlap from left to right.
-  if (bx < ax + aw && bx + (b?.width ?? 0) > ax) {
-    return { x1: ax + aw / 2, y1: ay + ah, x2: bx + (b?.width ?? 0) / 2, y2: by };
+  // Blocks of layers from left to right that stand one below the other are joined like those of rows.
+  const overlap = bx < ax + aw && bx + (b?.width ?? 0) > ax;
+  if (by > ay + ah && (picture.direction === "down" || overlap)) {
+    return { x1: ax + aw / 2, y1: ay + ah, x2: bx + (b?.width ?? 0) / 2, y2: by, down: true };
   }
-  return { x1: ax + aw, y1: ay + ah / 2, x2: bx, y2: by + (b?.height ?? 0) / 2 };
+  return { x1: ax + aw, y1: ay + ah / 2, x2: bx, y2: by + (b?.height ?? 0) / 2, down: false };
 }
 
-function curve(path: Path2D, x1: number, y1: number, x2: number, y2: number): void {
-  if (Math.abs(y2 - y1) > Math.abs(x2 - x1) * 2 && y2 > y1) {
-    const bend = (y2 - y1) / 2;
-    path.bezierCurveTo(x1, y1 + bend, x2, y2 - bend, x2, y2);
-    return;
-  }
+/** The points that bend the curve of an edge. */
+function bends({ x1, y1, x2, y2, down }: Edge): [cx1: number, cy1: number, cx2: number, cy2: number] {
+  if (down) return [x1, (y1 + y2) / 2, x2, (y1 + y2) / 2];
   const bend = x2 > x1 ? (x2 - x1) / 2 : Math.min(240, (x1 - x2) / 2 + 40);
-  path.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
+  return [x1 + bend, y1, x2 - bend, y2];
+}
+
+function curve(path: Path2D, edge: Edge): void {
+  path.bezierCurveTo(...bends(edge), edge.x2, edge.y2);
 }
 
 /** A point of the same curve. */
-function along(x1: number, y1: number, x2: number, y2: number, t: number): { x: number; y: number } {
-  const down = Math.abs(y2 - y1) > Math.abs(x2 - x1) * 2 && y2 > y1;
-  const bend = down ? (y2 - y1) / 2 : x2 > x1 ? (x2 - x1) / 2 : Math.min(240, (x1 - x2) / 2 + 40);
-  const [cx1, cy1, cx2, cy2] = down ? [x1, y1 + bend, x2, y2 - bend] : [x1 + bend, y1, x2 - bend, y2];
+function along(edge: Edge, t: number): { x: number; y: number } {
+  const { x1, y1, x2, y2 } = edge;
+  const [cx1, cy1, cx2, cy2] = bends(edge);
   const u = 1 - t;
   return {
     x: u * u * u * x1 + 3 * u * u * t * cx1 + 3 * u * t * t * cx2 + t * t * t * x2,
@@ -170,8 +179,8 @@ function along(x1: number, y1: number, x2: number, y2: number, t: number): { x: 
 /** The way of what moves: along the edge, or for a step that is handed on, over it and back in. */
 function wayOf(picture: Picture, from: number, to: number): (t: number) => { x: number; y: number } {
   if (from !== to) {
-    const { x1, y1, x2, y2 } = ends(picture, from, to);
-    return (t) => along(x1, y1, x2, y2, t);
+    const edge = ends(picture, from, to);
+    return (t) => along(edge, t);
   }
   const block = picture.graph.blocks[from];
   const { left, right, top, lift } = loopOver(

@@ -7,6 +7,7 @@ const CLOCK = new Intl.DateTimeFormat(undefined, {
   second: "2-digit",
   hourCycle: "h23",
 });
+const ZONE = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const COUNT = new Intl.NumberFormat(undefined);
 
@@ -36,6 +37,11 @@ export function moment(epochMs: number, now: number): string {
 /** With milliseconds: for places where the order of things matters. */
 export function exactClock(epochMs: number): string {
   return `${CLOCK.format(epochMs)}.${String(epochMs % 1_000).padStart(3, "0")}`;
+}
+
+/** The zone in which times are shown, as it is at this time: `UTC`, `GMT+2`. */
+export function zone(epochMs: number): string {
+  return ZONE.formatToParts(epochMs).find(({ type }) => type === "timeZoneName")?.value ?? "";
 }
 
 export function ago(ms: number): string {

@@ -54,7 +54,7 @@ function Tree({ value, name, depth }: { value: object; name: string | undefined;
       >
         <span class="json-arrow" aria-hidden="true" />
         {name !== undefined && <span class="json-name">{name}</span>}
-        <span class="soft">{isList ? plural(entries.length, "item") : open ? "" : brief(entries)}</span>
+        <span class="soft">{sizeText(entries, { isList, open, named: name !== undefined })}</span>
       </button>
       {open && (
         <div class="json-inner">
@@ -70,6 +70,15 @@ function Tree({ value, name, depth }: { value: object; name: string | undefined;
       )}
     </div>
   );
+}
+
+function sizeText(
+  entries: [string, unknown][],
+  { isList, open, named }: { isList: boolean; open: boolean; named: boolean },
+): string {
+  if (isList) return plural(entries.length, "item");
+  if (!open) return brief(entries);
+  return named ? "" : plural(entries.length, "field");
 }
 
 function brief(entries: [string, unknown][]): string {

@@ -1,8 +1,9 @@
 /** The slider over the log: takes graph, timeline and environment to any moment, and back to now. */
 import { useEffect, useState } from "preact/hooks";
-import { exactClock, stepLabel } from "../model/format.ts";
+import { exactClock, stepLabel, zone } from "../model/format.ts";
 import { setQuery } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
+import { showTimeline, timelineShown } from "./timeline-shown.ts";
 
 /** Playing goes through the whole log in about this long. */
 const PLAY_MS = 12_000;
@@ -106,6 +107,23 @@ export function LogSlider({ store }: { store: RunStore }) {
       <p class="moment" title={said}>
         {said}
       </p>
+      <button
+        type="button"
+        class="tool fold-timeline"
+        aria-expanded={timelineShown.value}
+        aria-label="Timeline"
+        title={timelineShown.value ? "Hide the timeline" : "Show the timeline"}
+        onClick={() => showTimeline(!timelineShown.value)}
+      >
+        <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+          <path
+            d={timelineShown.value ? "M3 6l5 5l5-5" : "M3 10l5-5l5 5"}
+            fill="none"
+            stroke="currentColor"
+            stroke-width="1.6"
+          />
+        </svg>
+      </button>
     </div>
   );
 }
@@ -114,5 +132,6 @@ function momentText({ history }: RunStore, seq: number): string {
   const transition = history.transitions[history.applied - 1];
   if (transition === undefined) return "before the first record";
   const what = transition.kind === "run" ? "the run" : stepLabel(transition.actor);
-  return `${exactClock(history.timeAt(seq))} · #${seq} · ${what}: ${transition.from} → ${transition.to}, ${transition.cause}`;
+  const at = history.timeAt(seq);
+  return `${exactClock(at)} ${zone(at)} · #${seq} · ${what}: ${transition.from} → ${transition.to}, ${transition.cause}`;
 }

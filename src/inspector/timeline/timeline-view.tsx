@@ -4,7 +4,7 @@
  * A click on an attempt opens its step; anywhere else it takes the whole page to that moment.
  */
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { duration, exactClock, stepLabel } from "../model/format.ts";
+import { clock, duration, exactClock, stepLabel } from "../model/format.ts";
 import { go, runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_WORDS } from "../model/step-look.ts";
@@ -309,7 +309,8 @@ function paintAxis(
     context.fillRect(x, 4, 0.75, height - 4);
     context.globalAlpha = 1;
     context.fillStyle = ink;
-    if (x < width - 40) context.fillText(offset === 0 ? "0" : `+${duration(offset)}`, x + 4, AXIS / 2 + 1);
+    const text = offset === 0 ? clock(shown.from) : `+${duration(offset)}`;
+    if (x < width - 40) context.fillText(text, x + 4, AXIS / 2 + 1);
   }
 }
 

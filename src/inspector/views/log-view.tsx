@@ -1,6 +1,6 @@
 /** Everything that happened, in the log's order, up to the moment that is looked at. */
 import { useMemo } from "preact/hooks";
-import { exactClock, stepLabel, wordsOf } from "../model/format.ts";
+import { exactClock, stepLabel, wordsOf, zone } from "../model/format.ts";
 import { runAddress } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { lookAfter } from "../model/step-look.ts";
@@ -9,7 +9,7 @@ import { VirtualRows } from "../parts/virtual-rows.tsx";
 
 const ROW = 34;
 const COLUMNS = [
-  ["c-time", "Time"],
+  ["c-time", `Time, ${zone(Date.now())}`],
   ["c-step", "Who"],
   ["c-state", "Moved"],
   ["c-cause", "Because"],
@@ -27,7 +27,7 @@ export function LogView({ store, search }: { store: RunStore; search: string }) 
       if (transition === undefined) continue;
       if (words.length > 0) {
         const text =
-          `${stepLabel(transition.actor)} ${transition.cause} ${transition.agent ?? ""} ${transition.to}`.toLowerCase();
+          `${exactClock(history.times[at] ?? 0)} ${stepLabel(transition.actor)} ${transition.cause} ${transition.agent ?? ""} ${transition.to}`.toLowerCase();
         if (!words.every((word) => text.includes(word))) continue;
       }
       found.push(at);
@@ -67,7 +67,10 @@ export function LogView({ store, search }: { store: RunStore; search: string }) 
               </span>
               <span role="cell" class="c-state">
                 <LookSign look={isRun ? lookOfStatus(transition.to) : lookAfter(transition)} quiet />{" "}
-                {transition.from} → {transition.to}
+                <span>
+                  <span class="from">{transition.from} → </span>
+                  {transition.to}
+                </span>
               </span>
               <span role="cell" class="c-cause soft" title={transition.cause}>
                 {transition.cause}

@@ -14,6 +14,7 @@ import { announce } from "../parts/announcer.tsx";
 import { Shares, StatusPill } from "../parts/look.tsx";
 import { ProblemNote } from "../parts/problem-note.tsx";
 import { LogSlider } from "../timeline/log-slider.tsx";
+import { timelineShown } from "../timeline/timeline-shown.ts";
 import { TimelineView } from "../timeline/timeline-view.tsx";
 import { EnvironmentView } from "./environment-view.tsx";
 import { LogView } from "./log-view.tsx";
@@ -22,12 +23,14 @@ import { RunActions, WaitAnswers } from "./run-actions.tsx";
 import { SearchField } from "./runs-view.tsx";
 import { StepPanel } from "./step-panel.tsx";
 import { StepsTable } from "./steps-table.tsx";
+import { TimeView } from "./time-view.tsx";
 
 const TABS = [
   ["graph", "Graph"],
   ["list", "Steps"],
   ["environment", "Environment"],
   ["plan", "Plan"],
+  ["time", "Time"],
   ["log", "Log"],
 ] as const;
 const TICK_MS = 500;
@@ -48,6 +51,8 @@ export function RunView({ run }: { run: string }) {
   const tab = selected === undefined ? third : lastTab;
   useEffect(() => {
     if (selected === undefined) setLastTab(third);
+    // On a narrow screen the tabs are wider than it.
+    document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [third, selected]);
   const search = query.get("find") ?? "";
   const head = store.head.value;
@@ -62,6 +67,7 @@ export function RunView({ run }: { run: string }) {
   if (problem) {
     return (
       <main class="page" id="main">
+        <h1>{run}</h1>
         <ProblemNote
           error={problem}
           again={() => {
@@ -86,7 +92,11 @@ export function RunView({ run }: { run: string }) {
           </a>
         ))}
         {(tab === "graph" || tab === "list" || tab === "log") && (
-          <SearchField label="Find steps" value={search} onSearch={(find) => setQuery({ find })} />
+          <SearchField
+            label={tab === "log" ? "Find steps or a time" : "Find steps"}
+            value={search}
+            onSearch={(find) => setQuery({ find })}
+          />
         )}
       </nav>
       <div class={`run-body${selected === undefined ? "" : " with-panel"}`}>
@@ -95,14 +105,15 @@ export function RunView({ run }: { run: string }) {
           {tab === "list" && <StepsTable store={store} search={search} />}
           {tab === "environment" && <EnvironmentView store={store} />}
           {tab === "plan" && <PlanView store={store} />}
+          {tab === "time" && <TimeView store={store} />}
           {tab === "log" && <LogView store={store} search={search} />}
         </div>
         {selected !== undefined && <StepPanel key={selected} store={store} id={selected} />}
+        <footer class="dock">
+          <LogSlider store={store} />
+          {timelineShown.value && <TimelineView store={store} selected={selected} />}
+        </footer>
       </div>
-      <footer class="dock">
-        <LogSlider store={store} />
-        <TimelineView store={store} selected={selected} />
-      </footer>
     </main>
   );
 }

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { RunLine, RunPage } from "../../http/api.ts";
 import { type ApiError, ask } from "../model/api-client.ts";
-import { count, duration, moment, plural } from "../model/format.ts";
+import { count, duration, moment, plural, zone } from "../model/format.ts";
 import { place, setQuery } from "../model/router.ts";
 import { asApiError } from "../model/run-store.ts";
 import { followSwarm, swarmConnected, swarmRuns } from "../model/swarm-store.ts";
@@ -105,7 +105,7 @@ export function RunsView() {
                 <th scope="col">Run</th>
                 <th scope="col">Status</th>
                 <th scope="col">Progress</th>
-                <th scope="col">Started</th>
+                <th scope="col">Started, {zone(Date.now())}</th>
                 <th scope="col" class="right">
                   Took
                 </th>

@@ -11,6 +11,7 @@ import { LookSign } from "../parts/look.tsx";
 import { ProblemNote } from "../parts/problem-note.tsx";
 import { StepActions, WaitAnswers } from "./run-actions.tsx";
 import { Statechart } from "./statechart.tsx";
+import { StepReasons } from "./step-reasons.tsx";
 
 /** While the slider moves or the run goes on, the step is read again this often at most. */
 const AGAIN_MS = 180;
@@ -115,6 +116,9 @@ function StepFacts({ store, detail }: { store: RunStore; detail: StepDetail }) {
       {head !== undefined && store.cursor.value === undefined && (
         <StepActions head={head} step={detail.id} state={detail.state} />
       )}
+      <Fold title="Why" open>
+        <StepReasons key={detail.id} store={store} id={detail.id} version={`${detail.seq}`} />
+      </Fold>
       <Neighbours store={store} title="After" ids={detail.definition.dependsOn} />
       <Neighbours store={store} title="Before" ids={detail.dependents} />
       {detail.items.length > 0 && (

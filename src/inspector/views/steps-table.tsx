@@ -1,7 +1,7 @@
 /** The steps as a list: what the graph shows, for who reads instead of looks, and for sorting and finding. */
 import { useMemo } from "preact/hooks";
 import { lookWithWait } from "../graph/painter.ts";
-import { clock, duration, stepLabel, wordsOf } from "../model/format.ts";
+import { clock, count, duration, stepLabel, wordsOf, zone } from "../model/format.ts";
 import { place, runAddress, setQuery } from "../model/router.ts";
 import type { RunStore } from "../model/run-store.ts";
 import { LOOK_ORDER, LOOK_WORDS, LOOKS, type Look, lookOf } from "../model/step-look.ts";
@@ -14,7 +14,7 @@ const COLUMNS = [
   ["c-state", "State"],
   ["c-task", "Task"],
   ["c-agent", "Agent"],
-  ["c-time", "Since"],
+  ["c-time", `Since, ${zone(Date.now())}`],
 ] as const;
 const RANK = new Map(LOOK_ORDER.map((look, rank) => [look, rank]));
 
@@ -52,7 +52,7 @@ export function StepsTable({ store, search }: { store: RunStore; search: string 
               onClick={() => setQuery({ look: wanted === look ? undefined : look })}
             >
               <LookSign look={look} quiet />
-              {LOOK_WORDS[look]} <b>{amount}</b>
+              {LOOK_WORDS[look]} <b>{count(amount)}</b>
             </button>
           );
         })}
@@ -97,8 +97,14 @@ function StepRow({ store, index }: { store: RunStore; index: number }) {
         <LookSign look={look} quiet /> {LOOK_WORDS[look]}
         {at.attempt > 1 && <span class="soft"> · attempt {at.attempt}</span>}
       </span>
-      <span role="cell" class="c-task mono">
-        {step?.role}.{step?.task}
+      <span role="cell" class="c-task">
+        {step === undefined ? (
+          "left out of the plan"
+        ) : (
+          <span class="mono">
+            {step.role}.{step.task}
+          </span>
+        )}
       </span>
       <span role="cell" class="c-agent">
         {at.agent ?? "—"}
