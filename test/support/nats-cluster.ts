@@ -19,6 +19,8 @@ export interface TestCluster {
   /** Which server leads a stream: its number. Waits until there is one. */
   leaderOf(stream: string): Promise<number>;
   kill9(server: number): Promise<void>;
+  /** SIGTERM. Resolves when it has ended. */
+  shutDown(server: number): Promise<void>;
   restart(server: number): Promise<void>;
   /** Resolves once every stream of the account has a leader and all of its copies are up to date. */
   whole(): Promise<void>;
@@ -88,6 +90,10 @@ export async function startTestCluster(): Promise<TestCluster> {
     },
     async kill9(server) {
       await at(server).kill();
+    },
+    async shutDown(server) {
+      at(server).signal("SIGTERM");
+      await at(server).exited;
     },
     async restart(server) {
       servers[server] = await launch(server, at(server).port);
