@@ -2,6 +2,7 @@
  * The story of one step in sentences, each with the log sequence that it rests on: why it waited, ran, failed,
  * was tried again, handed off, skipped or left out.
  */
+import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord } from "../fold/transition-record.ts";
 import { waitText, waitViewOf } from "../fold/wait-view.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
@@ -30,9 +31,36 @@ const WORTH_A_SENTENCE_MS = 10;
  * @throws NotFoundError for a step that the run has not
  */
 export function whyStep(trace: Trace, step: string, now = endOf(trace)): Reason[] {
-  if (!trace.fold.retired.has(step)) assertStep(trace.fold, step);
-  return masked(trace.fold.secrets, new StepStory(trace, step, now).tell());
+  const { fold } = trace;
+  const isThere = fold.steps?.has(step) === true || fold.retired.has(step);
+  const reasons = isThere ? new StepStory(trace, step, now).tell() : neverBegun(fold, step);
+  return masked(fold.secrets, reasons);
 }
+
+/** Of a step that a revision of the plan left out before its turn came, nothing else is known. @throws NotFoundError */
+function neverBegun(fold: RunFold, step: string): Reason[] {
+  const left = fold.revisions.findLast(({ dropped }) => dropped.includes(step));
+  if (left === undefined) assertStep(fold, step);
+  const planned = fold.plan?.reasons[step];
+  return [
+    ...(planned === undefined
+      ? []
+      : [{ text: sentence(`The planner had put it there: ${oneLine(planned)}`), seq: null }]),
+    ...(left === undefined
+      ? []
+      : [
+          {
+            text: sentence(
+              `Revision ${left.number} of the plan left it out before it began: ${oneLine(left.reason)}`,
+            ),
+            seq: left.seq,
+          },
+        ]),
+  ];
+}
+
+/** What is quoted at the end may be a sentence already. */
+const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 class StepStory {
   readonly #trace: Trace;
@@ -73,8 +101,7 @@ class StepStory {
   }
 
   #say(text: string, seq: number | null = null): void {
-    // What is quoted at the end may be a sentence already.
-    this.#reasons.push({ text: text.replace(/([.!?])\.$/, "$1"), seq });
+    this.#reasons.push({ text: sentence(text.replace(/\.$/, "")), seq });
   }
 
   #place(): void {
@@ -155,7 +182,10 @@ class StepStory {
     took(time.slotMs, `for one of the run's ${maxParallel} places`);
     took(time.daemonMs, "until it was given out");
     took(time.agentMs, `for an agent of role ${role}`);
-    if (waits.length > 0) this.#say(`${which} waited ${list(waits)}.`, span.readySeq);
+    const isWaiting = span.startedAt === undefined && span.endedAt === undefined;
+    // What an open step waits for from outside is told as where it stands.
+    if (waits.length > 0 && !(isWaiting && span.waitsFor !== undefined))
+      this.#say(`${which} ${isWaiting ? "has waited" : "waited"} ${list(waits)}.`, span.readySeq);
     if (span.waitsFor !== undefined && span.answeredAt === span.startedAt && span.startedAt !== undefined) {
       this.#say(`${agent ?? "Somebody"} answered.`, span.endedSeq ?? null);
     } else if (span.startedAt !== undefined) {

@@ -7,6 +7,7 @@ import type { LogEntry } from "../../src/bus/bus.ts";
 import type { ResultMessage } from "../../src/bus/messages.ts";
 import { criticalPath } from "../../src/trace/critical-path.ts";
 import { dispatchTime } from "../../src/trace/dispatches.ts";
+import { renderTrace } from "../../src/trace/format.ts";
 import { otlpDocument } from "../../src/trace/otlp.ts";
 import { endOf, replay, type Trace } from "../../src/trace/replay.ts";
 import { renderPath, renderWhy } from "../../src/trace/story-text.ts";
@@ -176,6 +177,48 @@ describe("the account of a run's dispatches", () => {
       ["expert", "e-1", "complete", { x: 1 }],
     ]);
     expect(trace.dispatches[0]?.report?.handoff).toEqual({ role: "expert", task: "do", reason: "hard" });
+  });
+});
+
+describe("what is told of a step", () => {
+  it("says once what an open step waits for from outside", async () => {
+    const trace = await traceOf(
+      [{ id: "q", agent: "human", task: "choose", outputs: ["x"] }],
+      [control(5_000, { verb: "signal", name: "other" })],
+    );
+    const told = story(trace, "q");
+    expect(told).toContain("It has been waiting for an answer to choose for 5.0s");
+    expect(told.match(/an answer to choose/g)).toHaveLength(1);
+  });
+
+  it("gives links only to steps that have a span, whatever was skipped", async () => {
+    const trace = await traceOf(
+      [{ id: "a" }, { id: "no", dependsOn: ["a"], when: "1 > 2" }, { id: "b", dependsOn: ["a", "no"] }],
+      [result(100, "a", 1), result(200, "b", 1)],
+    );
+    const [resource] = otlpDocument(trace, endOf(trace)).resourceSpans as {
+      scopeSpans: { spans: { links?: { spanId: string }[] }[] }[];
+    }[];
+    const links = resource?.scopeSpans[0]?.spans.flatMap(({ links: own }) => own ?? []) ?? [];
+    expect(links).toHaveLength(1);
+    for (const { spanId } of links) expect(spanIds(trace)).toContain(spanId);
+  });
+
+  it("is drawn whatever its agent is called: no name ends a label or its line", async () => {
+    const names = ['a"b', "a;b:c", "%% hm", "#quot;", "<b>x</b>", "`md`", "line\nbreak", "漢字 🙂"];
+    for (const agent of names) {
+      const trace = await traceOf(
+        [{ id: "end" }],
+        [began(10, "end", 1, agent), result(100, "end", 1, { agent })],
+      );
+      const [, node] = renderTrace(trace, "mermaid").split("\n");
+      expect(node).toMatch(/^ {2}s0\["end<br\/>[^"<>`]*<br\/>completed"\]:::done$/);
+      const path = renderTrace(await traceOf([{ id: "end" }], [began(10, "end", 1, agent)]), "mermaid", {
+        step: "end",
+      });
+      const [label = ""] = /ready --> running: (.*)$/m.exec(path)?.slice(1) ?? [];
+      expect(label).toMatch(/^\d\. start by [^:;"#%]*\(after 10ms\)$/);
+    }
   });
 });
 

@@ -111,3 +111,32 @@ it("a step that a revision of the plan left out still has its story", async () =
   expect(told).toContain("The planner put it there: Gives blade.");
   expect(told.join(" ")).toContain("no money");
 });
+
+it("a step that was left out before its turn came is remembered by the plan, and by what took its place", async () => {
+  const step = (id: string, dependsOn: string[]) => ({ id, agent: "smith", task: id, dependsOn });
+  const plan = { cost: 5, optimal: true, explored: 0, reasons: { forge: "Gives blade." } };
+  const records = recordsOf("r", [
+    [0, { kind: "submit", body: { v: 1, want: ["blade"], inputs: {} } }],
+    claim,
+    decide(10, "d2", {
+      type: "plan",
+      workflow: { steps: [step("scan", []), step("forge", ["scan"])] },
+      ...plan,
+    }),
+    decide(20, "d3", {
+      type: "revise",
+      weighed: [],
+      workflow: { steps: [step("scan", []), step("cast", ["scan"])] },
+      reason: "cast instead of forge",
+    }),
+  ]);
+  const trace = await replay("r", records);
+  expect(whyStep(trace, "forge")).toEqual([
+    { text: "The planner had put it there: Gives blade.", seq: null },
+    {
+      text: "Revision 1 of the plan left it out before it began: cast instead of forge.",
+      seq: records.at(-1)?.seq,
+    },
+  ]);
+  expect(() => whyStep(trace, "forje")).toThrow(expect.objectContaining({ code: "E_STEP_NOT_FOUND" }));
+});
