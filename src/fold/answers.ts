@@ -6,6 +6,7 @@
  */
 import type { ControlMessage, WireError } from "../bus/messages.ts";
 import { outputsOfAnswer } from "../workflow/answer-outputs.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import { SIGNAL_ROLE } from "../workflow/reserved-roles.ts";
 import type { StepFlow } from "./step-flow.ts";
 import { type GivenAnswer, MAX_KEPT_SIGNALS } from "./waits.ts";
@@ -20,7 +21,8 @@ export function applyAnswer(flow: StepFlow, control: ControlMessage): string | u
   if (verb !== "approve" && verb !== "reject") return `${verb} answers nothing`;
   if (step === undefined) return "it names no step";
   const wait = flow.waits.open.get(step);
-  if (wait?.kind === "signal") return `step ${step} waits for the signal "${wait.task}", not for a person`;
+  if (wait?.kind === "signal")
+    return `step ${stepLabel(step)} waits for the signal "${wait.task}", not for a person`;
   return settle(flow, step, { verb, by, value });
 }
 
@@ -120,8 +122,9 @@ function settleFailure(flow: StepFlow, step: string, answer: GivenAnswer): strin
 
 /** W2: the second is told who won. */
 function notWaiting(flow: StepFlow, step: string): string {
-  if (!flow.steps.has(step)) return `the run has no step ${step}`;
-  return earlierAnswer(flow, step) ?? `step ${step} is ${flow.read(step).state} and waits for no answer`;
+  const label = stepLabel(step);
+  if (!flow.steps.has(step)) return `the run has no step ${label}`;
+  return earlierAnswer(flow, step) ?? `step ${label} is ${flow.read(step).state} and waits for no answer`;
 }
 
 /** Who answered a step, and how, if anybody did. */
@@ -130,7 +133,7 @@ export function earlierAnswer(flow: StepFlow, step: string): string | undefined 
   if (!earlier) return undefined;
   const done = { approve: "approved", reject: "rejected", signal: "answered by a signal" }[earlier.verb];
   const how = earlier.value === undefined ? "" : ` with ${shown(earlier.value)}`;
-  return `step ${step} was ${done} by ${earlier.by}${how} before`;
+  return `step ${stepLabel(step)} was ${done} by ${earlier.by}${how} before`;
 }
 
 function shown(value: unknown): string {

@@ -1,5 +1,6 @@
 /** Controls, judged: what a person's or a program's word does to a run, and why it does not. */
 import type { ControlMessage } from "../bus/messages.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import { applyAnswer, earlierAnswer } from "./answers.ts";
 import { raiseBudget } from "./run-budget.ts";
 import type { RunCourse } from "./run-course.ts";
@@ -61,7 +62,18 @@ function retry(
   if (course.isGivenUp) return "its completed steps were undone; a rerun does them again";
   const problem = raiseBudget(course.budget, control.value);
   if (problem !== undefined) return problem;
-  if (!flow.retry(control.step, cause, control.others === "later")) return "no such failed step";
+  if (!flow.retry(control.step, cause, control.others === "later")) return notFailed(flow, control.step);
   course.reopen(cause);
   return undefined;
+}
+
+/** Why there is nothing that a retry could give a new chance. */
+function notFailed(flow: StepFlow, step: string | undefined): string {
+  if (step === undefined) return "none of its steps failed";
+  const label = stepLabel(step);
+  if (!flow.steps.has(step)) return `the run has no step ${label}`;
+  const { state } = flow.read(step);
+  return state === "failed"
+    ? `step ${label} failed, and the run went on without it`
+    : `step ${label} is ${state}`;
 }

@@ -15,7 +15,7 @@ import type {
   WireError,
 } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
-import { isDerived } from "../workflow/derived-step.ts";
+import { isDerived, stepLabel } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
 import { CANCELLED_CODE, type Cancellations, type Stopped, stoppedText } from "./cancellations.ts";
@@ -325,9 +325,9 @@ export class StepFlow {
 
   /** Somebody wants a step stopped. Returns why that cannot be, or undefined. */
   wantStopped(id: string, by: string, reason: string): string | undefined {
-    if (!this.steps.has(id)) return `the run has no step ${id}`;
+    if (!this.steps.has(id)) return `the run has no step ${stepLabel(id)}`;
     const { state, context } = this.read(id);
-    if (state === "done" || state === "failed") return `step ${id} is ${context.outcome ?? state}`;
+    if (state === "done" || state === "failed") return `step ${stepLabel(id)} is ${context.outcome ?? state}`;
     const cause = reason === "" ? `cancelled by ${by}` : `cancelled by ${by}: ${reason}`;
     const isOut = this.awaits(id, context.n);
     // A step that is pending is stopped when its turn comes, so that a retry finds what it depends on done.

@@ -202,6 +202,25 @@ describe("failures", () => {
     expect(log.states()).toMatchObject({ load: "done", report: "ready" });
   });
 
+  it("a retry that has nothing to do says why", () => {
+    const step = (id: string, more = {}) => ({ id, agent: "worker", task: "work", ...more });
+    const log = new LogWriter().submit({
+      timeout: "1m",
+      steps: [step("a"), step("b", { onFailure: "continue" }), step("c")],
+    });
+    log.result("a");
+    log.result("b", failure(false));
+    log.decide({ type: "run-timed-out", afterMs: 60_000 });
+    const due = log.fold.dueEnd();
+    if (due) log.decide({ type: "end", ...due });
+    for (const chosen of ["a", "b", "nope"]) log.control("retry", { step: chosen });
+    expect(log.voids.map(({ reason }) => reason)).toEqual([
+      "retry by ada: step a is done",
+      "retry by ada: step b failed, and the run went on without it",
+      "retry by ada: the run has no step nope",
+    ]);
+  });
+
   it("a retry of one step lets it and what follows be done before another's failure ends the run again", () => {
     const step = (id: string, more = {}) => ({ id, agent: "worker", task: "work", ...more });
     const steps = [step("a"), step("b"), step("after", { dependsOn: ["a"] })];

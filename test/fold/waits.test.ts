@@ -267,6 +267,11 @@ it("items of a fan-out ask on their own, and the run waits while all of them do"
   expect(log.fold.inputsOf("each~1")).toEqual({ at: 8 });
   log.control("approve", { step: "each~1", value: "b" });
   expect(log.fold.status).toBe("waiting");
+  for (const step of ["each~1", "each~2"]) log.control("approve", { step, value: "c" });
+  expect(log.voids.map(({ reason }) => reason)).toEqual([
+    "approve by ada: step each[1] was approved by ada with b before",
+    "approve by ada: the run has no step each[2]",
+  ]);
   log.control("approve", { step: "each~0", value: "a" });
   expect(log.fold.environment.values.seen).toEqual(["a", "b"]);
 });
