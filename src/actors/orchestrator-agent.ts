@@ -13,11 +13,11 @@
 import type { Logger } from "pino";
 import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, Question, RunStatus } from "../bus/messages.ts";
-import { RunFold } from "../fold/run-fold.ts";
 import { answerFrom } from "./answer.ts";
 import { EnvHistory } from "./env-history.ts";
 import type { HoldContext, Lease } from "./hold-context.ts";
 import type { HoldObserver } from "./hold-observer.ts";
+import { Replays } from "./replays.ts";
 import { RoleShares, type ShareWindow } from "./role-shares.ts";
 import { RunHold } from "./run-hold.ts";
 import type { RunPlanning } from "./run-planning.ts";
@@ -61,6 +61,7 @@ export class OrchestratorAgent {
   readonly #sweep: TaskSweep;
   readonly #lease: Lease;
   readonly #shares: RoleShares;
+  readonly #replays: Replays;
   #stopping = false;
 
   constructor(options: OrchestratorAgentOptions) {
@@ -68,6 +69,7 @@ export class OrchestratorAgent {
     this.#maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
     const { ackWaitMs } = options.bus.runs;
     this.#shares = new RoleShares(options.clock, options.window);
+    this.#replays = new Replays(options.bus, options.clock);
     const { bus, clock, log } = options;
     this.#sweep = new TaskSweep({ bus, clock, log, held: (run) => this.#held.get(run)?.hold.fold });
     this.#lease = { keptAt: options.clock.monotonic(), forMs: ackWaitMs };
@@ -110,6 +112,7 @@ export class OrchestratorAgent {
     this.#sweep.stop();
     await this.#puller?.stop();
     this.#questions?.close();
+    this.#replays.stop();
     this.#options.clock.clearTimeout(this.#keepTimer);
     await Promise.all([...this.#held.values()].map(({ hold }) => hold.release()));
   }
@@ -167,12 +170,6 @@ export class OrchestratorAgent {
     return false;
   }
 
-  async #replay(run: string): Promise<RunFold> {
-    const fold = new RunFold(run);
-    for await (const record of this.#options.bus.log.read(run)) fold.apply(record);
-    return fold;
-  }
-
   async #answer(ref: DispatchRef, question: Question): Promise<Answer | undefined> {
     const { log } = this.#options;
     try {
@@ -191,7 +188,7 @@ export class OrchestratorAgent {
       clock.setTimeout(resolve, ANSWER_FOR_OTHERS_MS);
     });
     if (!(await bus.log.exists(ref.run))) return { open: false, error: `there is no run ${ref.run}` };
-    const fold = await this.#replay(ref.run);
+    const fold = await this.#replays.of(ref.run);
     return question.q === "changes"
       ? new EnvHistory(bus).answer(fold, question)
       : answerFrom(fold, ref, question);
