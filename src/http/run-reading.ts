@@ -248,7 +248,7 @@ function assertRunId(run: string): void {
   });
 }
 
-function runNotFound(run: string): NotFoundError {
+export function runNotFound(run: string): NotFoundError {
   return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
     remedy: "List the runs with GET /api/runs.",
     data: { run },

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { traceTransition } from "../trace/replay.ts";
 import { viewOf } from "../trace/view.ts";
 import { stepRefOf } from "../workflow/derived-step.ts";
-import { NotFoundError } from "../workflow/errors.ts";
 import {
   planSchema,
   recordsSchema,
@@ -18,7 +17,7 @@ import { planView } from "./plan-view.ts";
 import { headView, transitionView, voidView } from "./presented.ts";
 import { type Route, route } from "./route.ts";
 import { RunFeed } from "./run-feed.ts";
-import { between, type RunReading } from "./run-reading.ts";
+import { between, type RunReading, runNotFound } from "./run-reading.ts";
 import { openRunStream, resumeSchema } from "./run-stream.ts";
 import { stepDetail } from "./step-detail.ts";
 
@@ -112,7 +111,7 @@ export function runRoutes(context: ApiContext): Route[] {
       },
       async ({ params, query }) => {
         const { run } = params;
-        if (!(await context.bus.log.exists(run))) throw noRun(run);
+        if (!(await context.bus.log.exists(run))) throw runNotFound(run);
         const records: z.infer<typeof recordsSchema>["records"] = [];
         let more = false;
         for await (const record of context.bus.log.read(run, { from: query.after + 1 })) {
@@ -208,11 +207,4 @@ export function runRoutes(context: ApiContext): Route[] {
         ),
     ),
   ];
-}
-
-function noRun(run: string): NotFoundError {
-  return new NotFoundError("E_RUN_NOT_FOUND", `there is no run "${run}"`, {
-    remedy: "List the runs with GET /api/runs.",
-    data: { run },
-  });
 }

@@ -39,6 +39,25 @@ describe("with a collector", () => {
     expect(new Set([run, step, dispatch, task].map((span) => span?.traceId)).size).toBe(1);
   });
 
+  it("a nested run is in the trace of its parent, under the dispatch that it is", async () => {
+    const inner = {
+      name: "inner",
+      steps: [{ id: "say", agent: "echo", task: "say", inputs: { text: "deep" } }],
+    };
+    await work.write("outer.yaml", {
+      name: "outer",
+      steps: [{ id: "kid", agent: "orchestrator", task: "run", inputs: { workflow: inner } }],
+    });
+    const ran = await work.ask(["run", "outer.yaml", "--run", "r-outer", "--json"]);
+    expect(jsonOf(ran)).toMatchObject({ status: "done" });
+    const find = (name: string) => collector.spans.find((span) => span.name === name);
+    await collector.until(() => find("run inner") !== undefined && find("dispatch kid #1") !== undefined);
+    expect(find("run inner")).toMatchObject({
+      traceId: find("run outer")?.traceId,
+      parentSpanId: find("dispatch kid #1")?.spanId,
+    });
+  });
+
   it("the daemon's log lines about a run carry the trace id of its spans", async () => {
     await work.run(["run", "one.yaml", "--run", "r-lines"]);
     const spans = await work.run(["trace", "r-lines", "--format", "otlp"]);
