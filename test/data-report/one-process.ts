@@ -112,8 +112,12 @@ export function planFor(want: string, environment: Readonly<Record<string, unkno
     )
       continue;
     const givers = options.filter((option) => option.task.gives?.includes(key as string));
-    // A task that gives more keys replaces one that gives only some of them.
-    const best = givers.sort((a, b) => (b.task.gives?.length ?? 0) - (a.task.gives?.length ?? 0))[0];
+    // The cheapest; a task that gives more keys replaces one that gives only some of them.
+    const best = givers.sort(
+      (a, b) =>
+        (b.task.gives?.length ?? 0) - (a.task.gives?.length ?? 0) ||
+        costOf(a.task, environment) - costOf(b.task, environment),
+    )[0];
     if (!best) throw new Error(`nothing gives ${key}`);
     chosen.set(best.name, best);
     wanted.push(...(best.task.needs ?? []));
@@ -135,4 +139,8 @@ export function planFor(want: string, environment: Readonly<Record<string, unkno
     ordered.push(next);
   }
   return ordered;
+}
+
+function costOf({ cost = 1 }: TaskDefinition, env: Readonly<Record<string, unknown>>): number {
+  return typeof cost === "number" ? cost : Number(evaluate(cost, { env, inputs: {} }));
 }

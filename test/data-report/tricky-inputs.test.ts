@@ -219,4 +219,42 @@ describe("the model is honest", () => {
     expect(model.error).toBeLessThan(0.15);
     expect(model.confusion.flat().reduce((sum, n) => sum + n, 0)).toBe(model.heldOutRows);
   });
+
+  it("where nothing is left to predict from, the model says so and nothing is fitted", async () => {
+    const csv = `a,b\n${lines(200, (i) => `${(i * 37) % 101},${((i * 37) % 101) * 2}`)}`;
+    await expect(report("copy.csv", csv)).rejects.toThrow(/No column is left to predict "b" from: a \(/);
+  });
+});
+
+describe("a trend over time", () => {
+  it("days as whole numbers are dates, in text and in typed columns, and numbers like them are not", async () => {
+    const day = (i: number) =>
+      new Date(Date.UTC(2020, 0, 1 + 31 * i)).toISOString().slice(0, 10).replaceAll("-", "");
+    const csv = `day,order,co2\n${lines(60, (i) => `${day(i)},${20_201_199 + i},${300 + i + (i % 7)}`)}`;
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      day: Number(day(i)),
+      order: 20_201_199 + i,
+      co2: 300 + i + (i % 7),
+    }));
+    for (const [name, content] of [
+      ["days.csv", csv],
+      ["days.json", JSON.stringify(rows)],
+    ] as const) {
+      const { profile, page } = await report(name, content);
+      const kinds = Object.fromEntries(profile.columns.map((column) => [column.name, column.kind]));
+      expect(kinds).toMatchObject({ day: "date", co2: "number" });
+      expect(kinds.order).not.toBe("date");
+      expect(page).toMatch(/monthly median of co2 rose between January 2020 and/);
+    }
+  });
+
+  it("one row a month has a trend", async () => {
+    const month = (i: number) => `${2021 + Math.floor(i / 12)}-${String((i % 12) + 1).padStart(2, "0")}-01`;
+    const { page } = await report(
+      "monthly.csv",
+      `month,sales\n${lines(30, (i) => `${month(i)},${100 + 3 * i + (i % 5)}`)}`,
+    );
+    expect(page).toContain("Over time");
+    expect(page).toMatch(/monthly median of sales rose between January 2021 and June 2023/);
+  });
 });

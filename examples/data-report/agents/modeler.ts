@@ -59,6 +59,10 @@ async function model(given: Given, ctx: TaskContext, task: string) {
     const { db, file, write } = tools;
     await openTable(db, "table", table.file);
     const { features, leftOut } = await chooseFeatures(db, profile, target, kind);
+    if (features.length === 0) {
+      const why = leftOut.map(({ column, reason }) => `${column} (${reason})`).slice(0, 12);
+      throw new NonRetryableError(`No column is left to predict "${target.name}" from: ${why.join(", ")}.`);
+    }
     const names = [...new Set([target.name, ...features.map((column) => column.name)])];
     const t = ident(target.name);
     const known = kind === "number" ? `isfinite(CAST(${t} AS DOUBLE))` : `${t} IS NOT NULL`;

@@ -118,19 +118,31 @@ async function gather(given: Given, ctx: TaskContext): Promise<ReportParts> {
     sample: given.sample ? { rows: given.sample.rows } : null,
     charts: (await optionalPart<Chart[]>(given.charts)) ?? [],
     steps,
-    notDone: given.findings && !given.model ? [whyNoModel(given)] : [],
+    notDone: notDone(given),
   };
 }
 
-function whyNoModel({ data, goal }: Given): string {
+function notDone({ goal, findings, model, ...given }: Given): string[] {
+  if (goal?.scope === "full" && !findings)
+    return ["Only the profile was made: the analysis did not succeed, and the run's trace says why."];
+  return findings && !model ? [whyNoModel({ goal, ...given })] : [];
+}
+
+function whyNoModel({ data, goal }: Pick<Given, "data" | "goal">): string {
   if (goal?.noModel === true) return "The goal asks for no model.";
   if (!data?.target) return "No model was made: no column lends itself to being predicted.";
   const rows = data.modelRows ?? 0;
   if (rows === 0) return `No model was made: no other column could predict ${data.target}.`;
+  if (rows >= MIN_MODEL_ROWS)
+    return `No model of ${data.target} was made: the modelling did not succeed, and the run's trace says why.`;
   return `No model was made: ${data.target} is known in ${count(rows, "row")}, and a score from fewer than ${MIN_MODEL_ROWS} would be noise.`;
 }
 
 const needs = ["dataset", "profile", "workDir", "outDir", "goal", "data"];
+/** A report that lacks something costs more than all the steps that it saves: it is planned when they fail. */
+const SECOND_BEST = 20;
+const LAST_RESORT = 40;
+
 const common = {
   outputs: z.object({ report: reportSchema }),
   gives: ["report"],
@@ -155,11 +167,12 @@ export default defineAgent({
     },
     "report-without-model": {
       ...common,
-      description: "Write a report with findings and charts on data that cannot carry a model.",
+      description: "Write a report with findings and charts, where the data or the modeler gives no model.",
       inputs,
       needs: [...needs, "table", "findings", "charts"],
       uses: ["cleaning", "trend", "sample"],
-      when: `env.goal.scope == "full" && env.data.modelRows < ${MIN_MODEL_ROWS}`,
+      when: `env.goal.scope == "full"`,
+      cost: `env.data.modelRows >= ${MIN_MODEL_ROWS} ? ${SECOND_BEST} : 1`,
       run: (given, ctx) => write(given, ctx, "report-without-model"),
     },
     "profile-report": {
@@ -168,7 +181,7 @@ export default defineAgent({
       synonyms: ["only profile", "just describe"],
       inputs: z.object(basis),
       needs,
-      when: `env.goal.scope == "profile"`,
+      cost: `env.goal.scope == "profile" ? 1 : ${LAST_RESORT}`,
       run: (given, ctx) => write(given, ctx, "profile-report"),
     },
   },

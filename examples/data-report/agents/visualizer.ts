@@ -73,7 +73,8 @@ export default defineAgent({
       description: "Draw the charts of the findings.",
       synonyms: ["plot", "chart", "visualize", "visualise", "graph", "figures"],
       needs: ["table", "profile", "findings", "workDir", "data"],
-      when: "env.data.dateColumns == 0",
+      // Where the trend cannot be had, charts without it are better than none.
+      cost: "env.data.dateColumns > 0 ? 5 : 1",
       run: (given, ctx) => draw(given, ctx, "draw"),
     },
     "draw-trend": {

@@ -18,7 +18,7 @@ export interface TrendPoint {
   /** Series, where the table holds several; else "". */
   series: string;
   n: number;
-  /** Medians of the measures, in their order; null where fewer than `minRows` rows have a value. */
+  /** Medians of the measures, in their order; null where too few rows have a value. */
   values: (number | null)[];
 }
 
@@ -46,7 +46,7 @@ export interface Trend {
 
 const MAX_MEASURES = 3;
 const MAX_SERIES = 8;
-/** Rows that a period needs for a median. */
+/** Rows that a period needs for a median, where a usual period has as many; else each row is a measurement. */
 const MIN_ROWS = 5;
 const MAX_P = 0.01;
 const YEAR_MS = 365.25 * 86_400_000;
@@ -143,7 +143,10 @@ async function readPoints(
 ): Promise<TrendPoint[]> {
   const c = ident(column.name);
   const bucket = column.kind === "year" ? `CAST(${c} AS BIGINT)` : `date_trunc('${period}', ${c})`;
-  const one = series === "" ? MIN_ROWS : 1;
+  const [usual] = await db.rows(
+    `SELECT median(n) AS n FROM (SELECT count(*) AS n FROM "table" WHERE ${c} IS NOT NULL GROUP BY ${bucket})`,
+  );
+  const one = series === "" && num(usual?.n) >= MIN_ROWS ? MIN_ROWS : 1;
   const medians = measures.map((measure, index) => {
     const m = ident(measure.name);
     return `CASE WHEN count(${m}) >= ${one} THEN median(${m}) END AS m${index}`;

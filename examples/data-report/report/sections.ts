@@ -206,7 +206,7 @@ export function findingsSection(parts: ReportParts): Html | undefined {
     block("Differences between groups", sentences("group"), chartsOf(parts, "group")),
     block("What is frequent, uneven or extreme", sentences("category", "distribution", "extreme"), []),
   ];
-  const none = findings.findings.length === 0 && !trend;
+  const none = blocks.every((one) => one === undefined);
   return html`${none ? html`<p>Nothing stands out that could be told from chance.</p>` : blocks}
 <p class="note">${findings.tested > 0 ? `${count(findings.tested, "relation")} ${findings.tested === 1 ? "was" : "were"} tested; those told here stay below 1% false discoveries (Benjamini–Hochberg) and are large enough to matter. ` : ""}Relations are observations in this table, not causes.</p>`;
 }

@@ -7,7 +7,7 @@
 import { NonRetryableError } from "../../../src/workflow/errors.ts";
 import { type Database, ident, literal, num } from "../database.ts";
 import type { Source, SourceNote } from "../source.ts";
-import { readTextColumns, type TextReading } from "./typing.ts";
+import { dayOf, daysAsNumbers, readTextColumns, type TextReading } from "./typing.ts";
 
 export interface LoadedTable {
   /** The view of the typed table in this database. */
@@ -72,11 +72,18 @@ export async function loadTable(db: Database, source: Source): Promise<LoadedTab
     "flat",
     texts.map((column) => column.name),
   );
+  const days = await daysAsNumbers(
+    db,
+    "flat",
+    flat.flatMap(({ name, expression }) => (expression.whole ? [name] : [])),
+  );
   const readings = new Map<string, TextReading>();
   const selected: string[] = [];
   for (const { name, expression } of flat) {
     const reading = found.get(name);
-    if (reading && reading.readable === reading.filled) {
+    if (days.has(name)) {
+      selected.push(`${dayOf(`CAST(${expression.sql} AS VARCHAR)`)} AS ${ident(name)}`);
+    } else if (reading && reading.readable === reading.filled) {
       // The reading trims the column; here it stands for the flattened value of it.
       selected.push(`${reading.expression.replaceAll(ident(name), `(${expression.sql})`)} AS ${ident(name)}`);
       if (reading.ambiguous) {
@@ -104,14 +111,14 @@ function isNested(type: string): boolean {
   return /\[\d*\]$|^STRUCT|^MAP|^UNION/.test(type);
 }
 
-/** SQL that gives a column one of the types that the agents know; `text` when that is VARCHAR. */
-function flatten(name: string, type: string): { sql: string; text: boolean } {
+/** SQL that gives a column one of the types that the agents know; `text` when that is VARCHAR, `whole` when BIGINT. */
+function flatten(name: string, type: string): { sql: string; text: boolean; whole?: true } {
   const column = ident(name);
   if (isNested(type)) return { sql: `CAST(to_json(${column}) AS VARCHAR)`, text: true };
   if (type === "JSON") return { sql: `(${column} ->> '$')`, text: true };
   if (type === "VARCHAR") return { sql: column, text: true };
   if (/^(TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER)$/.test(type)) {
-    return { sql: `CAST(${column} AS BIGINT)`, text: false };
+    return { sql: `CAST(${column} AS BIGINT)`, text: false, whole: true };
   }
   if (/^(FLOAT|DOUBLE|UBIGINT|HUGEINT|UHUGEINT|DECIMAL.*|BIGNUM)$/.test(type)) {
     return { sql: `CAST(${column} AS DOUBLE)`, text: false };

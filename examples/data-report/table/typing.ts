@@ -28,6 +28,9 @@ const SAMPLE_VALUES = 2_000;
 const FIRST_VALUES = 5_000;
 const COLUMNS_PER_QUERY = 12;
 
+/** So many numbers that all read as days are no chance: of all numbers of eight digits one in thirty does. */
+const MIN_DAYS = 5;
+
 /** Texts that mean "no value" in a column of numbers or dates. */
 export const MISSING_TOKENS = ["", "na", "n/a", "#n/a", "nan", "null", "nil", "none", "-", "--", "?", "."];
 
@@ -139,6 +142,7 @@ async function readChunk(
       `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(NUMBER)})) AS n${index}`,
       `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(NOT_FINITE)}, 'i')) AS x${index}`,
       `count(*) FILTER (WHERE TRY_CAST(${v} AS BIGINT) IS NOT NULL AND regexp_matches(${v}, '^[-+]?\\d+$')) AS i${index}`,
+      `count(*) FILTER (WHERE ${isDay(v)}) AS c${index}`,
       `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(LEADING_ZERO)}) AND NOT contains(${v}, '.')) AS z${index}`,
       `count(*) FILTER (WHERE regexp_matches(${v}, ${literal(DECORATED)})) AS d${index}`,
       `count(*) FILTER (WHERE lower(${v}) IN ('true', 'false')) AS b${index}`,
@@ -164,6 +168,7 @@ async function readChunk(
       const expression = `TRY_CAST(${v} AS ${type})`;
       const as = integer ? "integer" : "number";
       readings.set(name, { ...base, as, expression, form: "number", readable: get("n") });
+      if (integer && get("c") === get("n") && get("n") >= MIN_DAYS) undecided.push(name);
     } else if (enough(get("n") + get("d")) && get("z") <= meant * 0.01) {
       const expression = `TRY_CAST(regexp_replace(${v}, '[$€£,%\\s]', '', 'g') AS DOUBLE)`;
       const form = "number with currency, thousands or percent signs";
@@ -176,6 +181,37 @@ async function readChunk(
     const reading = await readDates(db, relation, name);
     if (reading) readings.set(name, reading);
   }
+}
+
+/** Of columns of whole numbers those whose every value is a day written as one, 20240229. */
+export async function daysAsNumbers(
+  db: Database,
+  relation: string,
+  names: readonly string[],
+): Promise<Set<string>> {
+  const days = new Set<string>();
+  for (const name of names) {
+    const v = `CAST(${ident(name)} AS VARCHAR)`;
+    // The ends of most columns of numbers are no days, and they are known at once.
+    const [ends] = await db.rows(
+      `SELECT count(*) FILTER (WHERE ${isDay("v")}) AS days FROM (SELECT unnest([min(${v}), max(${v})]) AS v FROM ${relation})`,
+    );
+    if (num(ends?.days) < 2) continue;
+    const [all] = await db.rows(
+      `SELECT count(${ident(name)}) AS filled, count(*) FILTER (WHERE ${isDay(v)}) AS days FROM ${relation}`,
+    );
+    if (num(all?.days) === num(all?.filled) && num(all?.days) >= MIN_DAYS) days.add(name);
+  }
+  return days;
+}
+
+/** SQL that reads a text of eight digits as a day. */
+export function dayOf(text: string): string {
+  return `CAST(TRY_STRPTIME(${text}, '%Y%m%d') AS DATE)`;
+}
+
+function isDay(text: string): string {
+  return `regexp_matches(${text}, '^(1[6-9]|20)\\d{6}$') AND ${dayOf(text)} IS NOT NULL`;
 }
 
 /** Finds the format under which most values are dates: on a sample first, then over the whole column. */
