@@ -18,6 +18,7 @@ import { z } from "zod";
 import { DataHammerError, InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import type { Endpoint } from "./connection.ts";
 import type { Invocation } from "./invocation.ts";
+import type { LogLevel } from "./settings.ts";
 
 /** Restarts of one file's process within `RESTART_WINDOW_MS` (L8). */
 const RESTART_LIMIT = 10;
@@ -72,6 +73,8 @@ export interface AgentProcessOptions {
   files: readonly string[];
   endpoint: Endpoint;
   concurrency?: number | undefined;
+  /** What they log, unless the user says so; default `warn`. */
+  logLevel?: LogLevel;
 }
 
 export class AgentProcesses {
@@ -134,7 +137,7 @@ export class AgentProcesses {
 
   #spawn(file: string): { child: ChildProcess; ended: Promise<string> } {
     const { shell, settings, output } = this.#call;
-    const { endpoint, concurrency } = this.#options;
+    const { endpoint, concurrency, logLevel = "warn" } = this.#options;
     const [command = process.execPath, ...args] = shell.self;
     const child = spawn(
       command,
@@ -148,7 +151,7 @@ export class AgentProcesses {
           DATAHAMMER_TOKEN: endpoint.token ?? "",
           DATAHAMMER_CREDS: settings.credsFile ?? "",
           DATAHAMMER_SWARM: settings.swarm,
-          DATAHAMMER_LOG_LEVEL: settings.logLevel ?? "warn",
+          DATAHAMMER_LOG_LEVEL: settings.logLevel ?? logLevel,
         },
         stdio: ["ignore", "pipe", "pipe", "ipc"],
       },

@@ -78,7 +78,9 @@ export async function hostSwarm(call: Invocation, options: HostOptions): Promise
     let agents: AgentProcesses | undefined;
     if (options.agents.length > 0) {
       const { concurrency } = options;
-      agents = await AgentProcesses.start(call, { files: options.agents, endpoint, concurrency });
+      // What becomes of its tasks is told by whoever watches the run.
+      const told = { logLevel: "error" } as const;
+      agents = await AgentProcesses.start(call, { files: options.agents, endpoint, concurrency, ...told });
       undo.push(() => (agents as AgentProcesses).stop());
     }
     return { client, endpoint, daemon, agents, stop };

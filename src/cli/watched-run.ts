@@ -1,5 +1,6 @@
 /** Watching one run to its end, to the end of patience, or to Ctrl-C. */
 import type { SwarmClient, WatchEvent } from "../client/swarm.ts";
+import { revisionLines } from "../trace/plan-view.ts";
 import { traceTransition } from "../trace/replay.ts";
 import type { RunView } from "../trace/view.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
@@ -39,13 +40,20 @@ export async function watchRun(
   const timer = timeoutMs === undefined ? undefined : shell.clock.setTimeout(end("timeout"), timeoutMs);
   const jsonLines = options.events === true && output.json;
   const progress = jsonLines ? undefined : showProgress(shell, output);
+  let revisionsTold = 0;
   try {
     const view = await client.watch(
       run,
       (event) => {
         progress?.note(event);
         options.onEvent?.(event);
-        if (!jsonLines) return;
+        if (!jsonLines) {
+          const { revisions } = event.fold;
+          const news = revisionLines(revisions.slice(revisionsTold), output.noticeColors);
+          revisionsTold = revisions.length;
+          for (const line of news) output.notice(line);
+          return;
+        }
         for (const transition of event.transitions) {
           output.data({ type: "transition", ...traceTransition(transition) }, () => "");
         }

@@ -73,6 +73,7 @@ it("a task that fails for good is replaced by a path of two, and what was tried 
   for (const file of otherWay()) await stage.agent(file);
   const ran = await stage.run("run", "--want", "answer", "--run", "r1", "--json");
   expect(ran.code, ran.stderr).toBe(0);
+  expect(ran.stderr).toMatch(/^revision 1: .*failed/m);
   const view = ran.json() as unknown as View;
   expect(view.outputs).toEqual({ answer: "x is 2" });
   expect(view.plan.revisions[0]?.reason).toContain("the sensor is broken");
