@@ -95,6 +95,8 @@ async function inspector(browser: Browser, demoRun: string): Promise<void> {
       { name: "inspector-step-light", path: "/runs/weekly-60/steps/load-stock", scheme: "light" },
       { name: "inspector-60-light", path: "/runs/weekly-60", scheme: "light" },
       { name: "inspector-7-light", path: `/runs/${demoRun}`, scheme: "light" },
+      { name: "inspector-time-light", path: `/runs/${demoRun}/time`, scheme: "light" },
+      { name: "inspector-7-dark", path: `/runs/${demoRun}`, scheme: "dark" },
       { name: "inspector-plan-dark", path: `/runs/${demoRun}/plan`, scheme: "dark" },
       { name: "inspector-environment-light", path: "/runs/weekly-60/environment", scheme: "light" },
       { name: "inspector-agents-dark", path: "/agents", scheme: "dark" },

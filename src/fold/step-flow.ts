@@ -168,7 +168,8 @@ export class StepFlow {
 
   /** What a step's result held; of a step that fans out, its items' as lists. */
   outputsOf(id: string): Record<string, unknown> | undefined {
-    const { origin } = this.steps.step(id);
+    // A revision of the plan may have left it out: what it gave stays known.
+    const origin = this.steps.has(id) ? this.steps.step(id).origin : undefined;
     return origin?.kind === "item" ? this.frontier.items.outputsOf(origin) : this.values.outputsOf(id);
   }
 

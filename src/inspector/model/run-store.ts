@@ -105,7 +105,12 @@ export class RunStore {
   get waits(): RunHead["waits"] {
     const cursor = this.cursor.value;
     if (cursor === undefined) return this.head.value?.waits ?? NO_WAITS;
-    return this.past.value?.cursor === cursor ? this.past.value.head.waits : NO_WAITS;
+    return this.pastHead?.waits ?? NO_WAITS;
+  }
+
+  /** The run as it was at the moment that is looked at; undefined: not known yet, or the moment is now. */
+  get pastHead(): RunHead | undefined {
+    return this.past.value?.cursor === this.cursor.value ? this.past.value?.head : undefined;
   }
 
   /** The step of the document, or of the item's origin. */

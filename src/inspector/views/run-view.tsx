@@ -137,6 +137,7 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
   const words = parts
     .filter(({ amount }) => amount > 0)
     .map(({ look, amount }) => `${count(amount)} ${LOOK_WORDS[look]}`);
+  const spent = cursor === undefined ? head?.spent : store.pastHead?.spent;
   const started = head === undefined ? 0 : Date.parse(head.startedAt);
   const until =
     cursor !== undefined ? history.timeAt(cursor) : head?.endedAt ? Date.parse(head.endedAt) : Date.now();
@@ -162,11 +163,11 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
             {duration(Math.max(0, until - started))}
           </span>
         )}
-        {head && head.spent.tokens + head.spent.usd > 0 && (
+        {spent !== undefined && spent.tokens + spent.usd > 0 && (
           <span class="number soft">
             {[
-              ...(head.spent.tokens > 0 ? [plural(head.spent.tokens, "token")] : []),
-              ...(head.spent.usd > 0 ? [`$${head.spent.usd.toFixed(2)}`] : []),
+              ...(spent.tokens > 0 ? [plural(spent.tokens, "token")] : []),
+              ...(spent.usd > 0 ? [`$${spent.usd.toFixed(2)}`] : []),
             ].join(", ")}
           </span>
         )}

@@ -11,16 +11,16 @@ import { ProblemNote } from "../parts/problem-note.tsx";
 
 type PathStep = RunTime["steps"][number];
 
-/** Where a step's time goes, in its order: the field of the answer, the words, the colour. */
+/** Where a step's time goes, in its order: the field of the answer, the words, the classes of its colour. */
 const PARTS = [
-  ["outsideMs", "for somebody outside", "waiting"],
-  ["stoodMs", "failed, until it was opened again", "failed"],
-  ["backOffMs", "between two attempts", "retrying"],
-  ["pausedMs", "while the run was paused", "kept"],
-  ["slotMs", "for a place in parallel", "pending"],
-  ["daemonMs", "for the daemon", "skipped"],
-  ["agentMs", "for an agent", "ready"],
-  ["runMs", "running", "running"],
+  ["outsideMs", "for somebody outside", "look-waiting"],
+  ["stoodMs", "failed, until it was opened again", "look-failed"],
+  ["backOffMs", "between two attempts", "look-ready pale"],
+  ["pausedMs", "while the run was paused", "look-kept"],
+  ["slotMs", "for a place in parallel", "look-pending"],
+  ["daemonMs", "for the daemon", "look-pending pale"],
+  ["agentMs", "for an agent", "look-ready"],
+  ["runMs", "running", "look-running"],
 ] as const;
 
 /** On a longer path only the longest are listed at first. */
@@ -97,7 +97,7 @@ function PathRow({ store, step, answer }: { store: RunStore; step: PathStep; ans
           style={{ width: shareOf(Math.max(0, Date.parse(step.readyAt) - startedAt)) }}
         />
         {parts.map(([part, , look]) => (
-          <span key={part} class={`time-part look-${look}`} style={{ width: shareOf(step[part]) }} />
+          <span key={part} class={`time-part ${look}`} style={{ width: shareOf(step[part]) }} />
         ))}
       </span>
       <span class="number">{duration(took)}</span>
@@ -114,7 +114,7 @@ function Legend({ steps }: { steps: readonly PathStep[] }) {
         if (sum < 1) return null;
         return (
           <li key={part}>
-            <span class={`time-part look-${look}`} aria-hidden="true" />
+            <span class={`time-part ${look}`} aria-hidden="true" />
             {what} <b>{duration(sum)}</b>
           </li>
         );
