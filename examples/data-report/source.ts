@@ -37,6 +37,17 @@ const MAX_LINE_BYTES = 32 * 1024 * 1024;
 /** Above this share of unreadable lines the file is not a table. */
 const MAX_REJECTED_SHARE = 0.1;
 
+/** Columns beyond this are refused: no page could show them. */
+const MAX_COLUMNS = 2_000;
+
+/** @throws NonRetryableError when there are more columns than the bound */
+export function assertWidth(path: string, columns: number): void {
+  if (columns <= MAX_COLUMNS) return;
+  throw new NonRetryableError(
+    `${path} has ${columns} columns; the bound is ${MAX_COLUMNS}. Select the columns that matter.`,
+  );
+}
+
 /** @throws NonRetryableError when the file cannot be read as a table */
 export async function recogniseSource(db: Database, path: string): Promise<Source> {
   const head = await readHead(path);
@@ -206,6 +217,7 @@ async function readDelimited(
     const relation = `read_csv(${literal(path)}, ${options.join(", ")})`;
     try {
       const columns = await db.describe(relation);
+      assertWidth(path, columns.length);
       // A ragged file makes the sniffer see one column; padding short lines reads it as it was meant.
       if (index === 0 && columns.length === 1 && /[,;\t]/.test(columns[0]?.name ?? "")) continue;
       await db.rows(`SELECT count(*) FROM (SELECT * FROM ${relation})`);
@@ -220,6 +232,7 @@ async function readDelimited(
       notes.push(...(await headerNotes(db, path, options, columns)));
       return { ...base, format: delimiter ? "tsv" : "csv", relation, notes };
     } catch (cause) {
+      if (cause instanceof NonRetryableError) throw cause;
       failure = cause;
     }
   }

@@ -51,6 +51,11 @@ describe("a file that is no table is refused with its remedy", () => {
     ["number.json", "42", /does not begin with a list or an object/],
     ["none.json", "[]", /no rows/],
     ["two-lists.json", '{"nodes":[{"a":1}],"links":[{"b":2}]}', /"nodes", "links".*file of its own/],
+    [
+      "wide.csv",
+      `${Array.from({ length: 2_001 }, (_, i) => i).join(",")}\n`.repeat(3),
+      /2001 columns; the bound is 2000/,
+    ],
     ["fake.parquet", "hello", /no Parquet file/],
     ["cut.parquet", "PAR1 and then nothing", /cannot be read as PARQUET.*complete/],
   ];

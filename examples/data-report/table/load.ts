@@ -6,7 +6,7 @@
  */
 import { NonRetryableError } from "../../../src/workflow/errors.ts";
 import { type Database, ident, literal, num } from "../database.ts";
-import type { Source, SourceNote } from "../source.ts";
+import { assertWidth, type Source, type SourceNote } from "../source.ts";
 import { dayOf, daysAsNumbers, readTextColumns, type TextReading } from "./typing.ts";
 
 export interface LoadedTable {
@@ -18,9 +18,6 @@ export interface LoadedTable {
   readings: Map<string, TextReading>;
   notes: SourceNote[];
 }
-
-/** Columns beyond this are refused: no page could show them. */
-const MAX_COLUMNS = 2_000;
 
 /** @throws NonRetryableError when the file has no columns or no rows */
 export async function loadTable(db: Database, source: Source): Promise<LoadedTable> {
@@ -36,11 +33,7 @@ export async function loadTable(db: Database, source: Source): Promise<LoadedTab
     );
   }
   const described = await db.describe("raw");
-  if (described.length > MAX_COLUMNS) {
-    throw new NonRetryableError(
-      `${source.path} has ${described.length} columns; the bound is ${MAX_COLUMNS}. Select the columns that matter.`,
-    );
-  }
+  assertWidth(source.path, described.length);
   const [counted] = await db.rows("SELECT count(*) AS n FROM raw");
   const rows = num(counted?.n);
   if (rows === 0) {

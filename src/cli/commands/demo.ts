@@ -95,7 +95,7 @@ async function startingPoint(
   } catch (error) {
     if (error instanceof DataHammerError || !(error instanceof Error)) throw error;
     throw new InvalidInputError("E_DATA", error.message, {
-      remedy: "Give a CSV, TSV, JSON or Parquet file with at least one row.",
+      remedy: "Mend the file, or give another with --data: CSV, TSV, JSON or Parquet.",
       data: { path: data },
       cause: error,
     });
