@@ -74,15 +74,13 @@ function inWaves(problem: PlanningProblem, origins: readonly number[]): Draft[] 
   const wanted = new Set(origins);
   const chosen = keep(problem.graph, (index) => wanted.has(index));
   const levels = levelsOf(chosen, incidenceOf(chosen));
-  const drafts = chosen.operators.map(
-    (operator, index): Draft => ({
-      task: problem.tasks[operator.origin] as PlannedTask,
-      level: levels.operator[index] as number,
-      waitsFor: new Set(),
-      takes: new Map(),
-      writes: [],
-    }),
-  );
+  const drafts = chosen.operators.map((operator, index): Draft => {
+    const task = problem.tasks[operator.origin] as PlannedTask;
+    const level = levels.operator[index] as number;
+    // Steps that wait for each other would be put in order for ever.
+    if (level === 0) throw new Error(`the plan has ${task.capability.name}, which cannot run in it`);
+    return { task, level, waitsFor: new Set(), takes: new Map(), writes: [] };
+  });
   // Stable: within a wave, the canonical order of tasks stands.
   return drafts.sort((a, b) => a.level - b.level);
 }

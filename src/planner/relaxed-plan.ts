@@ -107,7 +107,7 @@ export function withoutSpare(
   for (let before = -1, taken = 0; before !== taken; ) {
     before = taken;
     for (const index of order) {
-      const { gives, needs } = graph.operators[index] as Operator;
+      const { gives } = graph.operators[index] as Operator;
       if (gone[index] === 1) continue;
       // The only giver of something needed stays; most are, and for the others it has to be tried.
       if (gives.some((fact) => givers[fact] === 1 && needers[fact] !== 0)) continue;
@@ -122,9 +122,16 @@ export function withoutSpare(
         gone[index] = 0;
         continue;
       }
-      taken += 1;
-      for (const fact of gives) givers[fact] = (givers[fact] as number) - 1;
-      for (const fact of needs) needers[fact] = (needers[fact] as number) - 1;
+      // Without it others may not be able to run. In a circle they would hold each other as the only givers.
+      for (const other of order) {
+        if (gone[other] === 1 && other !== index) continue;
+        if (levels.operator[other] !== 0) continue;
+        gone[other] = 1;
+        taken += 1;
+        const { gives, needs } = graph.operators[other] as Operator;
+        for (const fact of gives) givers[fact] = (givers[fact] as number) - 1;
+        for (const fact of needs) needers[fact] = (needers[fact] as number) - 1;
+      }
     }
   }
   return keep(graph, (index) => gone[index] === 0);

@@ -8,7 +8,7 @@ import { type Plan, WorkflowPlanner } from "../../src/planner/planner.ts";
 import type { Capability, RoleCard } from "../../src/workflow/capability.ts";
 import { NoPlanError } from "../../src/workflow/errors.ts";
 import { WorkflowGraph } from "../../src/workflow/graph.ts";
-import { exhaustive, type RandomProblem, randomProblem } from "./random-problems.ts";
+import { exhaustive, mostlyFreeProblem, type RandomProblem, randomProblem } from "./random-problems.ts";
 
 function plan({ cards, want, environment }: RandomProblem, nodeLimit?: number): Plan | NoPlanError {
   try {
@@ -71,9 +71,12 @@ describe("a plan", () => {
     );
   });
 
-  it("is a workflow that the graph accepts, and writes every key once", () => {
+  it.each([
+    ["of any cost", randomProblem],
+    ["mostly free", mostlyFreeProblem],
+  ])("of tasks %s is a workflow that the graph accepts, and writes every key once", (_, problems) => {
     fc.assert(
-      fc.property(randomProblem, (problem) => {
+      fc.property(problems, (problem) => {
         const found = plan(problem);
         fc.pre(!(found instanceof NoPlanError));
         const { workflow } = found as Plan;
@@ -85,6 +88,25 @@ describe("a plan", () => {
       }),
       { numRuns: FEWER_RUNS },
     );
+  });
+
+  it("has no circle of free tasks that only serve each other", () => {
+    const task = (name: string, cost: number, needs: string[], gives: string[]): Capability => ({
+      name,
+      cost,
+      needs,
+      gives,
+    });
+    const tasks = [
+      task("t0", 2, [], ["e", "a", "z"]),
+      task("t1", 5, ["z", "s", "b"], ["s", "z"]),
+      task("t2", 0, ["s", "e"], ["d", "c"]),
+      task("t3", 0, ["z"], ["c", "z", "b"]),
+      task("t4", 0, ["c"], ["s", "b", "a"]),
+      task("t5", 0.1, ["d", "s", "b"], ["e", "c", "p"]),
+    ];
+    const found = plan({ cards: [{ role: "worker", tasks }], want: ["z", "a"], environment: {} });
+    expect((found as Plan).workflow.steps.map((step) => step.task)).toEqual(["t0"]);
   });
 
   it("has no step that it could do without", () => {

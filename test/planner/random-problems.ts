@@ -15,29 +15,33 @@ const KEYS = ["a", "b", "c", "d", "e", "constructor", "__proto__", "toString"];
 const keys = (min: number, max: number) =>
   fc.uniqueArray(fc.constantFrom(...KEYS), { minLength: min, maxLength: max });
 
-const capability = fc.record({
-  needs: keys(0, 3),
-  gives: keys(1, 3),
-  cost: fc.constantFrom(0, 0, 0.1, 0.5, 1, 1, 2, 3, 5),
-});
+const capability = (...costs: readonly number[]) =>
+  fc.record({ needs: keys(0, 3), gives: keys(1, 3), cost: fc.constantFrom(...costs) });
 
 /** Up to nine tasks over eight keys: cycles, needs that nothing gives, and ties are common. */
-export const randomProblem: fc.Arbitrary<RandomProblem> = fc
-  .record({
-    capabilities: fc.array(capability, { minLength: 1, maxLength: 9 }),
-    want: keys(1, 3),
-    have: keys(0, 2),
-  })
-  .map(({ capabilities, want, have }) => ({
-    cards: [
-      {
-        role: ROLE,
-        tasks: capabilities.map((task, index): Capability => ({ ...task, name: `t${index}` })),
-      },
-    ],
-    want,
-    environment: Object.fromEntries(have.map((key) => [key, 1])),
-  }));
+export const randomProblem = problems(capability(0, 0, 0.1, 0.5, 1, 1, 2, 3, 5));
+
+/** The same with tasks that are mostly free: circles of them cost nothing to be left in a plan. */
+export const mostlyFreeProblem = problems(capability(0, 0, 0, 0, 1));
+
+function problems(task: ReturnType<typeof capability>): fc.Arbitrary<RandomProblem> {
+  return fc
+    .record({
+      capabilities: fc.array(task, { minLength: 1, maxLength: 9 }),
+      want: keys(1, 3),
+      have: keys(0, 2),
+    })
+    .map(({ capabilities, want, have }) => ({
+      cards: [
+        {
+          role: ROLE,
+          tasks: capabilities.map((task, index): Capability => ({ ...task, name: `t${index}` })),
+        },
+      ],
+      want,
+      environment: Object.fromEntries(have.map((key) => [key, 1])),
+    }));
+}
 
 export interface Exhaustive {
   cost: number;
