@@ -10,6 +10,11 @@ export class Chance {
     this.#state = mix(state ^ 0x9e3779b9);
   }
 
+  /** A stream of its own from here on, which takes nothing from this one. */
+  branch(stream: string): Chance {
+    return new Chance(this.#state, stream);
+  }
+
   /** In [0, 1). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;

@@ -12,7 +12,7 @@ import { ReferenceOpenings } from "./reference-openings.ts";
 import { ReferencePlan } from "./reference-plan.ts";
 import { makeStep, ms, needed, outputsOfAnswer, type ReferenceStep } from "./reference-step.ts";
 import { ReferenceUndoing } from "./reference-undoing.ts";
-import { ReferenceValues } from "./reference-values.ts";
+import { mostOf, ReferenceValues } from "./reference-values.ts";
 
 const HANDOFFS = 8;
 const ITERATIONS = 100;
@@ -249,8 +249,11 @@ export class ReferenceFlow {
 
   #done(step: ReferenceStep, outputs: Record<string, unknown>): void {
     const declared = step.doc.outputs ?? [];
-    if (declared.some((key) => !(key in outputs) && this.values.env.get(key)?.step !== step.id)) {
-      step.errors.push("E_OUTPUT_MISSING");
+    const isMissing = declared.some((key) => !(key in outputs) && this.values.env.get(key)?.step !== step.id);
+    const isOwn = step.parent === undefined && step.undoes === undefined;
+    const isRefused = isOwn && declared.some((key) => Number(outputs[key]) > mostOf(this.#workflow, key));
+    if (isMissing || isRefused) {
+      step.errors.push(isMissing ? "E_OUTPUT_MISSING" : "E_ENV_SCHEMA");
       return this.#release(this.#failed(step, "failed"));
     }
     if (step.parent === undefined) this.#give(step, outputs);

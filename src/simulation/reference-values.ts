@@ -76,3 +76,9 @@ export class ReferenceValues {
     };
   }
 }
+
+/** The largest number that the schema of a key allows. */
+export function mostOf({ environment }: WorkflowDocument, key: string): number {
+  const { maximum = Number.POSITIVE_INFINITY } = (environment?.[key]?.schema ?? {}) as { maximum?: number };
+  return maximum;
+}

@@ -5,6 +5,7 @@
 import type { WorkflowStepDocument } from "../workflow/document.ts";
 import type { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
+import { mostOf } from "./reference-values.ts";
 import type { Say } from "./scenario.ts";
 import { FLAKY_ERROR, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 
@@ -26,7 +27,9 @@ export function judgeScripts(run: string, reference: Reference, say: Say): void 
       say(SERIAL, `${run} ${key} of ${step.id} is ${JSON.stringify(is)}, a serial run gives ${due}`);
     if (outcome === "skipped" && is !== null)
       say(SERIAL, `${run} ${key} is ${JSON.stringify(is)} though its step was skipped`);
-    if (SCRIPTED_ROLES.has(step.role)) expectedOutcome(run, step, say);
+    if (parent === undefined && Number(is) > mostOf(reference.workflow, key))
+      say("no value breaks the schema of its key", `${run} ${key} of ${step.id} is ${is}`);
+    if (SCRIPTED_ROLES.has(step.role)) expectedOutcome(run, step, mostOf(reference.workflow, key), say);
   }
 }
 
@@ -58,11 +61,17 @@ const FAULTS_CODES = new Set([
   "E_REJECTED",
 ]);
 
-function expectedOutcome(run: string, step: ReferenceStep, say: Say): void {
+function expectedOutcome(run: string, step: ReferenceStep, most: number, say: Say): void {
   const { doc, outcome, errors } = step;
   if ((outcome !== "completed" && outcome !== "failed") || step.list !== undefined) return;
   if (errors.some((code) => FAULTS_CODES.has(code) || code.startsWith("E_UNREACHABLE"))) return;
   if (outcome === "failed" && errors.at(-1) === "E_REPEAT_LIMIT") return repeatLimit(run, step, say);
+  if (outcome === "failed" && errors.at(-1) === "E_ENV_SCHEMA") {
+    const gave = productOf(step.id, step.brought ?? step.own);
+    if (gave <= most)
+      say("a step ends as its script says", `${run} ${doc.id} was refused ${gave}: at most ${most}`);
+    return;
+  }
   const { act, until } = scriptOf(doc);
   const never = ["refuse", "nonsense", "lacking"].includes(act) || (act === "pass" && until > 8);
   const always = act === "work" || act === "midway" || (act === "pass" && until <= 8);

@@ -99,14 +99,29 @@ export function randomWorkflow(chance: Chance, maxSteps: number, depth = 0): Wor
     }
     steps.push(step);
   }
+  const environment = randomSchemas(chance.branch("schemas"), steps);
   return {
     name: "simulated",
     steps,
+    ...(Object.keys(environment).length > 0 ? { environment } : {}),
     ...(chance.happens(0.15) ? { budget: randomBudget(chance, count) } : {}),
     ...(chance.happens(0.7) ? { maxParallel: chance.between(1, 4) } : {}),
     ...(chance.happens(0.1) ? { timeout: `${chance.between(20, 120)}s` } : {}),
     ...(chance.happens(0.4) ? { outputs: { last: `\${env.v${count - 1}}`, first: "${env.v0}" } } : {}),
   };
+}
+
+/** Values are at most 996, and people set small ones: some of them are too large for their key. */
+function randomSchemas(
+  chance: Chance,
+  steps: readonly WorkflowStepDocument[],
+): NonNullable<WorkflowDocument["environment"]> {
+  const single = steps.filter((step) => !givesList(step)).map(({ id }) => outputKey(id));
+  return Object.fromEntries(
+    chance
+      .some(single, 0.05)
+      .map((key) => [key, { schema: { type: ["number", "null"], maximum: chance.between(100, 990) } }]),
+  );
 }
 
 function dependenciesOf(chance: Chance, at: number): number[] {

@@ -273,6 +273,12 @@ export const MUTATIONS: readonly Mutation[] = [
     from: "Math.max(keptAt, this.#undoubtedAt)",
     to: "keptAt",
   },
+  {
+    name: "a value that breaks the schema of its key is kept",
+    file: "src/fold/step-flow.ts",
+    from: "this.values.schemaProblem(step, outputs)",
+    to: "this.values.schemaProblem(step, {})",
+  },
 ];
 
 /** Folder of the mutants' sources; its modules resolve packages as the repository's do. */
