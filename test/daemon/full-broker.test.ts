@@ -34,14 +34,15 @@ afterEach(async () => {
   await nats.stop();
 });
 
-async function limit(stream: string, maxBytes: (bytes: number) => number): Promise<void> {
+/** @param limits of the stream, from how many messages it holds */
+async function limit(stream: string, limits: (messages: number) => object): Promise<void> {
   const api = async (verb: string, body: unknown) =>
     (await raw.request(`$JS.API.STREAM.${verb}.${stream}`, JSON.stringify(body))).json() as {
       config: object;
-      state: { bytes: number };
+      state: { messages: number };
     };
   const { config, state } = await api("INFO", {});
-  expect(await api("UPDATE", { ...config, max_bytes: maxBytes(state.bytes) })).not.toHaveProperty("error");
+  expect(await api("UPDATE", { ...config, ...limits(state.messages) })).not.toHaveProperty("error");
 }
 
 /** Resolves with what the daemon says of itself once it is (not) ready. */
@@ -62,10 +63,11 @@ async function stored(run: string): Promise<LogRecord[]> {
 }
 
 for (const [stream, room] of [
-  // Below what is stored by the time that it comes, the limit would make the server remove the oldest records. The
+  // Below what is stored by the time that it comes, the limit would make the server remove the oldest records; and
+  // near a limit in bytes nats-server 2.9 does so too, since it forgets what a record costs beside its content. The
   // rest of the run needs several times as much.
-  ["dh_main_log", (bytes: number) => bytes + 32 * 1024],
-  ["dh_main_tasks", () => 1],
+  ["dh_main_log", (messages: number) => ({ max_msgs: messages + 100 })],
+  ["dh_main_tasks", () => ({ max_bytes: 1 })],
 ] as const) {
   it(`work waits while ${stream} is full, visibly, and goes on when there is room`, async () => {
     const starts: string[] = [];
@@ -90,7 +92,7 @@ for (const [stream, room] of [
     const reply = await bus.live.hello({ v: 1, id: "somebody", roles: [] }, 5_000);
     expect(reply?.problem).toMatch(/has no room/);
     const kept = await stored("r1");
-    await limit(stream, () => -1);
+    await limit(stream, () => ({ max_msgs: -1, max_bytes: -1 }));
     await results(bus, "r1", 400);
     await readiness(true);
     await ended("r1");
