@@ -118,14 +118,11 @@ export function withoutSpare(
         const level = levels.fact[goal] as number;
         return level !== 0 && level <= maxDepth;
       });
-      if (!stands) {
-        gone[index] = 0;
-        continue;
-      }
-      // Without it others may not be able to run. In a circle they would hold each other as the only givers.
+      gone[index] = 0;
+      if (!stands) continue;
+      // It goes, and what cannot run without it: in a circle they would hold each other as the only givers.
       for (const other of order) {
-        if (gone[other] === 1 && other !== index) continue;
-        if (levels.operator[other] !== 0) continue;
+        if (gone[other] === 1 || levels.operator[other] !== 0) continue;
         gone[other] = 1;
         taken += 1;
         const { gives, needs } = graph.operators[other] as Operator;
