@@ -190,13 +190,21 @@ export async function daysAsNumbers(
   names: readonly string[],
 ): Promise<Set<string>> {
   const days = new Set<string>();
-  for (const name of names) {
+  if (names.length === 0) return days;
+  // The ends of most columns of numbers are no days, and they are known at once.
+  const ends = names.flatMap((name, index) => [
+    `CAST(min(${ident(name)}) AS VARCHAR) AS low${index}`,
+    `CAST(max(${ident(name)}) AS VARCHAR) AS high${index}`,
+  ]);
+  const areDays = names.map(
+    (_, index) => `${isDay(`low${index}`)} AND ${isDay(`high${index}`)} AS days${index}`,
+  );
+  const [likely] = await db.rows(
+    `SELECT ${areDays.join(", ")} FROM (SELECT ${ends.join(", ")} FROM ${relation})`,
+  );
+  for (const [index, name] of names.entries()) {
+    if (likely?.[`days${index}`] !== true) continue;
     const v = `CAST(${ident(name)} AS VARCHAR)`;
-    // The ends of most columns of numbers are no days, and they are known at once.
-    const [ends] = await db.rows(
-      `SELECT count(*) FILTER (WHERE ${isDay("v")}) AS days FROM (SELECT unnest([min(${v}), max(${v})]) AS v FROM ${relation})`,
-    );
-    if (num(ends?.days) < 2) continue;
     const [all] = await db.rows(
       `SELECT count(${ident(name)}) AS filled, count(*) FILTER (WHERE ${isDay(v)}) AS days FROM ${relation}`,
     );
