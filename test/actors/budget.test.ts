@@ -19,12 +19,6 @@ const wide = (count: number, budget: Record<string, unknown>, maxParallel = 4) =
   steps: Array.from({ length: count }, (_, at) => step(`s${at}`)),
 });
 
-async function resume(stage: SwarmStage, budget: Record<string, unknown>): Promise<void> {
-  const body = { v: 1 as const, verb: "resume" as const, value: { budget }, by: "ada" };
-  await stage.bus.log.append("r1", { kind: "control", body });
-  await stage.clock.advance(0);
-}
-
 describe("a run with a budget of dispatches", () => {
   it("gives out that many, pauses, and goes on when it is raised", async () => {
     const stage = new SwarmStage();
@@ -35,7 +29,7 @@ describe("a run with a budget of dispatches", () => {
     expect((await stage.fold()).status).toBe("paused");
     for (let at = 0; at < 3; at++) await stage.answer("worker");
     expect(stage.inHand("worker")).toEqual([]);
-    await resume(stage, { dispatches: 5 });
+    await stage.resume({ dispatches: 5 });
     expect(stage.inHand("worker")).toHaveLength(2);
     for (let at = 0; at < 2; at++) await stage.answer("worker");
     expect((await stage.fold()).status).toBe("done");
@@ -91,7 +85,7 @@ it("time that is over pauses the run before its next step, also at a successor",
   await stage.answer("worker");
   expect(stage.inHand("worker")).toEqual([]);
   expect((await stage.fold()).pause?.code).toBe("E_BUDGET");
-  await resume(stage, { wall: "2m" });
+  await stage.resume({ wall: "2m" });
   expect(stage.inHand("worker")).toEqual(["b#1"]);
 });
 
@@ -156,7 +150,7 @@ it("never more is given out than allowed, however daemons die, and a raised run 
           expect(given.size).toBeLessThanOrEqual(allowed);
         }
         for (let turn = 0; turn < 60 && !(await stage.fold()).ended; turn++) {
-          if ((await stage.fold()).status === "paused") await resume(stage, { dispatches: 1_000 });
+          if ((await stage.fold()).status === "paused") await stage.resume({ dispatches: 1_000 });
           while (stage.inHand("worker").length > 0) await stage.answer("worker");
           await stage.clock.advance(5_000);
         }

@@ -5,10 +5,9 @@
  */
 import { describe, expect, it } from "vitest";
 import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
-import { connectSwarm } from "../../src/client/connect.ts";
 import { UnreachableError } from "../../src/workflow/errors.ts";
 import { childRunId } from "../../src/workflow/nested-run.ts";
-import { SwarmStage } from "./swarm-stage.ts";
+import { workingSwarm } from "./swarm-stage.ts";
 
 const step = (id: string, more: Record<string, unknown> = {}) => ({
   id,
@@ -36,17 +35,9 @@ const outer = (more: Record<string, unknown> = {}) => ({
 const CHILD = childRunId({ run: "r1", step: "sub", n: 1 });
 const crash = { status: "failed" as const, error: { name: "Error", message: "boom", retryable: false } };
 
-async function swarm() {
-  const stage = new SwarmStage();
-  await stage.serve("worker");
-  const daemon = await stage.daemon();
-  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
-  return { stage, daemon, client };
-}
-
 describe("a nested run", () => {
   it("is a run of its own, and gives its outputs to its step", async () => {
-    const { stage, client } = await swarm();
+    const { stage, client } = await workingSwarm();
     await stage.submit(outer());
     await stage.clock.advance(200);
     expect(stage.taken.get("worker")?.[0]?.task).toMatchObject({ run: CHILD, step: "x", inputs: { n: 7 } });
@@ -62,7 +53,7 @@ describe("a nested run", () => {
   });
 
   it("that fails fails its step, and the error names the way down", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     const deep = nested({ steps: [nested(inner), step("y", { dependsOn: ["sub"] })] }, { outputs: [] });
     await stage.submit({ inputs: { n: 7 }, steps: [{ ...deep, id: "top" }] });
     await stage.clock.advance(200);
@@ -76,7 +67,7 @@ describe("a nested run", () => {
   });
 
   it("is run anew by a retry of its step", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     await stage.submit(outer({ retry: { maxAttempts: 2, initial: "1ms", jitter: 0 } }));
     await stage.clock.advance(200);
     await stage.answer("worker", { ...crash, error: { ...crash.error, retryable: true } });
@@ -94,7 +85,7 @@ describe("a nested run", () => {
   });
 
   it("is cancelled with its parent", async () => {
-    const { stage, client } = await swarm();
+    const { stage, client } = await workingSwarm();
     await stage.submit(outer());
     await stage.clock.advance(200);
     await client.control("r1", { verb: "cancel" });
@@ -104,7 +95,7 @@ describe("a nested run", () => {
   });
 
   it("is cancelled when its step times out", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     await stage.submit(outer({ timeout: "30s", retry: { maxAttempts: 1 } }));
     await stage.clock.advance(60_000);
     expect((await stage.fold()).error?.code).toBe("E_TIMEOUT");
@@ -112,7 +103,7 @@ describe("a nested run", () => {
   });
 
   it("spends at most what is left of its parent's budget", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     const document = outer({ retry: { maxAttempts: 2, initial: "1ms" } });
     const chain = { steps: [step("x"), step("y", { dependsOn: ["x"] })], outputs: {} };
     document.steps[0] = nested(chain, { outputs: [], retry: { initial: "1ms" } });
@@ -127,7 +118,7 @@ describe("a nested run", () => {
   });
 
   it("is not started below the deepest level", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     const parent = { run: "p", step: "s", n: 1, depth: 5, outputs: [] };
     await stage.bus.log.append(
       "r1",
@@ -147,7 +138,7 @@ describe("a nested run", () => {
       'In the nested workflow, step "x"',
     ],
   ])("that cannot be is refused before the run: %j", async (wrong, text) => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     await stage.submit({ steps: [{ ...nested(inner), ...wrong }] });
     const { status, error } = await stage.fold();
     expect(status).toBe("failed");
@@ -157,7 +148,7 @@ describe("a nested run", () => {
 
 describe("when daemons die", () => {
   it("the end of the child reaches the parent once, whoever was killed in between", async () => {
-    const { stage, daemon } = await swarm();
+    const { stage, daemon } = await workingSwarm();
     await stage.submit(outer());
     await stage.clock.advance(200);
     // The holder of both ends the child and dies before it can tell the parent.
@@ -183,7 +174,7 @@ describe("when daemons die", () => {
   });
 
   it("a child whose cancel died with its parent's holder finds out that nobody waits for it", async () => {
-    const { stage, daemon } = await swarm();
+    const { stage, daemon } = await workingSwarm();
     await stage.submit(outer({ timeout: "5s", retry: { maxAttempts: 1 } }));
     await stage.clock.advance(200);
     const append = daemon.bus.log.append.bind(daemon.bus.log);
@@ -203,7 +194,7 @@ describe("when daemons die", () => {
   });
 
   it("a child that was put away finds out, too", async () => {
-    const { stage, daemon } = await swarm();
+    const { stage, daemon } = await workingSwarm();
     const asks = {
       steps: [{ id: "ask", agent: "human", task: "ask", outputs: ["x"] }],
       outputs: { answer: "${env.x}" },
@@ -224,7 +215,7 @@ describe("when daemons die", () => {
   });
 
   it("a cancel that the broker did not take at once reaches the child when it does", async () => {
-    const { stage, daemon, client } = await swarm();
+    const { stage, daemon, client } = await workingSwarm();
     await stage.submit(outer());
     await stage.clock.advance(200);
     const append = daemon.bus.log.append.bind(daemon.bus.log);
@@ -240,7 +231,7 @@ describe("when daemons die", () => {
   });
 
   it("a child that was submitted and not noted is taken on, not started again", async () => {
-    const { stage, daemon } = await swarm();
+    const { stage, daemon } = await workingSwarm();
     await stage.submit(outer());
     // Before the note of the dispatch is written.
     await daemon.bus.close();
@@ -258,7 +249,7 @@ describe("when daemons die", () => {
 
 describe("a rerun of a nested run", () => {
   it("answers to nobody: its parent goes by the first one's end, and it lives on without", async () => {
-    const { stage, client } = await swarm();
+    const { stage, client } = await workingSwarm();
     await stage.submit(outer());
     await stage.clock.advance(200);
     await stage.answer("worker", { outputs: { x: 42 } });

@@ -5,9 +5,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { connectSwarm } from "../../src/client/connect.ts";
 import { childRunId } from "../../src/workflow/nested-run.ts";
-import { SwarmStage } from "./swarm-stage.ts";
+import { SwarmStage, workingSwarm } from "./swarm-stage.ts";
 
 const step = (id: string, more: Record<string, unknown> = {}) => ({
   id,
@@ -30,20 +29,24 @@ const nested = (id: string, workflow: unknown, more: Record<string, unknown> = {
   ...more,
 });
 
-async function swarm() {
-  const stage = new SwarmStage();
-  await stage.serve("worker");
-  const daemon = await stage.daemon();
-  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
-  return { stage, daemon, client };
-}
-
 const settled = (stage: SwarmStage) => stage.clock.advance(3_000);
 
 async function resume(stage: SwarmStage, budget: Record<string, unknown>): Promise<void> {
-  const body = { v: 1 as const, verb: "resume" as const, value: { budget }, by: "ada" };
-  await stage.bus.log.append("r1", { kind: "control", body });
+  await stage.resume(budget);
   await settled(stage);
+}
+
+/** Answers whatever comes until the budget holds it back. @returns how much that was */
+async function answerAll(stage: SwarmStage): Promise<number> {
+  let answered = 0;
+  for (let turn = 0; turn < 20; turn++) {
+    await settled(stage);
+    for (const _ of stage.inHand("worker")) {
+      await stage.answer("worker");
+      answered += 1;
+    }
+  }
+  return answered;
 }
 
 describe("nested runs at the same time", () => {
@@ -53,18 +56,10 @@ describe("nested runs at the same time", () => {
   });
 
   it("share their parent's dispatches exactly, and go on when there are more", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     // Five nested runs are five dispatches: six are left for fifteen steps.
     await stage.submit(fanOut(5, 3, { dispatches: 11 }));
-    let answered = 0;
-    for (let turn = 0; turn < 20; turn++) {
-      await settled(stage);
-      for (const _ of stage.inHand("worker")) {
-        await stage.answer("worker");
-        answered += 1;
-      }
-    }
-    expect(answered).toBe(6);
+    expect(await answerAll(stage)).toBe(6);
     const fold = await stage.fold();
     expect(fold.pause?.message).toBe("the budget of 11 dispatches is spent: 11 dispatches");
     await resume(stage, { dispatches: 200 });
@@ -76,7 +71,7 @@ describe("nested runs at the same time", () => {
   });
 
   it("start no step once they have spent all tokens together", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     await stage.submit(fanOut(2, 3, { tokens: 100 }));
     await settled(stage);
     expect(stage.inHand("worker")).toHaveLength(2);
@@ -101,7 +96,7 @@ describe("nested runs at the same time", () => {
   });
 
   it("count at once for the steps beside them, and not twice when they end", async () => {
-    const { stage, client } = await swarm();
+    const { stage, client } = await workingSwarm();
     await stage.submit({
       budget: { tokens: 100 },
       steps: [
@@ -126,25 +121,17 @@ describe("nested runs at the same time", () => {
   });
 
   it("keep the budget of the run at the top, at whatever depth", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     const middle = { steps: [nested("low", chain(3)), step("beside")] };
     // Two nested runs at each level: four of the nine dispatches.
     await stage.submit({ budget: { dispatches: 9 }, steps: [nested("a", middle), nested("b", middle)] });
-    let answered = 0;
-    for (let turn = 0; turn < 20; turn++) {
-      await settled(stage);
-      for (const _ of stage.inHand("worker")) {
-        await stage.answer("worker");
-        answered += 1;
-      }
-    }
-    expect(answered).toBe(5);
+    expect(await answerAll(stage)).toBe(5);
     expect((await stage.fold()).spending.total.dispatches).toBe(9);
     expect((await stage.fold()).pause?.code).toBe("E_BUDGET");
   });
 
   it("undo what they did although nothing is left", async () => {
-    const { stage } = await swarm();
+    const { stage } = await workingSwarm();
     const undone = {
       steps: [step("x0", { compensate: { task: "undo" } }), step("x1", { dependsOn: ["x0"] })],
     };

@@ -2,6 +2,7 @@
  * A swarm on the memory bus under a clock that moves only when told: daemons that can die, and roles whose
  * tasks the test takes and answers by hand.
  */
+
 import { pino } from "pino";
 import { OrchestratorAgent } from "../../src/actors/orchestrator-agent.ts";
 import type { ShareWindow } from "../../src/actors/role-shares.ts";
@@ -10,6 +11,7 @@ import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
 import type { Bus, Clock, TaskDelivery } from "../../src/bus/bus.ts";
 import { createMemoryBroker } from "../../src/bus/memory/broker.ts";
 import type { ResultMessage } from "../../src/bus/messages.ts";
+import { connectSwarm } from "../../src/client/connect.ts";
 import { RunFold } from "../../src/fold/run-fold.ts";
 import type { Capability } from "../../src/workflow/capability.ts";
 import { VirtualClock } from "../bus/virtual-clock.ts";
@@ -97,6 +99,13 @@ export class SwarmStage {
     await this.clock.advance(0);
   }
 
+  /** A person lets the paused run go on, with these limits. */
+  async resume(budget: Record<string, unknown>): Promise<void> {
+    const body = { v: 1 as const, verb: "resume" as const, value: { budget }, by: "ada" };
+    await this.bus.log.append("r1", { kind: "control", body });
+    await this.clock.advance(0);
+  }
+
   /** Reports the first task in hand that fits, then acks it. */
   async answer(role: string, result: Partial<ResultMessage> = {}): Promise<TaskDelivery> {
     const taken = this.taken.get(role) ?? [];
@@ -125,4 +134,13 @@ export class SwarmStage {
   inHand(role: string): string[] {
     return (this.taken.get(role) ?? []).map(({ task }) => `${task.step}#${task.n}`);
   }
+}
+
+/** A stage with a daemon, somebody who works, and a client. */
+export async function workingSwarm() {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  const daemon = await stage.daemon();
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  return { stage, daemon, client };
 }
