@@ -1,6 +1,6 @@
 /**
  * Exports this process's spans, where the environment says to: the agent's own, and those of the libraries that
- * its tasks use and that speak OpenTelemetry. What tasks call with `fetch` is told the trace context.
+ * its tasks use and that speak OpenTelemetry. What tasks call over HTTP is told the trace context.
  *
  * The exporter reads the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `OTEL_SERVICE_NAME`).
  * A file that registers a provider of its own keeps it: the first one counts.
