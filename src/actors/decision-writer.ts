@@ -76,7 +76,8 @@ export class DecisionWriter {
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      if (!(await this.#write({ type: "claim", holder, looks: true, judges: true }, epoch))) continue;
+      if (!(await this.#write({ type: "claim", holder, looks: true, judges: true, raises: true }, epoch)))
+        continue;
       if (this.#scene.epoch !== epoch) return false;
       this.#epoch = epoch;
       return true;

@@ -231,6 +231,12 @@ export const decisionSchema = z.discriminatedUnion("type", [
      * set them. Under a claim without it they count at once.
      */
     judges: z.literal(true).optional(),
+    /**
+     * This holder heeds what is raised: a nested run may spend what its own workflow allows and the runs above it
+     * grant, and a retry that is refused raises nothing. Under a claim without it, a nested run also keeps what was
+     * left above at its start, and limits are raised by a retry that is refused, too.
+     */
+    raises: z.literal(true).optional(),
   }),
   /** The planner's answer to a submission of goals. */
   z.object({

@@ -2,7 +2,7 @@
 import type { ControlMessage } from "../bus/messages.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
 import { applyAnswer, earlierAnswer } from "./answers.ts";
-import { raiseBudget } from "./run-budget.ts";
+import { raisedLimits } from "./run-budget.ts";
 import type { RunCourse } from "./run-course.ts";
 import type { StepFlow } from "./step-flow.ts";
 
@@ -30,8 +30,9 @@ export function applyControl(course: RunCourse, control: ControlMessage, cause: 
       return undefined;
     case "resume": {
       if (course.status !== "paused") return standing;
-      const problem = raiseBudget(course.budget, control.value);
-      if (problem !== undefined) return problem;
+      const limits = raisedLimits(course.budget, control.value);
+      if (typeof limits === "string") return limits;
+      course.budget?.raise(limits);
       course.move({ type: "resume" }, cause);
       return undefined;
     }
@@ -60,9 +61,13 @@ function retry(
 ): string | undefined {
   // Their results are in the environment, and stand for nothing any more.
   if (course.isGivenUp) return "its completed steps were undone; a rerun does them again";
-  const problem = raiseBudget(course.budget, control.value);
-  if (problem !== undefined) return problem;
-  if (!flow.retry(control.step, cause, control.others === "later")) return notFailed(flow, control.step);
+  const { budget } = course;
+  const limits = raisedLimits(budget, control.value);
+  if (typeof limits === "string") return limits;
+  const isMeant = flow.retry(control.step, cause, control.others === "later");
+  // What is refused changes nothing; but in the logs of earlier versions it did (L1).
+  if (isMeant || budget?.heedsRaises === false) budget?.raise(limits);
+  if (!isMeant) return notFailed(flow, control.step);
   course.reopen(cause);
   return undefined;
 }

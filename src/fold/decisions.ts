@@ -68,6 +68,8 @@ export class Decisions {
       this.#course.holder = decision.holder;
       this.#frame.looksInside = decision.looks === true;
       this.#frame.judges = decision.judges === true;
+      this.#frame.raises = decision.raises === true;
+      course.budget?.heedRaises(this.#frame.raises);
       this.#updates.holdSubmitted();
       return undefined;
     }

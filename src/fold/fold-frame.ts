@@ -18,6 +18,8 @@ export class FoldFrame {
   looksInside = false;
   /** Whether it also holds large values against schemas that did not come by a result. */
   judges = false;
+  /** Whether it heeds budgets that are raised: above a nested run, and not by what is refused. */
+  raises = false;
   /** Undefined while the workflow names none: then nothing is spent on them. */
   secrets: SecretMask | undefined;
 

@@ -9,8 +9,11 @@
  *    together never give out more than is allowed.
  *  - G3 What runs below spend counts as it is told (`draws.ts`): a nested run that reached a limit above it has
  *    that in its own log, as a decision (L3).
+ *  - G4 What a nested run got from above is what was left there at its start. A person may raise that, so it binds
+ *    only under holders that do not ask above for each dispatch all the same (L1).
  */
 import { z } from "zod";
+import type { SubmitMessage } from "../bus/messages.ts";
 import {
   amountOf,
   BUDGET_RESOURCES,
@@ -27,28 +30,45 @@ import type { Spending } from "./spending.ts";
 export class RunBudget {
   readonly onLimit: "pause" | "fail";
   readonly #spending: Spending;
+  /** The run's own, as its workflow or a person set them. */
+  #own: BudgetLimits;
+  /** G4: what was left above at the start. */
+  #inherited: BudgetLimits;
+  /** What binds. */
   #limits: BudgetLimits;
+  #heedsRaises = false;
   #lifted = false;
   /** Ms that the run had taken when it was decided that its time is up. */
   #wallMs = 0;
   /** G3. */
   #above: (BudgetExcess & { run: string }) | undefined;
 
-  private constructor(limits: BudgetLimits, onLimit: "pause" | "fail", spending: Spending) {
-    this.#limits = limits;
+  private constructor(
+    own: BudgetLimits,
+    inherited: BudgetLimits,
+    onLimit: "pause" | "fail",
+    spending: Spending,
+  ) {
+    this.#own = own;
+    this.#inherited = inherited;
+    this.#limits = narrowest(own, inherited);
     this.onLimit = onLimit;
     this.#spending = spending;
   }
 
-  /** The workflow's budget, narrowed by the submission's. Undefined when nothing is limited. */
+  /** The workflow's budget, narrowed by the submission's. Undefined when nothing is limited, here or above. */
   static of(
     document: BudgetDocument | undefined,
-    submitted: BudgetDocument | undefined,
+    submission: Pick<SubmitMessage, "budget" | "parent"> | undefined,
     spending: Spending,
   ): RunBudget | undefined {
-    const limits = narrowest(budgetLimits(document), budgetLimits(submitted));
-    if (Object.keys(limits).length === 0) return undefined;
-    return new RunBudget(limits, submitted?.onLimit ?? document?.onLimit ?? "pause", spending);
+    const submitted = submission?.budget;
+    const isBelow = (submission?.parent?.budgets?.length ?? 0) > 0;
+    const limits = budgetLimits(submitted);
+    const own = isBelow ? budgetLimits(document) : narrowest(budgetLimits(document), limits);
+    if (!isBelow && Object.keys(own).length === 0) return undefined;
+    const onLimit = submitted?.onLimit ?? document?.onLimit ?? "pause";
+    return new RunBudget(own, isBelow ? limits : {}, onLimit, spending);
   }
 
   get limits(): BudgetLimits {
@@ -84,6 +104,16 @@ export class RunBudget {
     return this.#limits.wall !== undefined && this.#wallMs >= this.#limits.wall;
   }
 
+  /** G4. @param heeds whether the present holder heeds what is raised */
+  heedRaises(heeds: boolean): void {
+    this.#heedsRaises = heeds;
+    this.#limits = heeds ? this.#own : narrowest(this.#own, this.#inherited);
+  }
+
+  get heedsRaises(): boolean {
+    return this.#heedsRaises;
+  }
+
   /** From now on nothing is limited: what a run did must be undone, whatever it costs. */
   lift(): void {
     this.#lifted = true;
@@ -104,17 +134,26 @@ export class RunBudget {
 
   /** Sets new bounds for some resources; the others keep theirs. Whether there is more above is asked anew. */
   raise(limits: BudgetLimits): void {
-    this.#limits = { ...this.#limits, ...limits };
+    this.#own = { ...this.#own, ...limits };
+    const replaced = new Set(Object.keys(limits));
+    const kept = Object.entries(this.#inherited).filter(([resource]) => !replaced.has(resource));
+    this.#inherited = Object.fromEntries(kept);
+    this.heedRaises(this.#heedsRaises);
     this.#above = undefined;
   }
 
   /** What is left of every limit, for a part of the run that gets its own budget. */
   left(elapsedMs: number): BudgetLimits {
     const left: Partial<Record<BudgetResource, number>> = {};
+    const known = narrowest(this.#own, this.#inherited);
     for (const resource of BUDGET_RESOURCES) {
-      const bound = this.#limits[resource];
+      const bound = known[resource];
+      if (bound === undefined) continue;
       const actual = resource === "wall" ? elapsedMs : this.#actual(resource);
-      if (bound !== undefined) left[resource] = Math.max(0, bound - actual);
+      const standing = this.#limits[resource];
+      if (actual < bound) left[resource] = bound - actual;
+      // G4: where what came from above is used up, only what binds may say that nothing is left.
+      else if (standing !== undefined) left[resource] = Math.max(0, standing - actual);
     }
     return left;
   }
@@ -128,18 +167,16 @@ export class RunBudget {
 const raiseSchema = z.object({ budget: budgetSchema.optional() });
 
 /**
- * Takes the new limits that a resume or retry carries.
- * @returns why the run may not go on nevertheless; then nothing has changed
+ * The new limits that a resume or retry carries; none: the standing ones stay.
+ * @returns text: why the run may not go on with them
  */
-export function raiseBudget(budget: RunBudget | undefined, value: unknown): string | undefined {
+export function raisedLimits(budget: RunBudget | undefined, value: unknown): BudgetLimits | string {
   const given = raiseSchema.safeParse(value ?? {});
   if (!given.success) return `its value is no budget: ${z.prettifyError(given.error)}`;
-  if (!budget) return given.data.budget && "the run has no budget that could be raised";
+  if (!budget) return given.data.budget ? "the run has no budget that could be raised" : {};
   const limits = budgetLimits(given.data.budget);
   const excess = budget.excessUnder(limits);
-  if (excess) return `${excessText(excess)}; it needs a higher one`;
-  budget.raise(limits);
-  return undefined;
+  return excess ? `${excessText(excess)}; it needs a higher one` : limits;
 }
 
 /** `the budget of 5000 tokens is spent: 5200 tokens`; of another run: `… of 5000 tokens of run trip …`. */

@@ -421,7 +421,8 @@ export class RunFold {
       this.#course.failure = { code, message };
       return;
     }
-    this.#course.budget = RunBudget.of(graph.document.budget, this.#submission?.budget, this.#spending);
+    this.#course.budget = RunBudget.of(graph.document.budget, this.#submission, this.#spending);
+    this.#course.budget?.heedRaises(this.#frame.raises);
     const planned = this.#decisions.history.first !== undefined;
     this.#course.flow = new StepFlow(graph, this.#submission?.inputs ?? {}, this.#host, this.#frame, planned);
     this.#course.move({ type: "planned" }, cause);

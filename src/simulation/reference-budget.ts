@@ -15,7 +15,13 @@ type Limits = Map<string, number>;
 
 export class ReferenceBudget {
   readonly onLimit: "pause" | "fail";
-  readonly #limits: Limits;
+  #own: Limits;
+  /** What was left above at the start, in a run below another that has a budget. */
+  #inherited: Limits = new Map();
+  /** Whether the present holder heeds what is raised, above and here. */
+  #heeds = false;
+  readonly #isBelow: boolean;
+  #lifted = false;
   readonly #spent = new Map([
     ["tokens", 0],
     ["usd", 0],
@@ -29,34 +35,46 @@ export class ReferenceBudget {
   readonly #settled = new Set<string>();
   #aboveIsSpent = false;
 
-  constructor(workflow: BudgetDocument | undefined, submission: BudgetDocument | undefined) {
-    this.#limits = limitsOf(workflow);
-    for (const [resource, bound] of limitsOf(submission))
-      this.#limits.set(resource, Math.min(bound, this.#limits.get(resource) ?? bound));
+  constructor(
+    workflow: BudgetDocument | undefined,
+    submission: BudgetDocument | undefined,
+    isBelow: boolean,
+  ) {
+    this.#isBelow = isBelow;
+    this.#own = limitsOf(workflow);
+    if (isBelow) this.#inherited = limitsOf(submission);
+    else this.#own = lesser(this.#own, limitsOf(submission));
     this.onLimit = submission?.onLimit ?? workflow?.onLimit ?? "pause";
   }
 
   get limited(): boolean {
-    return this.#limits.size > 0;
+    return !this.#lifted && (this.#isBelow || this.#own.size > 0);
   }
 
   get bounds(): ReadonlyMap<string, number> {
-    return this.#limits;
+    if (this.#lifted) return new Map();
+    return this.#heeds ? this.#own : lesser(this.#own, this.#inherited);
+  }
+
+  claimed(heeds: boolean): void {
+    this.#heeds = heeds;
   }
 
   /** What is left of each limit, but for time; undefined: nothing is limited. */
   get left(): ReadonlyMap<string, number> | undefined {
     if (!this.limited) return undefined;
-    return new Map(
-      [...this.#limits].map(([resource, bound]) => [
-        resource,
-        Math.max(0, bound - (this.#spent.get(resource) ?? 0)),
-      ]),
-    );
+    const left: Limits = new Map();
+    for (const [resource, bound] of lesser(this.#own, this.#inherited)) {
+      const spent = this.#spent.get(resource) ?? 0;
+      const standing = this.bounds.get(resource);
+      if (bound > spent) left.set(resource, bound - spent);
+      else if (standing !== undefined) left.set(resource, Math.max(0, standing - spent));
+    }
+    return left;
   }
 
   get exceeded(): boolean {
-    return this.#exceeds(this.#limits) || this.#aboveIsSpent;
+    return this.#exceeds(this.bounds) || this.#aboveIsSpent;
   }
 
   /** A limit of a run above. */
@@ -69,8 +87,8 @@ export class ReferenceBudget {
     const name = `${step}#${n}`;
     if (this.#settled.has(name)) return;
     this.#tell(name, child, { tokens, usd, dispatches });
-    const bound = this.#limits.get("dispatches") ?? Number.POSITIVE_INFINITY;
-    const others = [...this.#limits].filter(([resource]) => resource !== "dispatches");
+    const bound = this.bounds.get("dispatches") ?? Number.POSITIVE_INFINITY;
+    const others = [...this.bounds].filter(([resource]) => resource !== "dispatches");
     if (!open || wants === 0 || this.#exceeds(new Map(others))) return;
     const known = this.#below.get(name)?.get(child)?.get("dispatches") ?? 0;
     const most = known + Math.max(0, bound - (this.#spent.get("dispatches") ?? 0));
@@ -91,7 +109,7 @@ export class ReferenceBudget {
 
   /** What a run did is undone whatever it costs. */
   lift(): void {
-    this.#limits.clear();
+    this.#lifted = true;
     this.#aboveIsSpent = false;
   }
 
@@ -121,23 +139,31 @@ export class ReferenceBudget {
     this.#spent.set("wall", Math.max(elapsedMs, this.#spent.get("wall") ?? 0));
   }
 
-  /** @returns whether the run may go on with these limits in place of the old ones */
-  raise(given: BudgetDocument | undefined): boolean {
-    if (!this.limited) return given === undefined;
-    const raised = new Map([...this.#limits, ...limitsOf(given)]);
-    if (this.#exceeds(raised)) return false;
-    this.#aboveIsSpent = false;
-    for (const [resource, bound] of raised) this.#limits.set(resource, bound);
-    return true;
+  /** Whether the run may go on with these limits in place of the old ones. */
+  allows(given: BudgetDocument | undefined): boolean {
+    return this.limited ? !this.#exceeds(new Map([...this.bounds, ...limitsOf(given)])) : given === undefined;
   }
 
-  #exceeds(limits: Limits): boolean {
+  raise(given: BudgetDocument | undefined): void {
+    const raised = limitsOf(given);
+    this.#aboveIsSpent = false;
+    this.#own = new Map([...this.#own, ...raised]);
+    this.#inherited = new Map([...this.#inherited].filter(([resource]) => !raised.has(resource)));
+  }
+
+  #exceeds(limits: ReadonlyMap<string, number>): boolean {
     return [...limits].some(([resource, bound]) => (this.#spent.get(resource) ?? 0) >= bound);
   }
 
   #add(resource: string, amount: number): void {
     this.#spent.set(resource, (this.#spent.get(resource) ?? 0) + amount);
   }
+}
+
+function lesser(one: Limits, other: Limits): Limits {
+  const all = new Map(one);
+  for (const [resource, bound] of other) all.set(resource, Math.min(bound, all.get(resource) ?? bound));
+  return all;
 }
 
 function limitsOf({ tokens, usd, wall, dispatches }: BudgetDocument = {}): Limits {

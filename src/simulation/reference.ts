@@ -42,7 +42,9 @@ export class Reference {
   #workflow: WorkflowDocument | undefined;
   #submission: SubmitMessage | undefined;
   #flow: ReferenceFlow;
-  #budget = new ReferenceBudget(undefined, undefined);
+  #budget = new ReferenceBudget(undefined, undefined, false);
+  /** Whether the present holder says that it heeds raised budgets. */
+  #heedsRaises = false;
   #runFailure = false;
   #cancel = false;
   /** How the run will end once what it did is undone. */
@@ -150,13 +152,14 @@ export class Reference {
   /** There is a workflow. */
   #begin(workflow: WorkflowDocument, planned: boolean): void {
     const { env } = this;
-    const { inputs = {}, budget, origin } = this.#submission ?? {};
+    const { inputs = {}, budget, origin, parent } = this.#submission ?? {};
     this.#workflow = workflow;
     this.status = "running";
     this.#flow = new ReferenceFlow(workflow, inputs, this.#language, planned);
     this.#flow.at(this.#seq, this.#ts);
     for (const [key, { value, revision, step }] of env) this.#flow.values.set(key, value, step, revision);
-    this.#budget = new ReferenceBudget(workflow.budget, budget);
+    this.#budget = new ReferenceBudget(workflow.budget, budget, (parent?.budgets ?? []).length > 0);
+    this.#budget.claimed(this.#heedsRaises);
     this.#flow.begin(origin?.steps ?? []);
   }
 
@@ -257,7 +260,9 @@ export class Reference {
     else if (verb === "cancel") this.#cancel = true;
     else if (verb === "pause" && (status === "running" || status === "waiting")) this.#pause();
     else if (verb === "resume" && status === "paused") {
-      if (this.#budget.raise(budgetIn(value))) this.#goOn();
+      if (!this.#budget.allows(budgetIn(value))) return;
+      this.#budget.raise(budgetIn(value));
+      this.#goOn();
     } else if (verb === "signal" && name !== undefined) this.#flow.signal(name, value);
     else if ((verb === "approve" || verb === "reject") && step && step.waits !== "signal")
       this.#flow.answer(step, verb, value);
@@ -279,8 +284,9 @@ export class Reference {
   }
 
   #retry(chosen: string | undefined, value: unknown, othersLater: boolean): void {
-    if (this.#givenUp !== undefined || !this.#budget.raise(budgetIn(value))) return;
+    if (this.#givenUp !== undefined || !this.#budget.allows(budgetIn(value))) return;
     if (!this.#flow.retry(chosen, othersLater)) return;
+    this.#budget.raise(budgetIn(value));
     this.status = "running";
     this.#runFailure = false;
   }
@@ -291,6 +297,8 @@ export class Reference {
     if (decision.type === "claim") {
       if (decision.epoch <= this.epoch) return;
       this.epoch = decision.epoch;
+      this.#heedsRaises = decision.raises === true;
+      this.#budget.claimed(this.#heedsRaises);
       this.claims.push({ epoch: decision.epoch, holder: decision.holder, seq: this.#seq });
       return;
     }

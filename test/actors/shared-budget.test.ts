@@ -36,6 +36,13 @@ async function resume(stage: SwarmStage, budget: Record<string, unknown>): Promi
   await settled(stage);
 }
 
+/** A person raises the budget of a run that is not at its limit. */
+async function raise(stage: SwarmStage, budget: Record<string, unknown>): Promise<void> {
+  await stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb: "pause", by: "ada" } });
+  await settled(stage);
+  await resume(stage, budget);
+}
+
 /** Answers whatever comes until the budget holds it back. @returns how much that was */
 async function answerAll(stage: SwarmStage): Promise<number> {
   let answered = 0;
@@ -120,6 +127,38 @@ describe("nested runs at the same time", () => {
     expect((await stage.fold()).pause?.code).toBe("E_BUDGET");
   });
 
+  it("that are at work when more is allowed spend that in their first attempt, also under another daemon", async () => {
+    const { stage, daemon } = await workingSwarm();
+    const once = { retry: { maxAttempts: 1 } };
+    // Two nested runs, of four steps each: two of the five are theirs from the start.
+    const steps = [nested("a", chain(4), once), nested("b", chain(4), once)];
+    await stage.submit({ budget: { dispatches: 5 }, steps });
+    await settled(stage);
+    expect(stage.inHand("worker")).toHaveLength(2);
+    await raise(stage, { dispatches: 10 });
+    await daemon.bus.close();
+    await stage.daemon();
+    await stage.clock.advance(12_000);
+    expect(await answerAll(stage)).toBe(8);
+    expect((await stage.fold()).status).toBe("done");
+    expect((await stage.fold()).spending.total.dispatches).toBe(10);
+  });
+
+  it("need no new attempt when more is allowed while they are at work, at whatever depth", async () => {
+    const { stage } = await workingSwarm();
+    const once = { retry: { maxAttempts: 1 } };
+    const middle = {
+      steps: [step("first"), nested("low", chain(3), { ...once, dependsOn: ["first"] })],
+    };
+    await stage.submit({ budget: { dispatches: 2, tokens: 10 }, steps: [nested("a", middle, once)] });
+    await settled(stage);
+    await raise(stage, { dispatches: 6, tokens: 100 });
+    await stage.answer("worker", { usage: { tokens: 20 } });
+    expect(await answerAll(stage)).toBe(3);
+    expect((await stage.fold()).status).toBe("done");
+    expect((await stage.fold()).spending.total).toEqual({ tokens: 20, usd: 0, dispatches: 6 });
+  });
+
   it("keep the budget of the run at the top, at whatever depth", async () => {
     const { stage } = await workingSwarm();
     const middle = { steps: [nested("low", chain(3)), step("beside")] };
@@ -155,12 +194,14 @@ it("however daemons die, a tree of runs gives out no more than allowed, and ends
       { weight: 2, arbitrary: fc.constant("fail" as const) },
       { weight: 2, arbitrary: fc.constant("kill" as const) },
       { weight: 1, arbitrary: fc.constant("wait" as const) },
+      { weight: 1, arbitrary: fc.constant("raise" as const) },
     ),
     { maxLength: 10 },
   );
   const trees = fc.record({ allowed: fc.integer({ min: 3, max: 12 }), wide: fc.integer({ min: 1, max: 3 }) });
   await fc.assert(
-    fc.asyncProperty(trees, moves, async ({ allowed, wide }, all) => {
+    fc.asyncProperty(trees, moves, async ({ allowed: atFirst, wide }, all) => {
+      let allowed = atFirst;
       const stage = new SwarmStage();
       await stage.serve("worker");
       const given = new Set<string>();
@@ -195,6 +236,9 @@ it("however daemons die, a tree of runs gives out no more than allowed, and ends
           await daemon.bus.close();
           daemon = await join();
           await stage.clock.advance(12_000);
+        } else if (move === "raise") {
+          allowed += 2;
+          await raise(stage, { dispatches: allowed });
         }
         await settled(stage);
         expect(given.size).toBeLessThanOrEqual(allowed);

@@ -187,6 +187,20 @@ describe("resuming", () => {
     expect(log.states()).toMatchObject({ s0: "done", s1: "ready" });
   });
 
+  it("a retry that is refused raises nothing, though it did in logs of earlier versions", () => {
+    const afterRefusal = (raises: boolean) => {
+      const log = new LogWriter().submit(chain({ tokens: 100 }, 1));
+      log.decide({ type: "claim", holder: "daemon-2", ...(raises && { raises }) }, 2);
+      log.result("s0", { status: "failed", error: { name: "E", message: "no", retryable: false } });
+      log.decide({ type: "end", status: "failed" });
+      log.control("retry", { step: "nobody", value: { budget: { tokens: 1_000 } } });
+      expect(log.voids.at(-1)?.reason).toContain("no step nobody");
+      return log.fold.budget?.limits;
+    };
+    expect(afterRefusal(true)).toEqual({ tokens: 100 });
+    expect(afterRefusal(false)).toEqual({ tokens: 1_000 });
+  });
+
   it("is told the same to every reader of the log", () => {
     const log = paused();
     log.control("resume", { value: { budget: { tokens: 200 } } });

@@ -252,8 +252,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a nested run may spend what its parent has spent already",
     file: "src/fold/run-budget.ts",
-    from: "left[resource] = Math.max(0, bound - actual);",
-    to: "left[resource] = Math.max(bound, actual);",
+    from: "left[resource] = bound - actual;",
+    to: "left[resource] = bound;",
   },
   {
     name: "what comes after a fact does not wait until the plan was weighed",
