@@ -145,21 +145,36 @@ export class HoldFrame {
     while (this.#waiters[0] && this.#waiters[0].seq <= seq) this.#waiters.shift()?.resolve();
   }
 
-  /** Resolves once the log is folded up to this sequence. */
-  folded(seq: number): Promise<void> {
+  /**
+   * Resolves once the log is folded up to this sequence, or after so much time: what comes from the wire may name a
+   * place that the log never reaches (L9).
+   */
+  folded(seq: number, withinMs?: number): Promise<void> {
     if (this.fold.lastSeq >= seq || this.#over) return Promise.resolve();
-    return new Promise((resolve) => {
-      const at = this.#waiters.findIndex((waiter) => waiter.seq > seq);
-      this.#waiters.splice(at < 0 ? this.#waiters.length : at, 0, { seq, resolve });
+    const { clock } = this.context;
+    return new Promise((done) => {
+      let timer: unknown;
+      const resolve = () => {
+        clock.clearTimeout(timer);
+        done();
+      };
+      const waiter = { seq, resolve };
+      const at = this.#waiters.findIndex((other) => other.seq > seq);
+      this.#waiters.splice(at < 0 ? this.#waiters.length : at, 0, waiter);
+      if (withinMs === undefined) return;
+      timer = clock.setTimeout(() => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        done();
+      }, withinMs);
     });
   }
 
   /** The live copy usually comes first; if it was lost, the log has it. */
   async certainlyFolded(seq: number): Promise<void> {
-    await Promise.race([this.folded(seq), this.pause(HOLD_LIMITS.retryMs)]);
+    await this.folded(seq, HOLD_LIMITS.retryMs);
     while (!this.#over && this.fold.lastSeq < seq) {
       await this.readLog();
-      await Promise.race([this.folded(seq), this.pause(HOLD_LIMITS.retryMs)]);
+      await this.folded(seq, HOLD_LIMITS.retryMs);
     }
   }
 

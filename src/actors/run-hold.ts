@@ -286,18 +286,12 @@ export class RunHold {
       if (this.#envHistory.hasRest) this.#deadlines.set("env-history", HOLD_LIMITS.historyKeptMs);
       return changes;
     }
-    if (question.q === "draw")
-      await Promise.race([this.#frame.folded(question.seq), this.#frame.pause(HOLD_LIMITS.verdictWaitMs)]);
-    if (question.q === "verdict") {
-      const { seq } = question;
-      const judged = this.#frame.folded(seq).then(() => this.#judgedAt(seq));
-      await Promise.race([judged, this.#frame.pause(HOLD_LIMITS.verdictWaitMs)]);
-    }
+    const { verdictWaitMs } = HOLD_LIMITS;
+    if (question.q === "draw" || question.q === "verdict")
+      await this.#frame.folded(question.seq, verdictWaitMs);
+    if (question.q === "verdict" && this.fold.isHeld(question.seq))
+      await Promise.race([this.#resolver.judge(), this.#frame.pause(verdictWaitMs)]);
     return answerFrom(this.fold, ref, question);
-  }
-
-  async #judgedAt(seq: number): Promise<void> {
-    if (this.fold.isHeld(seq)) await this.#resolver.judge();
   }
 
   // ── folding ──────────────────────────────────────────────────────────────────────────────────────

@@ -14,12 +14,15 @@ import type { Bus, Clock } from "../bus/bus.ts";
 import type { DispatchRef } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 
-/** How often, and after every reconnect: that is when tasks come back. */
+/** Between two sweeps. */
 const SWEEP_MS = 60_000;
 /** Tasks looked at in one sweep (L8). */
 const TASKS_AT_ONCE = 512;
 /** Logs of runs that are not held here, read in one sweep (L8). */
 const LOGS_AT_ONCE = 8;
+
+/** The state of a task's run; `gone`: it has no log. */
+type Standing = RunFold | "gone";
 
 export interface TaskSweepOptions {
   bus: Bus;
@@ -31,9 +34,11 @@ export interface TaskSweepOptions {
 
 export class TaskSweep {
   readonly #options: TaskSweepOptions;
-  #next = 0;
+  /** Where in the queues the part begins that is looked at now. */
+  #from = 0;
+  /** Runs of that part whose logs were read: with many runs it takes several sweeps (S2). */
+  readonly #seen = new Set<string>();
   #timer: unknown;
-  #sweeping = false;
   #stopped = false;
 
   constructor(options: TaskSweepOptions) {
@@ -42,7 +47,7 @@ export class TaskSweep {
 
   /** The first sweep comes after the first pause: at once there is more important work. */
   start(): void {
-    this.#arm();
+    this.#timer = this.#options.clock.setTimeout(() => void this.#round(), SWEEP_MS);
   }
 
   stop(): void {
@@ -50,60 +55,59 @@ export class TaskSweep {
     this.#options.clock.clearTimeout(this.#timer);
   }
 
+  async #round(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const removed = await this.#sweep();
+      if (removed > 0) log.info({ removed }, "tasks of closed dispatches removed");
+    } catch (error) {
+      log.debug({ err: error }, "the queues could not be swept");
+    }
+    if (!this.#stopped) this.start();
+  }
+
   /** @returns how many tasks were removed */
-  async sweep(): Promise<number> {
-    const { bus, log } = this.#options;
-    const { tasks, next } = await bus.tasks.stored(this.#next, TASKS_AT_ONCE);
-    const standings = new Map<string, RunFold | "gone" | "unread">();
+  async #sweep(): Promise<number> {
+    const { bus, held } = this.#options;
+    const { tasks, next } = await bus.tasks.stored(this.#from, TASKS_AT_ONCE);
+    const standings = new Map<string, Standing>();
     let logs = 0;
+    let isWhole = true;
     let removed = 0;
     for (const ref of tasks) {
       if (this.#stopped) return removed;
-      let standing = standings.get(ref.run);
+      const { run } = ref;
+      let standing = standings.get(run) ?? held(run);
       if (standing === undefined) {
-        const held = this.#options.held(ref.run);
-        if (held === undefined) logs++;
-        standing = held ?? (logs > LOGS_AT_ONCE ? "unread" : await this.#read(ref.run));
-        standings.set(ref.run, standing);
+        if (this.#seen.has(run)) continue;
+        isWhole = logs < LOGS_AT_ONCE;
+        if (!isWhole) break;
+        logs += 1;
+        this.#seen.add(run);
+        standing = await this.#read(run);
       }
-      if (standing === "unread" || !isUseless(standing, ref)) continue;
-      if (await bus.tasks.remove(ref)) removed++;
+      standings.set(run, standing);
+      if (isUseless(standing, ref) && (await bus.tasks.remove(ref))) removed += 1;
     }
-    // Only what was looked at is behind us; beyond the bound of logs it is met again in the next round.
-    this.#next = next ?? 0;
-    if (removed > 0) log.info({ removed }, "tasks of closed dispatches removed");
+    if (isWhole) {
+      this.#from = next ?? 0;
+      this.#seen.clear();
+    }
     return removed;
   }
 
-  async #read(run: string): Promise<RunFold | "gone"> {
-    const { bus } = this.#options;
+  async #read(run: string): Promise<Standing> {
     const fold = new RunFold(run);
     let isEmpty = true;
-    for await (const record of bus.log.read(run)) {
+    for await (const record of this.#options.bus.log.read(run)) {
       isEmpty = false;
       fold.apply(record);
     }
     return isEmpty ? "gone" : fold;
   }
-
-  #arm(): void {
-    this.#timer = this.#options.clock.setTimeout(() => void this.#round(), SWEEP_MS);
-  }
-
-  async #round(): Promise<void> {
-    if (this.#sweeping) return;
-    this.#sweeping = true;
-    try {
-      await this.sweep();
-    } catch (error) {
-      this.#options.log.debug({ err: error }, "the queues could not be swept");
-    }
-    this.#sweeping = false;
-    if (!this.#stopped) this.#arm();
-  }
 }
 
 /** S1. */
-function isUseless(standing: RunFold | "gone", ref: DispatchRef): boolean {
+function isUseless(standing: Standing, ref: DispatchRef): boolean {
   return standing === "gone" || (standing.knows(ref) && !standing.isOpen(ref));
 }

@@ -149,7 +149,7 @@ async function assemble(
         });
   undo.push(async () => metrics?.stop());
   const collector = spanTarget(options.env);
-  const spans = collector && new SpanExport(bus.log, log, collector);
+  const spans = collector && new SpanExport(bus.log, systemClock, log, collector);
   undo.push(async () => spans?.stop());
   const observer = spans === undefined ? metrics : withSpans(spans, metrics);
   const asking = new AbortController();

@@ -7,13 +7,15 @@
  */
 import type { Logger } from "pino";
 import type { HoldObserver } from "../actors/hold-observer.ts";
-import type { RunLog } from "../bus/bus.ts";
+import type { Clock, RunLog } from "../bus/bus.ts";
 import { renderTrace } from "../trace/format.ts";
 import { replay } from "../trace/replay.ts";
 
 /** Runs whose spans wait to be sent, or were; beyond, the oldest is given up, or forgotten (L8). */
 const MAX_WAITING = 1_000;
+/** How long the sending of one run may take, and how long a stop waits for all that is left. */
 const TIMEOUT_MS = 10_000;
+const STOPPING = "the daemon stops";
 
 export interface SpanTarget {
   /** Where OTLP's JSON is posted to. */
@@ -45,16 +47,21 @@ function decoded(text: string): string {
 
 export class SpanExport {
   readonly #log: RunLog;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #target: SpanTarget;
   readonly #waiting = new Set<string>();
   /** When the runs ended whose spans were sent last, by run: one that is only looked at again is not sent again. */
   readonly #sent = new Map<string, number>();
   #sending: Promise<void> | undefined;
+  /** Ends the sending that is under way. */
+  #request = new AbortController();
   #refused = false;
+  #over = false;
 
-  constructor(log: RunLog, logger: Logger, target: SpanTarget) {
+  constructor(log: RunLog, clock: Clock, logger: Logger, target: SpanTarget) {
     this.#log = log;
+    this.#clock = clock;
     this.#logger = logger;
     this.#target = target;
   }
@@ -67,13 +74,19 @@ export class SpanExport {
     this.#sending ??= this.#sendAll();
   }
 
-  /** Sends what waits, for as long as one sending may take. */
+  /** Sends what waits, for as long as one sending may take: a collector that hangs does not hold up a stop. */
   async stop(): Promise<void> {
+    const timer = this.#clock.setTimeout(() => {
+      this.#over = true;
+      this.#request.abort(new Error(STOPPING));
+    }, TIMEOUT_MS);
     await this.#sending;
+    this.#clock.clearTimeout(timer);
   }
 
   async #sendAll(): Promise<void> {
     for (const run of this.#waiting) {
+      if (this.#over) break;
       this.#waiting.delete(run);
       try {
         await this.#send(run);
@@ -88,24 +101,40 @@ export class SpanExport {
       }
     }
     this.#sending = undefined;
+    if (this.#over && this.#waiting.size > 0)
+      this.#logger.warn({ runs: this.#waiting.size }, "stopped before the spans of these runs were sent");
   }
 
   async #send(run: string): Promise<void> {
     const trace = await replay(run, this.#log.read(run));
     const { endedAt = 0 } = trace.fold;
     if (this.#sent.get(run) === endedAt) return;
-    const answer = await fetch(this.#target.url, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...this.#target.headers },
-      body: renderTrace(trace, "otlp"),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    await answer.arrayBuffer();
-    if (!answer.ok) throw new Error(`it answered ${answer.status}`);
+    await this.#post(renderTrace(trace, "otlp"));
     this.#sent.delete(run);
     this.#sent.set(run, endedAt);
     const [oldest] = this.#sent.keys();
     if (this.#sent.size > MAX_WAITING && oldest !== undefined) this.#sent.delete(oldest);
+  }
+
+  async #post(body: string): Promise<void> {
+    if (this.#over) throw new Error(STOPPING);
+    const { url, headers } = this.#target;
+    this.#request = new AbortController();
+    const { signal } = this.#request;
+    const late = new Error(`it did not answer within ${TIMEOUT_MS} ms`);
+    const timer = this.#clock.setTimeout(() => this.#request.abort(late), TIMEOUT_MS);
+    try {
+      const answer = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body,
+        signal,
+      });
+      await answer.arrayBuffer();
+      if (!answer.ok) throw new Error(`it answered ${answer.status}`);
+    } finally {
+      this.#clock.clearTimeout(timer);
+    }
   }
 }
 

@@ -12,24 +12,21 @@ const HEARTBEAT_MS = 15_000;
 /** A client that takes nothing for this long is cut. */
 const SLOW_CLIENT_MS = 30_000;
 
-export interface EventStreamOptions {
-  slowClientMs?: number;
-}
-
 export class EventStream {
   readonly #response: ServerResponse;
   readonly #clock: Clock;
-  readonly #slowClientMs: number;
   readonly #onClose: (() => void)[] = [];
   #heartbeat: unknown;
   #patience: unknown;
   #onDrain: (() => void) | undefined;
   #closed = false;
 
-  constructor(response: ServerResponse, clock: Clock, options: EventStreamOptions = {}) {
+  constructor(response: ServerResponse, clock: Clock) {
     this.#response = response;
     this.#clock = clock;
-    this.#slowClientMs = options.slowClientMs ?? SLOW_CLIENT_MS;
+    // The client left while its stream was being made ready: nothing would ever say so again.
+    this.#closed = response.destroyed;
+    if (this.#closed) return;
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-store",
@@ -56,8 +53,10 @@ export class EventStream {
     this.#onDrain = listener;
   }
 
+  /** Calls the listener once: when the stream ends, or now if it has. */
   onClose(listener: () => void): void {
-    this.#onClose.push(listener);
+    if (this.#closed) listener();
+    else this.#onClose.push(listener);
   }
 
   send(event: string, data: unknown, id?: number): void {
@@ -77,10 +76,10 @@ export class EventStream {
   #write(text: string): void {
     if (this.#response.write(text) || this.#patience !== undefined) return;
     this.#patience = this.#clock.setTimeout(() => {
-      this.cut("E_SLOW_CLIENT", `nothing was read for ${this.#slowClientMs} ms`);
+      this.cut("E_SLOW_CLIENT", `nothing was read for ${SLOW_CLIENT_MS} ms`);
       // It reads nothing, so that it would not see the end either.
       this.#response.socket?.destroySoon();
-    }, this.#slowClientMs);
+    }, SLOW_CLIENT_MS);
   }
 
   #beat(): void {

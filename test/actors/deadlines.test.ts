@@ -1,6 +1,7 @@
 /**
  * Deadlines and the heap under them.
- * Catches: a deadline that fires twice, early, out of order, or after it was cleared or moved.
+ * Catches: a deadline that fires twice, early, out of order, or after it was cleared or moved; and memory that grows
+ * with every deadline that was ever set.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -35,6 +36,32 @@ describe("deadlines", () => {
     deadlines.set("tick", 10);
     await clock.advance(100);
     expect(rounds).toBe(3);
+  });
+
+  it("keep no room for what was cleared or moved, and forget none of the others", async () => {
+    const clock = new VirtualClock();
+    const fired: string[] = [];
+    const deadlines = new Deadlines(clock, (key) => fired.push(key));
+    for (const key of ["one", "two", "three"]) deadlines.set(key, 100);
+    for (let round = 0; round < 10_000; round += 1) {
+      deadlines.set("moved", 86_400_000 - round);
+      deadlines.set(`cleared ${round}`, 86_400_000);
+      deadlines.clear(`cleared ${round}`);
+    }
+    expect(deadlines.size).toBeLessThan(100);
+    await clock.advance(100);
+    expect(fired.sort()).toEqual(["one", "three", "two"]);
+    await clock.advance(86_400_000);
+    expect(fired).toHaveLength(4);
+  });
+
+  it("set after the end arm nothing", () => {
+    const clock = new VirtualClock();
+    const deadlines = new Deadlines(clock, () => {});
+    deadlines.set("before", 10);
+    deadlines.stop();
+    deadlines.set("after", 10);
+    expect(clock.pending).toBe(0);
   });
 
   it("wait for a time that no single timer reaches", async () => {

@@ -31,3 +31,25 @@ it("within a minute tasks of closed dispatches are gone, and those of open ones 
   expect(await has(left)).toEqual([false, false, false]);
   expect(await has(wanted)).toEqual([true, true]);
 });
+
+it("a task of a closed dispatch goes, however many runs have their tasks before it", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.bus.tasks.ensureRole({ role: "idle" });
+  await stage.daemon();
+  for (let count = 0; count < 20; count += 1) {
+    const run = `ended-${count}`;
+    await stage.submit({ steps: [{ id: "a", agent: "worker", task: "work" }] }, run);
+    await stage.answer("worker");
+    // Not in its log as far as it was read: it stays.
+    await stage.bus.tasks.push(taskOf(run, "a", 2));
+  }
+  const ghost = taskOf("purged", "a");
+  await stage.bus.tasks.push(ghost);
+  await stage.clock.advance(180_000);
+  expect(await stage.bus.tasks.has(ghost)).toBe(false);
+  // And again, from the beginning.
+  await stage.bus.tasks.push(ghost);
+  await stage.clock.advance(360_000);
+  expect(await stage.bus.tasks.has(ghost)).toBe(false);
+});

@@ -1,6 +1,6 @@
 /**
  * One client's event stream, without a network. Catches: a client that reads nothing and fills the daemon's
- * memory, a cut that does not say why, and a stream whose timers outlive it.
+ * memory, a cut that does not say why, and a stream whose timers, or whose place among the streams, outlive it.
  */
 import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
@@ -12,6 +12,7 @@ import { ManualClock } from "../agent/stage.ts";
 class StalledResponse extends EventEmitter {
   readonly written: string[] = [];
   ended = false;
+  destroyed = false;
   writableNeedDrain = false;
   socket = { destroySoon: () => this.emit("close") };
 
@@ -30,8 +31,11 @@ class StalledResponse extends EventEmitter {
   }
 }
 
-function opened(): { stream: EventStream; response: StalledResponse; clock: ManualClock } {
-  const response = new StalledResponse();
+function opened(response = new StalledResponse()): {
+  stream: EventStream;
+  response: StalledResponse;
+  clock: ManualClock;
+} {
   const clock = new ManualClock();
   // The parts of a response that the stream uses.
   const stream = new EventStream(response as unknown as ServerResponse, clock);
@@ -75,6 +79,18 @@ describe("an event stream", () => {
     response.read();
     await clock.advance(60_000);
     expect(response.ended).toBe(false);
+  });
+
+  it("that is opened for a client which has left gives back at once what it would hold", async () => {
+    const gone = new StalledResponse();
+    gone.destroyed = true;
+    const { stream, clock } = opened(gone);
+    let givenBack = 0;
+    stream.onClose(() => {
+      givenBack += 1;
+    });
+    stream.send("records", { seq: 1 }, 1);
+    expect([givenBack, stream.ready, gone.written, clock.pending()]).toEqual([1, false, [], 0]);
   });
 
   it("sends a comment now and then, and leaves no timer when it is closed", async () => {
