@@ -7,7 +7,7 @@
  */
 import { statfs } from "node:fs/promises";
 import type { Logger } from "pino";
-import type { Bus, Clock } from "../bus/bus.ts";
+import type { Bus, Clock, StorageProblem } from "../bus/bus.ts";
 import type { ManagedBroker } from "./broker/managed-broker.ts";
 
 export interface ReadinessOptions {
@@ -41,7 +41,7 @@ export function watchReadiness(options: ReadinessOptions): Readiness {
 
 class ReadinessWatch implements Readiness {
   readonly #options: ReadinessOptions;
-  #found: string | undefined;
+  #found: StorageProblem | undefined;
   #deaf = 0;
   #timer: unknown;
   #stopped = false;
@@ -53,7 +53,7 @@ class ReadinessWatch implements Readiness {
   /** A connection that broke is known at once, the rest since the last look. */
   get problem(): string | undefined {
     const status = this.#options.bus.status();
-    return status === "connected" ? this.#found : `broker ${status}`;
+    return status === "connected" ? this.#found?.reason : `broker ${status}`;
   }
 
   start(): void {
@@ -68,36 +68,44 @@ class ReadinessWatch implements Readiness {
   async #look(): Promise<void> {
     const { bus, clock } = this.#options;
     const found = await bus.storageProblem();
+    const isSilent = found?.kind === "silent";
+    const fullDisk = isSilent ? await this.#fullDisk() : undefined;
     if (this.#stopped) return;
-    this.#tell(found?.reason);
-    this.#deaf = found?.kind === "silent" ? this.#deaf + 1 : 0;
-    if (this.#deaf >= DEAF_LOOKS) await this.#cure();
+    if (found === undefined || fullDisk === undefined) this.#tell(found);
+    else this.#tell({ kind: "full", reason: `${fullDisk}; ${found.reason}` });
+    this.#deaf = isSilent ? this.#deaf + 1 : 0;
+    if (this.#deaf >= DEAF_LOOKS && fullDisk === undefined) await this.#cure();
     if (!this.#stopped) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
   }
 
-  #tell(found: string | undefined): void {
+  #tell(found: StorageProblem | undefined): void {
     const before = this.#found;
     this.#found = found;
     const { log } = this.#options;
     if (found === undefined && before !== undefined) log.info("the broker stores again; work goes on");
-    if (found !== undefined && before === undefined) {
-      log.warn({ problem: found }, "nothing can be stored; work waits");
+    if (found !== undefined && found.kind !== before?.kind) {
+      log.warn({ problem: found.reason }, "nothing can be stored; work waits");
+    }
+  }
+
+  /** What a server without room on its disk does not say any more. Only of a server whose disk is here. */
+  async #fullDisk(): Promise<string | undefined> {
+    const { broker, store } = this.#options;
+    if (broker === undefined) return undefined;
+    try {
+      const { bavail, bsize } = await statfs(store);
+      if (bavail * bsize >= ROOM_BYTES) return undefined;
+      return `the disk of the store ${store} is full: fewer than ${ROOM_BYTES} bytes are free`;
+    } catch (error) {
+      return `the store ${store} cannot be looked at: ${error instanceof Error ? error.message : error}`;
     }
   }
 
   async #cure(): Promise<void> {
-    const { broker, log, store } = this.#options;
+    const { broker, log } = this.#options;
     if (broker === undefined) return;
     this.#deaf = 0;
     try {
-      const { bavail, bsize } = await statfs(store);
-      if (bavail * bsize < ROOM_BYTES) {
-        log.warn(
-          { store, freeBytes: bavail * bsize, neededBytes: ROOM_BYTES },
-          "the disk of the store is full",
-        );
-        return;
-      }
       log.warn({ serverPid: broker.pid }, "the broker stays silent; starting it again");
       await broker.restart();
     } catch (error) {

@@ -20,7 +20,7 @@ export class StorageRoom {
     this.#link = link;
   }
 
-  /** A message was refused for want of room. */
+  /** A message was refused for want of room. Known until one is stored. */
   refused(reason: string): void {
     this.#refusal = { reason, at: this.#link.clock.monotonic() };
   }
@@ -51,7 +51,7 @@ export class StorageRoom {
     if (silence !== undefined && now - silence.last < REFUSAL_FRESH_MS) {
       const { count, since, last } = silence;
       if (count >= UNANSWERED && last - since >= UNANSWERED_FOR_MS) {
-        return { kind: "silent", reason: `the broker answered none of the last ${count} messages` };
+        return this.#silent(`the broker answered none of the last ${count} messages`);
       }
     }
     try {
@@ -59,7 +59,13 @@ export class StorageRoom {
       return undefined;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      return { kind: "silent", reason: `JetStream does not answer: ${why}` };
+      return this.#silent(`JetStream does not answer: ${why}`);
     }
+  }
+
+  /** A server that had no room may answer nothing after that: the want of room is the reason, however long ago. */
+  #silent(what: string): StorageProblem {
+    const full = this.#refusal && `the broker has no room: ${this.#refusal.reason}; since then `;
+    return { kind: "silent", reason: `${full ?? ""}${what}` };
   }
 }
