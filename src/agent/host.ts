@@ -218,6 +218,8 @@ class AgentHost implements RunningAgent, DispatchHost {
         slots: () => this.#slots(),
         onDelivery: (delivery) => this.#onDelivery(agent, delivery),
         onUnreadable: (problem) => this.log.error(problem, "a task could not be read and was set aside"),
+        // The daemon that hears of this agent makes the queue.
+        onMissing: () => this.#joining.renew(),
       });
       this.#pullers.set(role, puller);
     }

@@ -2,7 +2,7 @@
  * Joining a swarm: announcing the roles until a daemon answers that their queues exist.
  *
  * It tries for as long as there is no daemon, with growing pauses, and again whenever it is told to (after
- * a reconnect). Agents may be started before their daemon, in any order.
+ * a reconnect, or when a queue is not there). Agents may be started before their daemon, in any order.
  */
 import type { Logger } from "pino";
 import type { Bus, Clock } from "../bus/bus.ts";
@@ -49,6 +49,11 @@ export class Joining {
     void this.#announce(this.#current.signal);
   }
 
+  /** Announces again, unless an announcement is under way. */
+  renew(): void {
+    if (this.#current === undefined) this.begin();
+  }
+
   end(): void {
     this.#current?.abort();
     this.#current = undefined;
@@ -62,6 +67,7 @@ export class Joining {
       const reply = await this.#hello();
       if (signal.aborted) return;
       if (reply?.ok) {
+        this.#current = undefined;
         this.#options.onJoined(reply.roles);
         this.#resolveTried();
         this.#resolveJoined();

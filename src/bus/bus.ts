@@ -198,6 +198,8 @@ export interface PullOptions<Delivery> {
   onDelivery(delivery: Delivery): void;
   /** A body that did not parse was terminated and set aside (L9). */
   onUnreadable?(problem: { subject: string; problem: string }): void;
+  /** The role has no queue: none was made yet, or the broker has lost it. May be called again and again. */
+  onMissing?(): void;
 }
 
 export interface RoleStatus extends RoleSettings {

@@ -6,10 +6,11 @@
  * a file of its own, `<run>.<start>.jsonl`; the same run written again replaces its file.
  */
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bus } from "../bus/bus.ts";
 import { InvalidInputError, NotFoundError } from "../workflow/errors.ts";
+import { makeFolder } from "./make-folder.ts";
 import { type ArchiveInput, archiveLines, RunArchive } from "./run-archive.ts";
 import type { FinishedRun } from "./run-removal.ts";
 
@@ -39,7 +40,7 @@ export async function archiveRun(bus: Bus, finished: FinishedRun, folder: string
     artifacts,
     store: bus.artifacts,
   };
-  await inFolder(folder, () => mkdir(folder, { recursive: true }));
+  await inFolder(folder, () => makeFolder(folder));
   const path = await placeOf(folder, run, startedAt);
   const draft = `${path}.${process.pid}.part`;
   const file = await inFolder(folder, () => open(draft, "w", 0o600));

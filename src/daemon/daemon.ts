@@ -124,8 +124,14 @@ async function assemble(
     provision: true,
     ...(runAckWaitMs === undefined ? {} : { runAckWaitMs }),
     ...(replicas === undefined ? {} : { replicas }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   undo.push(() => bus.close());
+  // What the rest of the start waits for is the bus.
+  const giveUp = (): void => void bus.close();
+  options.signal?.addEventListener("abort", giveUp);
+  undo.push(async () => options.signal?.removeEventListener("abort", giveUp));
+  options.signal?.throwIfAborted();
   const statusWatch = bus.onStatus((status, reason) => log.warn({ status, reason }, "broker connection"));
 
   // Where no other daemon answers, those that held the runs are gone or hang: nobody has to wait for the ack-wait.
@@ -218,6 +224,7 @@ async function assemble(
     })();
     return stopping;
   };
+  options.signal?.removeEventListener("abort", giveUp);
   broker?.onExit((event) => {
     if (event.kind === "failed") void stop(event.error);
   });

@@ -257,9 +257,17 @@ describe("the managed broker", () => {
     }
   });
 
-  it("says that a store which is no folder cannot be used", async () => {
+  it("says that a store which is no folder, or cannot become one, cannot be used", async () => {
     const file = join(store, "file");
     await writeFile(file, "");
-    await expect(start({ store: file })).rejects.toMatchObject({ code: "E_STORE" });
+    for (const unusable of [file, join(file, "below"), "/proc/none", "/proc/none/below"])
+      await expect(start({ store: unusable })).rejects.toMatchObject({ code: "E_STORE" });
   });
+
+  for (const part of ["lock", "nats"]) {
+    it(`says that a store whose ${part} is no folder cannot be used`, async () => {
+      await writeFile(join(store, part), "");
+      await expect(start()).rejects.toMatchObject({ code: "E_STORE" });
+    });
+  }
 });

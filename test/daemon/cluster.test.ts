@@ -6,19 +6,22 @@
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { serveAgent } from "../../src/agent/host.ts";
-import type { Bus, LogRecord } from "../../src/bus/bus.ts";
+import type { Bus } from "../../src/bus/bus.ts";
 import { connectNatsBus } from "../../src/bus/nats/bus.ts";
 import { systemClock } from "../../src/bus/system-clock.ts";
 import { startDaemon } from "../../src/daemon/daemon.ts";
 import { columns, expectWhole, results } from "../e2e/stage.ts";
 import { startTestCluster, type TestCluster } from "../support/nats-cluster.ts";
 import { counterAgent } from "./counter.ts";
+import { begin } from "./whole-run.ts";
 
 const STEPS = 300;
 const log = pino({ level: process.env.DEBUG_CLUSTER ?? "silent" });
 const undo: (() => Promise<unknown>)[] = [];
 let cluster: TestCluster;
+let gate: Gate;
 beforeEach(async () => {
+  gate = new Gate();
   cluster = await startTestCluster();
   undo.push(() => cluster.stop());
 });
@@ -29,19 +32,22 @@ afterEach(async () => {
 it("a run goes on whichever server dies, one at a time, also the leader of its log", async () => {
   const bus = await swarm({ daemons: 1, agents: 1 });
   await expectCopies(3);
-  const ended = await begin(bus);
+  const ended = await begin(bus, columns(STEPS, 4, 0));
   let reached = 0;
   for (const stream of ["dh_main_log", "dh_main_tasks", "dh_main_orchestrate"]) {
     reached += 40;
+    gate.openTo(reached);
     await results(bus, "r1", reached);
     await cluster.whole();
     const leader = await cluster.leaderOf(stream);
     await cluster.kill9(leader);
     // Two of three are enough.
     reached += 40;
+    gate.openTo(reached);
     await results(bus, "r1", reached);
     await cluster.restart(leader);
   }
+  gate.openTo(STEPS);
   expectWhole(await ended(), STEPS);
   // Who comes later without saying how many copies there are leaves them.
   await daemon();
@@ -50,18 +56,36 @@ it("a run goes on whichever server dies, one at a time, also the leader of its l
 
 it("a run goes on while every server is restarted, one after the other, the leader of its log first", async () => {
   const bus = await swarm({ daemons: 2, agents: 2 });
-  const ended = await begin(bus);
+  const ended = await begin(bus, columns(STEPS, 4, 0));
   const leader = await cluster.leaderOf("dh_main_log");
   let reached = 0;
   for (const server of [leader, (leader + 1) % 3, (leader + 2) % 3]) {
     reached += 40;
+    gate.openTo(reached);
     await results(bus, "r1", reached);
     await cluster.whole();
     await cluster.shutDown(server);
     await cluster.restart(server);
   }
+  gate.openTo(STEPS);
   expectWhole(await ended(), STEPS);
 }, 180_000);
+
+/** Keeps the run from being over before the servers die: steps from a number on wait in their agents' hands. */
+class Gate {
+  #open = 0;
+  #waiting: (() => void)[] = [];
+
+  openTo(index: number): void {
+    this.#open = index;
+    for (const go of this.#waiting.splice(0)) go();
+  }
+
+  async pass(step: string): Promise<void> {
+    const index = Number(step.slice(1));
+    while (index >= this.#open) await new Promise<void>((go) => this.#waiting.push(go));
+  }
+}
 
 /** Daemons that keep three copies of everything, and agents for their steps. */
 async function swarm({ daemons, agents }: { daemons: number; agents: number }): Promise<Bus> {
@@ -72,7 +96,13 @@ async function swarm({ daemons, agents }: { daemons: number; agents: number }): 
   const about = { pid: 1, host: "h", version: "0" };
   for (let count = 1; count <= agents; count++) {
     const id = `counter-${count}`;
-    const agent = await serveAgent([counterAgent()], { bus, clock: systemClock, log, id, about });
+    const agent = await serveAgent([counterAgent((step) => gate.pass(step))], {
+      bus,
+      clock: systemClock,
+      log,
+      id,
+      about,
+    });
     undo.push(() => agent.stop());
     await agent.joined;
   }
@@ -84,23 +114,6 @@ async function daemon(more: { replicas?: number } = {}): Promise<void> {
   const common = { swarm: "main", store: "unused", env: {}, log, product: "0" };
   const started = await startDaemon({ ...common, nats: { url, token }, ...more });
   undo.push(() => started.stop());
-}
-
-/** Submits the run. What it gives resolves with its log, once that has its end. */
-async function begin(bus: Bus): Promise<() => Promise<LogRecord[]>> {
-  const end = new Promise<void>((resolve) => {
-    void bus.log.follow("r1", (record) => {
-      if (record.kind === "decision" && record.body.type === "end") resolve();
-    });
-  });
-  const workflow = columns(STEPS, 4, 0);
-  await bus.log.append("r1", { kind: "submit", body: { v: 1, workflow, inputs: {} } }, { expectLast: 0 });
-  return async () => {
-    await end;
-    const records: LogRecord[] = [];
-    for await (const record of bus.log.read("r1")) records.push(record);
-    return records;
-  };
 }
 
 async function expectCopies(copies: number): Promise<void> {

@@ -8,7 +8,8 @@
 import type { Bus, Clock } from "../bus.ts";
 import { systemClock } from "../system-clock.ts";
 import { NatsArtifacts, provisionArtifacts } from "./artifacts.ts";
-import { asBusError, isLeaderless } from "./failure.ts";
+import { asBusError } from "./failure.ts";
+import { whenReady } from "./leaders.ts";
 import { NatsLink } from "./link.ts";
 import { NatsLive } from "./live.ts";
 import { LiveCopies } from "./live-copies.ts";
@@ -36,6 +37,8 @@ export interface NatsBusOptions extends StorageOptions {
   /** With `provision`: how long a run's orchestrator may be silent. Default: as it is, at first 10 s. */
   runAckWaitMs?: number;
   clock?: Clock;
+  /** Gives the setting up up: a cluster without leaders is waited for. Not looked at once connected. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -56,7 +59,10 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   });
   let runAckWaitMs: number | undefined;
   if (options.provision) {
+    const giveUp = (): void => void link.close();
+    options.signal?.addEventListener("abort", giveUp);
     try {
+      options.signal?.throwIfAborted();
       await whenReady(link.clock, () => provisionStreams(link, options));
       runAckWaitMs = await whenReady(link.clock, () => provisionRuns(link, options.runAckWaitMs));
       await whenReady(link.clock, () => provisionArtifacts(link, options));
@@ -64,6 +70,8 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     } catch (error) {
       await link.close();
       throw asBusError(error, swarm, `Setting up swarm ${swarm}`);
+    } finally {
+      options.signal?.removeEventListener("abort", giveUp);
     }
   }
   return busOn(link, options, runAckWaitMs);
@@ -85,21 +93,4 @@ function busOn(link: NatsLink, options: NatsBusOptions, runAckWaitMs: number | u
     unreadableCount: () => link.unreadable,
     close: () => link.close(),
   };
-}
-
-/** How long a daemon waits at its start for a cluster that has no leader yet. */
-const READY_WITHIN_MS = 60_000;
-const READY_RETRY_MS = 500;
-
-/** Setting up is idempotent: while a cluster elects its leaders it is tried again. */
-async function whenReady<Value>(clock: Clock, setUp: () => Promise<Value>): Promise<Value> {
-  const giveUpAt = clock.monotonic() + READY_WITHIN_MS;
-  for (;;) {
-    try {
-      return await setUp();
-    } catch (error) {
-      if (!isLeaderless(error) || clock.monotonic() > giveUpAt) throw error;
-      await new Promise<void>((resolve) => void clock.setTimeout(resolve, READY_RETRY_MS));
-    }
-  }
 }

@@ -14,6 +14,7 @@
  */
 import type { Msg, Subscription } from "nats";
 import type { Puller } from "../bus.ts";
+import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 import { nak, type PulledMessage, readReceipt } from "./receipt.ts";
 import { nanos } from "./streams.ts";
@@ -25,6 +26,8 @@ export interface PullTarget {
   expiresMs?: number;
   slots(): number;
   onMessage(message: PulledMessage): void;
+  /** The server has no such consumer. Called at every look that finds none, a second apart at the most. */
+  onMissing?: (() => void) | undefined;
 }
 
 /**
@@ -52,6 +55,11 @@ interface PullRequest {
 
 export function pullFrom(link: NatsLink, target: PullTarget): Puller {
   return new NatsPuller(link, target);
+}
+
+/** For a daemon's own consumers: makes the one that is missing. Where that fails, the next look finds none either. */
+export function remake(make: () => Promise<void>): () => void {
+  return () => void make().then(undefined, () => undefined);
 }
 
 class NatsPuller implements Puller {
@@ -247,8 +255,10 @@ class NatsPuller implements Puller {
       this.#since = this.#link.connectedAt + ahead;
       this.#ready = true;
       this.wake();
-    } catch {
-      // Not there yet, or nobody to ask: a daemon will make it, or the connection will come back.
+    } catch (error) {
+      // Not there yet, lost by a cluster whose servers were killed, or nobody to ask: somebody will make it, or the
+      // connection will come back.
+      if (error instanceof ApiRefusal && error.is("consumerNotFound")) this.#target.onMissing?.();
       if (this.#link.status !== "closed") this.#lookLater();
     } finally {
       this.#looking = false;

@@ -12,9 +12,10 @@ import type { Puller } from "../bus.ts";
 import { encodeBody, parseBody } from "../codec.ts";
 import { runTimerSchema } from "../messages.ts";
 import { parseSubject } from "../subjects.ts";
+import { whenReady } from "./leaders.ts";
 import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
-import { pullFrom } from "./pull.ts";
+import { pullFrom, remake } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM } from "./receipt.ts";
 import { removeMessages } from "./remove.ts";
 import { ensureConsumer } from "./roles.ts";
@@ -61,23 +62,27 @@ export class NatsRunTimers {
 
   async serve(): Promise<Puller> {
     const { orchestrateStream, timerConsumer, allTimers } = this.#link.subjects;
-    await this.#link.guard("Listening for timers", async () => {
-      await ensureConsumer(this.#link, orchestrateStream, {
+    const make = () =>
+      ensureConsumer(this.#link, orchestrateStream, {
         durable_name: timerConsumer,
         filter_subject: allTimers,
         ack_wait: nanos(TIMER_ACK_WAIT_MS),
         max_ack_pending: MAX_TIMERS,
       });
-      const info = await this.#link.api<{ ts?: string }>(
-        `CONSUMER.INFO.${orchestrateStream}.${timerConsumer}`,
-      );
-      if (info.ts !== undefined) this.#aheadMs = Date.parse(info.ts) - this.#link.clock.now();
+    await this.#link.guard("Listening for timers", async () => {
+      await whenReady(this.#link.clock, async () => {
+        await make();
+        const asked = `CONSUMER.INFO.${orchestrateStream}.${timerConsumer}`;
+        const info = await this.#link.api<{ ts?: string }>(asked);
+        if (info.ts !== undefined) this.#aheadMs = Date.parse(info.ts) - this.#link.clock.now();
+      });
     });
     let busy = 0;
     const puller = pullFrom(this.#link, {
       stream: orchestrateStream,
       consumer: timerConsumer,
       slots: () => TIMERS_AT_ONCE - busy,
+      onMissing: remake(make),
       onMessage: (message) => {
         busy++;
         void this.#look(message).finally(() => {

@@ -5,9 +5,10 @@
 import { ARRIVAL_AGAIN_MS, type Puller, type PullOptions, type RunDelivery, type RunQueue } from "../bus.ts";
 import { parseSubject } from "../subjects.ts";
 import { ApiRefusal } from "./failure.ts";
+import { whenReady } from "./leaders.ts";
 import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
-import { pullFrom } from "./pull.ts";
+import { pullFrom, remake } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
 import { removeMessages } from "./remove.ts";
 import { ensureConsumer } from "./roles.ts";
@@ -75,7 +76,7 @@ export class NatsRuns implements RunQueue {
     return this.#link.guard("Reclaiming runs", async () => {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await this.#makeAnew();
+          return await whenReady(this.#link.clock, () => this.#makeAnew());
         } catch (error) {
           // Another daemon that starts at the same moment is deleting and making it, too.
           if (!(error instanceof ApiRefusal) || attempt >= RECLAIM_TRIES) throw error;
@@ -126,6 +127,7 @@ export class NatsRuns implements RunQueue {
       // Gone before the runs of a daemon that hangs are offered again: they must not be offered to it.
       expiresMs: this.ackWaitMs / 2,
       slots: options.slots,
+      onMissing: remake(() => ensureOrchestrators(this.#link, this.ackWaitMs)),
       onMessage: ({ subject, receipt, deliveryCount }) => {
         const parsed = parseSubject(subject);
         if (parsed?.is !== "orchestrate") {
@@ -159,25 +161,23 @@ export class NatsRuns implements RunQueue {
 
   async serveArrivals(): Promise<{ stop(): Promise<void> }> {
     const { subjects } = this.#link;
+    const terms = { ack_wait: nanos(ARRIVAL_ACK_WAIT_MS), max_ack_pending: 1_000 };
     const sources = [
-      { durable_name: subjects.submitConsumer, filter_subject: subjects.everySubmit },
-      { durable_name: subjects.controlConsumer, filter_subject: subjects.everyControl },
-    ];
+      { durable_name: subjects.submitConsumer, filter_subject: subjects.everySubmit, ...terms },
+      { durable_name: subjects.controlConsumer, filter_subject: subjects.everyControl, ...terms },
+    ].map(({ durable_name: name, ...wanted }) => ({
+      name,
+      make: () => ensureConsumer(this.#link, subjects.logStream, { durable_name: name, ...wanted }),
+    }));
     await this.#link.guard("Listening for submissions", async () => {
-      for (const source of sources) {
-        await ensureConsumer(this.#link, subjects.logStream, {
-          ...source,
-          ack_wait: nanos(ARRIVAL_ACK_WAIT_MS),
-          max_ack_pending: 1_000,
-        });
-      }
+      for (const { make } of sources) await whenReady(this.#link.clock, make);
     });
     const timers = await this.#timers.serve();
-    const pullers = [timers, ...sources.map(({ durable_name }) => this.#serve(durable_name))];
+    const pullers = [timers, ...sources.map(({ name, make }) => this.#serve(name, make))];
     return { stop: async () => void (await Promise.all(pullers.map((puller) => puller.stop()))) };
   }
 
-  #serve(consumer: string): Puller {
+  #serve(consumer: string, make: () => Promise<void>): Puller {
     let busy = 0;
     const arrived = async (message: PulledMessage): Promise<void> => {
       const parsed = parseSubject(message.subject);
@@ -196,6 +196,7 @@ export class NatsRuns implements RunQueue {
       stream: this.#link.subjects.logStream,
       consumer,
       slots: () => ARRIVALS_AT_ONCE - busy,
+      onMissing: remake(make),
       onMessage: (message) => {
         busy++;
         void arrived(message);

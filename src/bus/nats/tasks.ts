@@ -52,6 +52,7 @@ export class NatsTasks implements TaskQueue {
       consumer: role,
       slots: options.slots,
       onMessage: (message) => this.#take(message, options),
+      onMissing: () => options.onMissing?.(),
     });
   }
 

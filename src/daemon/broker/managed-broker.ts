@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { z } from "zod";
-import { type DataHammerError, InvalidInputError, UnreachableError } from "../../workflow/errors.ts";
+import { DataHammerError, InvalidInputError, UnreachableError } from "../../workflow/errors.ts";
 import { removeBrokerFile, writeBrokerFile } from "./broker-file.ts";
 import { defaultFetcher } from "./fetch.ts";
 import { type Environment, locateServer, type ServerFetcher } from "./locate.ts";
@@ -33,7 +33,7 @@ import {
   type ServerProcess,
 } from "./server-process.ts";
 import { isAtLeast, type ServerVersion } from "./server-version.ts";
-import { lockStore } from "./store-lock.ts";
+import { lockStore, unusableStore } from "./store-lock.ts";
 import { claimStoreVersion } from "./store-version.ts";
 
 interface RestartPolicy {
@@ -99,13 +99,22 @@ type Identity = z.infer<typeof identitySchema>;
  * @throws UnreachableError `E_NO_NATS_SERVER`, `E_BROKER_START`
  */
 export async function startManagedBroker(options: ManagedBrokerOptions): Promise<ManagedBroker> {
-  const { lock, folder } = await lockStore(options.store);
   try {
-    return await ManagedServer.start(options, folder, () => lock.release());
+    const { lock, folder } = await lockStore(options.store);
+    try {
+      return await ManagedServer.start(options, folder, () => lock.release());
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
   } catch (error) {
-    await lock.release();
-    throw error;
+    throw isOfFile(error) ? unusableStore(options.store, error) : error;
   }
+}
+
+/** What the system says of a file or folder: all that a start touches is in the store. */
+function isOfFile(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && !(error instanceof DataHammerError);
 }
 
 class ManagedServer implements ManagedBroker {

@@ -12,11 +12,12 @@
  *    sorts first stays and looks again; the others withdraw. So one of them gets it.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
+import { makeFolder } from "../../client/make-folder.ts";
 import { writeWhole } from "./private-file.ts";
 import { isAlive, processMark } from "./process-identity.ts";
 
@@ -41,7 +42,7 @@ const LOOK_MS = 15;
 
 /** Takes the lock, or says who has it after about a third of a second. */
 export async function tryLock(folder: string): Promise<LockOutcome> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   let owner: LockOwner | undefined;
   for (let look = 0; look < LOOKS; look++) {
     owner = (await livingOwners(folder, "clear"))[0]?.owner;

@@ -2,9 +2,10 @@
  * The daemon's lock on its store. nats-server takes none: two of them open one store without complaint and
  * ruin it, so nothing may touch `<store>/nats` without holding this.
  */
-import { access, constants, mkdir, realpath } from "node:fs/promises";
+import { access, constants, realpath } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { makeFolder } from "../../client/make-folder.ts";
 import { InvalidInputError } from "../../workflow/errors.ts";
 import { type LockOwner, lockOwner, type ProcessLock, tryLock } from "./process-lock.ts";
 
@@ -18,15 +19,11 @@ const FOLDER = "lock";
 export async function lockStore(store: string): Promise<{ lock: ProcessLock; folder: string }> {
   let folder: string;
   try {
-    await mkdir(store, { recursive: true, mode: 0o700 });
+    await makeFolder(store, 0o700);
     folder = await realpath(store);
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (cause) {
-    throw new InvalidInputError("E_STORE", `The store ${store} cannot be used: ${(cause as Error).message}`, {
-      remedy: "Give a folder that you may write with --store.",
-      data: { store },
-      cause,
-    });
+    throw unusableStore(store, cause as Error);
   }
   const outcome = await tryLock(join(folder, FOLDER));
   if (outcome.held) return { lock: outcome.lock, folder };
@@ -42,6 +39,15 @@ export async function lockStore(store: string): Promise<{ lock: ProcessLock; fol
       data: { store, ...owner },
     },
   );
+}
+
+/** The system refuses the store, or something in it. */
+export function unusableStore(store: string, cause: Error): InvalidInputError {
+  return new InvalidInputError("E_STORE", `The store ${store} cannot be used: ${cause.message}`, {
+    remedy: "Give a folder that you may write with --store.",
+    data: { store },
+    cause,
+  });
 }
 
 /** The living daemon of a store; undefined: none, or no such store. */
