@@ -315,7 +315,7 @@ class AgentHost implements RunningAgent, DispatchHost {
       return;
     }
     this.#dispatches.set(key, dispatch);
-    if (isSuspect(delivery.deliveryCount))
+    if (isSuspect(delivery.deliveryCount, delivery.task.avoid !== undefined))
       this.#suspects.add(key, dispatch, delivery.deliveryCount); // H4
     else if (this.#hasRoom()) this.#begin(key, dispatch);
     else this.#turns.add(agent.role, { key, dispatch });

@@ -16,13 +16,19 @@ import { type Dispatch, MAX_DELIVERIES } from "./dispatch.ts";
 
 /** Delivered more often than this, a task is suspect. S2 needs two of the three deliveries that are left. */
 const SUSPECT_DELIVERIES = MAX_DELIVERIES - 3;
+/**
+ * The same for one that agents leave to others, because it failed there: they gave its first two deliveries back,
+ * so that the third may be the first that runs it. An ordinary retry must not have to wait for an idle process.
+ */
+const SUSPECT_RETRY_DELIVERIES = SUSPECT_DELIVERIES + 1;
 /** What was lost together comes back together, but not in one moment. */
 const GATHER_MS = 100;
 const PATIENCE_MS = 30_000;
 
 /** Beyond the bound a task is refused without running it: it harms nobody. */
-export function isSuspect(deliveryCount: number): boolean {
-  return deliveryCount > SUSPECT_DELIVERIES && deliveryCount <= MAX_DELIVERIES;
+export function isSuspect(deliveryCount: number, isLeftToOthers: boolean): boolean {
+  const bound = isLeftToOthers ? SUSPECT_RETRY_DELIVERIES : SUSPECT_DELIVERIES;
+  return deliveryCount > bound && deliveryCount <= MAX_DELIVERIES;
 }
 
 interface Suspect {

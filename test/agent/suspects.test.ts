@@ -61,7 +61,12 @@ async function agentOf(...steps: string[]) {
 describe("a task that was delivered often", () => {
   it("is suspect from the third delivery until it is refused", () => {
     const counts = Array.from({ length: MAX_DELIVERIES + 2 }, (_, at) => at + 1);
-    expect(counts.filter(isSuspect)).toEqual([3, 4, 5]);
+    expect(counts.filter((count) => isSuspect(count, false))).toEqual([3, 4, 5]);
+  });
+
+  it("is suspect one delivery later when agents at which it failed gave the first two back", () => {
+    const counts = Array.from({ length: MAX_DELIVERIES + 2 }, (_, at) => at + 1);
+    expect(counts.filter((count) => isSuspect(count, true))).toEqual([4, 5]);
   });
 
   it("runs alone: after what runs, one after the other, and nothing new is taken meanwhile", async () => {
