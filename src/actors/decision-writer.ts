@@ -76,8 +76,8 @@ export class DecisionWriter {
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      if (!(await this.#write({ type: "claim", holder, looks: true, judges: true, raises: true }, epoch)))
-        continue;
+      const rules = { looks: true, judges: true, raises: true, rules: 1 } as const;
+      if (!(await this.#write({ type: "claim", holder, ...rules }, epoch))) continue;
       if (this.#scene.epoch !== epoch) return false;
       this.#epoch = epoch;
       return true;

@@ -6,7 +6,7 @@
  * that was purged is as good as not set. Nobody else's values are fetched: a plan passes them on by reference.
  */
 import type { Bus } from "../bus/bus.ts";
-import { FetchedValues, holdsReference, isClaimCheck } from "../bus/claim-check.ts";
+import { FetchedValues, holdsReference } from "../bus/claim-check.ts";
 import { referencesRead } from "../fold/large-values.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { RoleCard } from "../workflow/capability.ts";
@@ -26,8 +26,8 @@ export class KnownFacts {
   /** @param cards whose guards and costs will be looked at. @throws UnreachableError */
   static async of(fold: RunFold, bus: Bus, cards: readonly RoleCard[]): Promise<KnownFacts> {
     const fetched = new FetchedValues();
-    const hasLarge = fold.environment.hasLarge || Object.values(fold.inputs).some(isClaimCheck);
-    if (hasLarge) {
+    const { hasLarge, hasNested } = fold.environment;
+    if (hasLarge || hasNested || holdsReference(fold.inputs)) {
       const tasks = cards.flatMap((card) => card.tasks);
       const sources = tasks
         .flatMap(({ when, cost }) => [when, cost])
@@ -43,7 +43,9 @@ export class KnownFacts {
 
   get environment(): Values {
     const { environment } = this.#fold;
-    return environment.hasLarge ? this.#whole(environment.values) : environment.values;
+    return environment.hasLarge || environment.hasNested
+      ? this.#whole(environment.values)
+      : environment.values;
   }
 
   get inputs(): Values {

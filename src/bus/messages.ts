@@ -237,6 +237,12 @@ export const decisionSchema = z.discriminatedUnion("type", [
      * left above at its start, and limits are raised by a retry that is refused, too.
      */
     raises: z.literal(true).optional(),
+    /**
+     * Edition of the rules by which records under this claim are read; without it they mean what they did before.
+     * 1: large values are also found inside of others (in a fan-out's list, in what a nested run gave), where an
+     * expression saw their references; and an answer that its key's schema refuses leaves the step waiting.
+     */
+    rules: z.number().int().min(1).optional(),
   }),
   /** The planner's answer to a submission of goals. */
   z.object({

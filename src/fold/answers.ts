@@ -23,7 +23,10 @@ export function applyAnswer(flow: StepFlow, control: ControlMessage): string | u
   const wait = flow.waits.open.get(step);
   if (wait?.kind === "signal")
     return `step ${stepLabel(step)} waits for the signal "${wait.task}", not for a person`;
-  return settle(flow, step, { verb, by, value });
+  // An approval is no data, nor is the word to try a failed step again.
+  const isData = wait?.kind === "human" || (wait?.kind === "failure" && value !== undefined);
+  const problem = verb === "approve" && isData ? misfit(flow, step, value) : undefined;
+  return problem ?? settle(flow, step, { verb, by, value });
 }
 
 /** The answer that a deadline gives. Its decision was written before it counts (L3). */
@@ -55,7 +58,8 @@ function applySignal(
 ): string | undefined {
   if (name === undefined) return "it names no signal";
   const waiting = flow.waits.waitingFor(name);
-  if (waiting !== undefined) return settle(flow, waiting, { verb: "signal", by, value });
+  if (waiting !== undefined)
+    return misfit(flow, waiting, value) ?? settle(flow, waiting, { verb: "signal", by, value });
   const names = signalNames(flow);
   if (!names.has(name)) {
     const known = names.size === 0 ? "it waits for none" : `it waits for ${[...names].join(", ")}`;
@@ -70,6 +74,13 @@ function signalNames(flow: StepFlow): Set<string> {
   const names = new Set<string>();
   for (const step of flow.graph.steps()) if (step.agent === SIGNAL_ROLE) names.add(step.task);
   return names;
+}
+
+/** Why the schemas of a step's keys refuse an answer: who gave it can give another. */
+function misfit(flow: StepFlow, id: string, value: unknown): string | undefined {
+  const step = flow.steps.step(id);
+  const mapped = outputsOfAnswer(step.outputs, value);
+  return "problem" in mapped ? mapped.problem : flow.values.answerProblem(step, mapped.outputs);
 }
 
 function settle(flow: StepFlow, step: string, answer: GivenAnswer): string | undefined {

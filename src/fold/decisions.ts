@@ -70,6 +70,7 @@ export class Decisions {
       this.#frame.judges = decision.judges === true;
       this.#frame.raises = decision.raises === true;
       course.budget?.heedRaises(this.#frame.raises);
+      this.#frame.rules = decision.rules ?? 0;
       this.#updates.holdSubmitted();
       return undefined;
     }

@@ -1,5 +1,5 @@
 /** What the parts of a fold share: the record that is being folded, and the effects that follow from it. */
-import { isClaimCheck } from "../bus/claim-check.ts";
+import { holdsReference, isClaimCheck } from "../bus/claim-check.ts";
 import { Environment, type EnvironmentVerdict, type EnvironmentWriter } from "../workflow/environment.ts";
 import type { SecretMask } from "../workflow/secrets.ts";
 import type { Effect } from "./effect.ts";
@@ -20,6 +20,8 @@ export class FoldFrame {
   judges = false;
   /** Whether it heeds budgets that are raised: above a nested run, and not by what is refused. */
   raises = false;
+  /** Edition of the rules that it goes by: see the claim. */
+  rules = 0;
   /** Undefined while the workflow names none: then nothing is spent on them. */
   secrets: SecretMask | undefined;
 
@@ -41,6 +43,7 @@ export class FoldFrame {
     const verdict = this.environment.apply(ifRevision === undefined ? update : { ...update, ifRevision });
     if (verdict.applied) {
       if (isClaimCheck(value)) this.environment.hasLarge = true;
+      else if (holdsReference(value)) this.environment.hasNested = true;
       this.secrets?.learn(key, value);
       const { number } = this.environment;
       const change = { run: this.run, key, value, revision: this.seq, writer, number };

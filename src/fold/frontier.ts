@@ -7,7 +7,7 @@
  */
 import type { DecisionMessage, RunError } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
-import { isDerived, itemRef } from "../workflow/derived-step.ts";
+import { isDerived, itemRef, stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
 import { Compensations } from "./compensations.ts";
@@ -197,7 +197,7 @@ export class Frontier {
   /** What a failed step means for the run. Returns the steps that may go on nevertheless. */
   settle(step: WorkflowStep, context: StepContext): string[] {
     if (step.origin?.kind === "undo") {
-      this.compensations.goOn(`${step.id} failed`);
+      this.compensations.goOn(`${stepLabel(step.id)} failed`);
       return [];
     }
     if (isDerived(step)) return this.items.fail(step, context);

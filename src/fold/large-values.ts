@@ -57,9 +57,16 @@ export interface Found {
   error?: WireError | undefined;
 }
 
+/** Whether there is a large value to be found in a value. */
+export type Finding = (value: unknown) => boolean;
+
 /** Undefined when the step's expressions can be evaluated as things stand. */
-export function lookedInto(step: WorkflowStep, scope: ExpressionScope): LookedInto | undefined {
-  const sight = new Sight(scope);
+export function lookedInto(
+  step: WorkflowStep,
+  scope: ExpressionScope,
+  finds: Finding,
+): LookedInto | undefined {
+  const sight = new Sight(scope, finds);
   if (step.when !== undefined) sight.read(step.when);
   if (typeof step.forEach === "string") sight.read(step.forEach);
   else if (step.forEach !== undefined) sight.readTexts(step.forEach);
@@ -76,9 +83,11 @@ class Sight {
   readonly steps = new Set<string>();
   readonly locals = new Set<(typeof LOCALS)[number]>();
   readonly #scope: ExpressionScope;
+  readonly #finds: Finding;
 
-  constructor(scope: ExpressionScope) {
+  constructor(scope: ExpressionScope, finds: Finding) {
     this.#scope = scope;
+    this.#finds = finds;
   }
 
   /** An expression. */
@@ -89,15 +98,15 @@ class Sight {
     // A key that is computed may be any.
     const named = known(reads.env, reads.optionalEnv);
     const env = named.length > 0 || !reads.variables.has("env") ? named : Object.keys(scope.env);
-    for (const key of env) if (holdsLarge(scope.env[key])) this.env.add(key);
+    for (const key of env) if (this.#finds(scope.env[key])) this.env.add(key);
     for (const id of known(reads.steps, reads.optionalSteps)) {
       const outputs = scope.steps[id]?.outputs ?? {};
-      if (Object.values(outputs).some(holdsLarge)) this.steps.add(id);
+      if (Object.values(outputs).some(this.#finds)) this.steps.add(id);
     }
     for (const name of LOCALS)
       if (reads.variables.has(name) && holdsReference(scope[name])) this.locals.add(name);
     if (!reads.variables.has("inputs")) return;
-    for (const key of Object.keys(scope.inputs)) if (holdsLarge(scope.inputs[key])) this.inputs.add(key);
+    for (const key of Object.keys(scope.inputs)) if (this.#finds(scope.inputs[key])) this.inputs.add(key);
   }
 
   /** Texts with expressions in them; one that only passes a large value on looks at nothing. */
@@ -135,7 +144,7 @@ class Sight {
 
 /** The references that these expressions would look inside of; one that cannot be compiled looks at nothing. */
 export function referencesRead(sources: readonly string[], scope: ExpressionScope): readonly ArtifactRef[] {
-  const sight = new Sight(scope);
+  const sight = new Sight(scope, holdsReference);
   for (const source of sources) {
     try {
       sight.read(source);
@@ -153,8 +162,9 @@ const LOCALS = ["item", "outputs", "self"] as const;
 export function templateLook(
   template: Readonly<Record<string, unknown>>,
   scope: ExpressionScope,
+  finds: Finding,
 ): LookInside | undefined {
-  const sight = new Sight(scope);
+  const sight = new Sight(scope, finds);
   sight.readTexts(template);
   const { references } = sight;
   if (references.length === 0) return undefined;
@@ -167,8 +177,12 @@ export function templateLook(
 }
 
 /** The inputs of a step that look inside large values. */
-export function inputsLook(step: WorkflowStep, scope: ExpressionScope): LookInside | undefined {
-  const look = templateLook(templateOf(step), scope);
+export function inputsLook(
+  step: WorkflowStep,
+  scope: ExpressionScope,
+  finds: Finding,
+): LookInside | undefined {
+  const look = templateLook(templateOf(step), scope, finds);
   if (look === undefined) return undefined;
   const { references } = look;
   return {
@@ -187,10 +201,11 @@ export function iterationLook(
   { until, isLast }: { until: string; isLast: boolean },
   ended: ExpressionScope,
   next: ExpressionScope,
+  finds: Finding,
 ): LookInside | undefined {
-  const sight = new Sight(ended);
+  const sight = new Sight(ended, finds);
   sight.read(until);
-  const inputs = inputsLook(step, next);
+  const inputs = inputsLook(step, next, finds);
   const references = [...sight.references, ...(inputs?.references ?? [])];
   if (references.length === 0) return undefined;
   return {
@@ -216,7 +231,8 @@ export function resolveStep(step: WorkflowStep, raw: ExpressionScope, full: Expr
   if (step.when !== undefined && !evaluateCondition(step.when, full)) return { skip: true };
   if (step.forEach === undefined) return { inputs: inputsOf(step, resolveMixed(raw, full)) };
   const items = listOf(step, full);
-  const looksInside = lookedInto({ ...step, when: undefined, forEach: undefined }, raw) !== undefined;
+  const looksInside =
+    lookedInto({ ...step, when: undefined, forEach: undefined }, raw, holdsReference) !== undefined;
   // A large item goes as a reference, which the fold cannot look inside either.
   if (!looksInside && items.every((item) => travelsAsItIs({ item }))) return { items };
   const itemInputs = items.map((item, place) => {
@@ -272,10 +288,10 @@ function isPassedOn(text: string, scope: ExpressionScope): boolean {
   if (!text.includes("${")) return false;
   const [only, ...more] = splitTemplate(text);
   if (more.length > 0 || only === undefined || !("source" in only)) return false;
-  return holdsLarge(compileExpression(only.source).named(scope));
+  return holdsReference(compileExpression(only.source).named(scope));
 }
 
-/** A reference itself, or a list of a fan-out some of whose items are. */
-function holdsLarge(value: unknown): boolean {
+/** A reference itself, or a list some of whose items are: all that holders found at first (L1). */
+export function isLargeOrListed(value: unknown): boolean {
   return isClaimCheck(value) || (Array.isArray(value) && value.some(isClaimCheck));
 }

@@ -9,6 +9,7 @@
 import type { FetchedValues } from "../bus/claim-check.ts";
 import type { DecisionMessage, RunError } from "../bus/messages.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
+import { stepLabel } from "../workflow/derived-step.ts";
 import { deliverSignals } from "./answers.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { excessText, type RunBudget } from "./run-budget.ts";
@@ -174,7 +175,8 @@ export class RunCourse {
     deliverSignals(flow);
     const waits = flow.waitsOnly && !this.cancelRequested && !this.failure;
     if (waits && this.status === "running") {
-      this.move({ type: "wait" }, `waits for ${[...flow.waits.open.keys()].slice(0, 3).join(", ")}`);
+      const open = [...flow.waits.open.keys()].slice(0, 3).map(stepLabel);
+      this.move({ type: "wait" }, `waits for ${open.join(", ")}`);
     } else if (!waits && this.status === "waiting") this.move({ type: "go on" }, "there is more to do");
   }
 

@@ -11,8 +11,10 @@ import { DataHammerError } from "../workflow/errors.ts";
 import { type ExpressionScope, evaluateCondition, resolveTemplate } from "../workflow/expressions.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import {
+  type Finding,
   inputsLook,
   inputsOf,
+  isLargeOrListed,
   iterationLook,
   type LookedInto,
   type LookInside,
@@ -38,10 +40,13 @@ export class RunValues {
   readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
   /** Whether any input or output ever was too large for the log. */
   #hasLarge: boolean;
+  /** Whether any ever had such a value inside. */
+  #hasNested: boolean;
 
   constructor(inputs: Record<string, unknown>, frame: FoldFrame) {
     this.inputs = inputs;
     this.#hasLarge = Object.values(inputs).some(isClaimCheck);
+    this.#hasNested = holdsReference(inputs);
     this.#frame = frame;
     // Both are kept up to date in place.
     this.#scope = { inputs, env: frame.environment.values, steps: this.#stepOutputs };
@@ -79,13 +84,15 @@ export class RunValues {
 
   /** What has to be fetched before the step's expressions can be evaluated; undefined: nothing. */
   lookedInto(step: WorkflowStep): LookedInto | undefined {
-    return this.#hasLarge || this.#frame.environment.hasLarge ? lookedInto(step, this.#scope) : undefined;
+    return this.#anyLarge ? lookedInto(step, this.#scope, this.#finds) : undefined;
   }
 
   /** What comes of the step's expressions with these values. @throws ExpressionError */
   resolveStep(step: WorkflowStep, fetched: Pick<ExpressionScope, "inputs" | "env" | "steps">): Resolution {
-    const { inputs, env, steps } = this.#scope;
-    return resolveStep(step, this.#scope, {
+    const scope = this.#nextScopeOf(step);
+    const { inputs, env, steps } = scope;
+    return resolveStep(step, scope, {
+      ...scope,
       inputs: { ...inputs, ...fetched.inputs },
       env: { ...env, ...fetched.env },
       steps: { ...steps, ...fetched.steps },
@@ -94,7 +101,18 @@ export class RunValues {
 
   /** Whether there is any reason to ask what has to be looked inside of. */
   get #looks(): boolean {
-    return this.#frame.looksInside && (this.#hasLarge || this.#frame.environment.hasLarge);
+    return this.#frame.looksInside && this.#anyLarge;
+  }
+
+  /** Whether there is a large value that the present holder would find (L1). */
+  get #anyLarge(): boolean {
+    const { environment, rules } = this.#frame;
+    if (this.#hasLarge || environment.hasLarge) return true;
+    return rules >= 1 && (this.#hasNested || environment.hasNested);
+  }
+
+  get #finds(): Finding {
+    return this.#frame.rules >= 1 ? holdsReference : isLargeOrListed;
   }
 
   /** What a template needs to look inside of; undefined: nothing. @param local what only it sees */
@@ -103,18 +121,20 @@ export class RunValues {
     local?: Partial<ExpressionScope>,
   ): LookInside | undefined {
     if (!this.#looks && !holdsReference(local?.self)) return undefined;
-    return templateLook(template, local === undefined ? this.#scope : { ...this.#scope, ...local });
+    const scope = local === undefined ? this.#scope : { ...this.#scope, ...local };
+    return templateLook(template, scope, this.#finds);
   }
 
   /** What the workflow's outputs need to look inside of. Its end is a decision, so that any holder may look. */
   outputsLook(template: Readonly<Record<string, unknown>>): LookInside | undefined {
-    if (!this.#hasLarge && !this.#frame.environment.hasLarge) return undefined;
-    return templateLook(template, this.#scope);
+    const { hasLarge, hasNested } = this.#frame.environment;
+    if (!(hasLarge || hasNested || this.#hasLarge || this.#hasNested)) return undefined;
+    return templateLook(template, this.#scope, holdsReference);
   }
 
   /** What the inputs of a step that is opened again need to look inside of; undefined: nothing. */
   inputsLook(step: WorkflowStep): LookInside | undefined {
-    return this.#looks ? inputsLook(step, this.#nextScopeOf(step)) : undefined;
+    return this.#looks ? inputsLook(step, this.#nextScopeOf(step), this.#finds) : undefined;
   }
 
   /** What the end of an iteration needs to look inside of; undefined: nothing. Takes what the iteration gave. */
@@ -127,7 +147,8 @@ export class RunValues {
     if (!this.#frame.looksInside || !(this.#looks || holdsReference(outputs))) return undefined;
     this.#iterations.set(step.id, { count, outputs });
     const isLast = count % max === 0;
-    return iterationLook(step, { until, isLast }, this.#scopeOf(step, count), this.#nextScopeOf(step));
+    const [ended, next] = [this.#scopeOf(step, count), this.#nextScopeOf(step)];
+    return iterationLook(step, { until, isLast }, ended, next, this.#finds);
   }
 
   /** Outputs that have to be held against a schema and are not at hand; undefined: none. */
@@ -202,7 +223,10 @@ export class RunValues {
 
   /** Has the outputs of a step that was done in another run; the environment is taken over by itself. */
   keepOutputs(step: string, outputs: Record<string, unknown>): void {
-    if (!this.#hasLarge) for (const key in outputs) if (isClaimCheck(outputs[key])) this.#hasLarge = true;
+    for (const key in outputs) {
+      if (isClaimCheck(outputs[key])) this.#hasLarge = true;
+      else if (holdsReference(outputs[key])) this.#hasNested = true;
+    }
     this.#frame.secrets?.learnAll(outputs);
     this.#stepOutputs[step] = { outputs };
   }
@@ -215,6 +239,11 @@ export class RunValues {
       if (!this.#frame.environment.has(key)) this.#frame.setEnv(key, null, { step: step.id });
     }
     this.#stepOutputs[step.id] = { outputs };
+  }
+
+  /** Why what somebody answers may not become environment keys; undefined: it may, or counts as a result does. */
+  answerProblem(step: WorkflowStep, outputs: Record<string, unknown>): string | undefined {
+    return this.#frame.rules >= 1 ? this.schemaProblem(step, outputs) : undefined;
   }
 
   /** Why the declared outputs may not become environment keys; undefined: they may. */

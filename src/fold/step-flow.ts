@@ -252,7 +252,7 @@ export class StepFlow {
     this.values.dropInputs(step);
     if (isDerived(step)) {
       this.#moves.move(id, { type: "complete" }, cause);
-      if (step.origin.kind === "undo") return this.frontier.compensations.goOn(`${id} is done`);
+      if (step.origin.kind === "undo") return this.frontier.compensations.goOn(`${stepLabel(id)} is done`);
       return this.frontier.release(this.frontier.items.settle(step, outputs), `${step.origin.of} is done`);
     }
     this.#moves.move(id, { type: "complete" }, cause);

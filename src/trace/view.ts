@@ -147,7 +147,7 @@ function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | unde
     const { state, context } = fold.step(id);
     const error = state === "failed" ? context.failures.at(-1)?.error : undefined;
     const why = error && { code: error.code ?? error.name, message: error.message };
-    return { step: id, ...stepViewOf(fold, id), ...(why ? { error: why } : {}) };
+    return { step: stepLabel(id), ...stepViewOf(fold, id), ...(why ? { error: why } : {}) };
   });
   return { compensations };
 }

@@ -58,6 +58,8 @@ export class Environment {
   readonly values: Record<string, unknown> = Object.create(null);
   /** Whether a value ever was too large for the log, and stands as a reference. */
   hasLarge = false;
+  /** Whether a value ever had such a reference inside. */
+  hasNested = false;
   #revision = 0;
   #number = 0;
 

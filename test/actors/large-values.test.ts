@@ -395,3 +395,100 @@ describe("a planner", () => {
     expect([...(graph?.steps() ?? [])].map(({ agent }) => agent)).toEqual(["guesser"]);
   });
 });
+
+it("expressions look inside the large items of a fan-out's list, and each item's inputs inside its own", async () => {
+  const stage = new SwarmStage();
+  for (const role of ["maker", "worker", "reader"]) await stage.serve(role);
+  await stage.daemon();
+  await stage.submit({
+    steps: [
+      { id: "make", agent: "maker", task: "t", forEach: ["a", "b"], outputs: ["text"] },
+      {
+        id: "each",
+        agent: "worker",
+        task: "t",
+        dependsOn: ["make"],
+        when: "size(env.text[0]) > 1000",
+        forEach: "env.text",
+        inputs: { size: "${size(item)}", begins: "${item.startsWith('b')}" },
+      },
+      { id: "pass", agent: "reader", task: "t", dependsOn: ["make"], inputs: { all: "${env.text}" } },
+    ],
+    outputs: { sizes: "${env.text.map(t, size(t))}" },
+  });
+  for (const [place, text] of ["a", "b"].entries()) {
+    const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large(text) });
+    await stage.answer("maker", { step: `make~${place}`, outputs });
+  }
+  await stage.clock.advance(1_000);
+  const size = large("a").length;
+  expect(stage.taken.get("worker")?.map(({ task }) => task.inputs)).toEqual([
+    { size, begins: false },
+    { size, begins: true },
+  ]);
+  expect(stage.taken.get("reader")?.[0]?.task.inputs).toEqual({
+    all: [expect.objectContaining({ $artifact: expect.anything() }), expect.anything()],
+  });
+  for (const step of ["each~0", "each~1"]) await stage.answer("worker", { step, outputs: {} });
+  await stage.answer("reader", { step: "pass", outputs: {} });
+  await stage.clock.advance(1_000);
+  expect(await stage.fold()).toMatchObject({ status: "done", outputs: { sizes: [size, size] } });
+});
+
+it("the first iteration of a repeated step can look inside a large input", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  const client = await connectSwarm({ bus: stage.bus, by: "ada" });
+  const step = {
+    id: "grow",
+    agent: "worker",
+    task: "t",
+    repeat: { until: "iteration >= 2", max: 3 },
+    inputs: { text: "${iteration == 1 ? inputs.text : outputs.text}", round: "${iteration}" },
+  };
+  await client.submit({ run: "r1", workflow: { steps: [step] }, inputs: { text: large("a") } });
+  await stage.clock.advance(1_000);
+  const task = stage.taken.get("worker")?.[0]?.task;
+  expect(task?.inputs).toMatchObject({ round: 1 });
+  expect(isClaimCheck(task?.inputs.text)).toBe(true);
+});
+
+it("expressions look inside large values that stand within another one", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  const { text } = await checkIn(stage.bus.artifacts, "r1", { text: large("a") });
+  await stage.submit({
+    steps: [
+      { id: "give", agent: "worker", task: "t", outputs: ["doc"] },
+      {
+        id: "read",
+        agent: "worker",
+        task: "t",
+        dependsOn: ["give"],
+        inputs: { size: "${size(env.doc.text)}" },
+      },
+    ],
+  });
+  // As a nested run gives it: what its outputs pass on stays a reference.
+  await stage.answer("worker", { step: "give", outputs: { doc: { text } } });
+  await stage.clock.advance(1_000);
+  expect(stage.taken.get("worker")?.[0]?.task.inputs).toEqual({ size: large("a").length });
+});
+
+it("under a holder that did not find nested values, a record still means what it meant", async () => {
+  const stage = new SwarmStage();
+  await stage.submit({
+    steps: [
+      { id: "make", agent: "worker", task: "t", forEach: ["a"], outputs: ["text"] },
+      { id: "never", agent: "worker", task: "t", dependsOn: ["make"], when: "size(env.text[0]) > 1000" },
+    ],
+  });
+  const claim = { v: 1, id: "c", epoch: 1, at: 0, type: "claim", holder: "earlier", looks: true } as const;
+  await stage.bus.log.append("r1", { kind: "decision", body: claim });
+  const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large("a") });
+  const body = { v: 1, run: "r1", step: "make~0", n: 1, agent: "worker-1", status: "done", outputs } as const;
+  await stage.bus.log.append("r1", { kind: "result", role: "worker", body });
+  expect((await stage.fold()).step("never").context.outcome).toBe("skipped");
+});

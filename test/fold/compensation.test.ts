@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { RunFold } from "../../src/fold/run-fold.ts";
+import { viewOf } from "../../src/trace/view.ts";
 import { LogWriter } from "./log-writer.ts";
 
 const step = (id: string, more: Record<string, unknown> = {}) => ({
@@ -181,6 +182,10 @@ it("the items of a fan-out are undone one by one, each with its own item", () =>
   giveUp(log);
   expect(log.fold.compensations.map(({ id }) => id)).toEqual(["room~0~undo", "room~1~undo"]);
   expect(log.fold.taskOf("room~0~undo").inputs).toEqual({ of: "a", at: 0, key: "key-a" });
+  const { steps, compensations } = viewOf(log.fold, 0);
+  const named = compensations?.map(({ step }) => step) ?? [];
+  expect(named).toEqual(["room[0]~undo", "room[1]~undo"]);
+  expect(Object.keys(steps)).toEqual(expect.arrayContaining(named));
 });
 
 it("an undoing step whose inputs cannot be worked out fails, and the next one begins", () => {

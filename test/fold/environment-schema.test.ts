@@ -35,6 +35,26 @@ describe("a value that does not match", () => {
     expect(log.fold.environment.get("rows")).toEqual([]);
   });
 
+  const asked = { role: "human", kind: "approve" } as const;
+  const signalled = { role: "signal", kind: "signal" } as const;
+  it.each([asked, signalled])("is refused as an answer of $role, which goes on waiting", ({ role, kind }) => {
+    const log = new LogWriter().submit(workflow({ agent: role }));
+    log.decide({ type: "claim", holder: "refuses", rules: 1 }, 2);
+    const answer = (value: unknown) =>
+      log.control(kind, { by: "ada", value, ...(kind === "approve" ? { step: "load" } : { name: "load" }) });
+    answer([{ price: "2" }]);
+    expect(log.voids.map(({ reason }) => reason)).toEqual([expect.stringContaining("rows[0].price: ")]);
+    expect(log.fold.step("load").state).toBe("ready");
+    answer([{ price: 2 }]);
+    expect(log.fold.environment.get("rows")).toEqual([{ price: 2 }]);
+  });
+
+  it("fails its step as an answer under a holder that did not refuse it", () => {
+    const log = new LogWriter().submit(workflow({ agent: "human" }));
+    log.control("approve", { by: "ada", value: 7, step: "load" });
+    expect(log.fold.dueEnd()?.error).toMatchObject({ code: "E_ENV_SCHEMA", step: "load" });
+  });
+
   it("fails the run that starts with it", () => {
     const log = new LogWriter().submit(workflow(), { rows: 7 });
     expect(log.fold.dueEnd()).toMatchObject({ status: "failed", error: { code: "E_ENV_SCHEMA" } });
