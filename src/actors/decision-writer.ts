@@ -6,11 +6,13 @@
  *
  *  - D1 A decision is written only if nobody else decided since the state it was made from.
  *  - D2 Once another holder's claim is folded, nothing is written any more.
+ *  - D3 A refusal that the log does not explain, time and again, means that the broker has removed records: then
+ *    what was folded is not what the log says (L1), and nothing can be decided on it.
  */
 import type { Bus } from "../bus/bus.ts";
 import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
 import type { DecisionMessage } from "../bus/messages.ts";
-import { UnreachableError } from "../workflow/errors.ts";
+import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 
 type Omitted = "v" | "id" | "epoch" | "at";
 /** A decision without what the writer adds. */
@@ -38,6 +40,10 @@ export interface DecisionScene {
 }
 
 const RETRY_MS = 500;
+/** The broker has removed what it stored of a run. */
+export const LOG_LOST = "E_LOG_LOST";
+/** Refusals in a row, with growing pauses, a cluster's new leader having caught up by then (D3). */
+const MAX_REFUSALS = 6;
 
 export class DecisionWriter {
   readonly #bus: Bus;
@@ -47,6 +53,8 @@ export class DecisionWriter {
   /** Decisions that are proposed and not folded yet. */
   #waiting = 0;
   #tail: Promise<unknown> = Promise.resolve();
+  /** In a row, without a reason in the log. */
+  #refusals = 0;
 
   constructor(bus: Bus, run: string, scene: DecisionScene) {
     this.#bus = bus;
@@ -125,13 +133,14 @@ export class DecisionWriter {
       const body = { ...made, v: 1, id: scene.newId(), epoch, at: scene.now() } as DecisionMessage;
       const outcome = await this.#bus.log.append(this.#run, { kind: "decision", body }, { expectLast });
       if (outcome.ok) {
+        this.#refusals = 0;
         await scene.folded(outcome.seq);
         return true;
       }
       const expected = scene.lastDecisionSeq;
       await scene.sync();
-      // A refusal that the log does not explain must not be tried again without end in one breath (L8).
-      if (scene.lastDecisionSeq === expected) await scene.pause(RETRY_MS);
+      if (scene.lastDecisionSeq === expected) await this.#unexplained(expected, outcome.lastSeq ?? 0);
+      else this.#refusals = 0;
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       // The broker is away, and the append may or may not be in the log: wait, read on, look again.
@@ -140,4 +149,24 @@ export class DecisionWriter {
     }
     return false;
   }
+
+  /** D3. The log refuses what it should take by all that was read of it. */
+  async #unexplained(expected: number, found: number): Promise<void> {
+    this.#refusals += 1;
+    if (this.#refusals >= MAX_REFUSALS) throw logLost(this.#run, expected, found);
+    await this.#scene.pause(RETRY_MS * 2 ** (this.#refusals - 1));
+  }
+}
+
+function logLost(run: string, expected: number, found: number): DataHammerError {
+  const what = found === 0 ? "there is none now" : `the last one is ${found} now`;
+  return new DataHammerError(
+    LOG_LOST,
+    `the log of run ${run} had decision ${expected} as its last one, and ${what}: the broker has removed what it stored`,
+    {
+      remedy:
+        "Give the log's stream room, by another bound than max_bytes on nats-server 2.9; the run goes on from what is left.",
+      data: { run, expected, found },
+    },
+  );
 }

@@ -1,6 +1,7 @@
 /** What a hold is given, and the bounds that it keeps. */
 import type { Logger } from "pino";
 import type { Bus, Clock } from "../bus/bus.ts";
+import type { Defeats } from "./defeats.ts";
 import type { HoldObserver } from "./hold-observer.ts";
 import type { RoleShares } from "./role-shares.ts";
 import type { RunPlanning } from "./run-planning.ts";
@@ -59,6 +60,8 @@ export interface HoldContext {
   holder: string;
   newId(): string;
   lease: Lease;
+  /** Of the runs that this daemon handed back. */
+  defeats: Defeats;
   /** Of the roles' queues, among all runs that are held here. */
   shares: RoleShares;
   observer?: HoldObserver;

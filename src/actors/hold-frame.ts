@@ -12,6 +12,7 @@ import type { SpanIds } from "../bus/span-ids.ts";
 import type { RunFold } from "../fold/run-fold.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { DecisionWriter, type Proposal } from "./decision-writer.ts";
+import type { Defeat } from "./defeats.ts";
 import { HOLD_LIMITS, type HoldContext } from "./hold-context.ts";
 import { spanIdsOf } from "./traced-log.ts";
 
@@ -21,7 +22,7 @@ export class HoldFrame {
   readonly fold: RunFold;
   readonly deadlines: Deadlines;
   readonly writer: DecisionWriter;
-  readonly #handBack: () => void;
+  readonly #handBack: (defeat: Defeat) => void;
   readonly #waiters: { seq: number; resolve: () => void }[] = [];
   readonly #pauses = new Set<() => void>();
   #follower: LogFollower | undefined;
@@ -30,8 +31,8 @@ export class HoldFrame {
   #over = false;
   #spanIds: SpanIds | undefined;
 
-  /** @param handBack gives the run back: another shall try */
-  constructor(context: HoldContext, fold: RunFold, deadlines: Deadlines, handBack: () => void) {
+  /** @param handBack gives the run back: it shall be tried again */
+  constructor(context: HoldContext, fold: RunFold, deadlines: Deadlines, handBack: (defeat: Defeat) => void) {
     this.run = fold.run;
     this.context = context;
     this.fold = fold;
@@ -187,10 +188,10 @@ export class HoldFrame {
       .catch((error: unknown) => this.giveUp("decision could not be written", error));
   }
 
-  /** Somebody else shall try. */
+  /** It shall be tried again, here or by somebody else, a bounded number of times (`defeats.ts`). */
   giveUp(what: string, error: unknown): void {
     if (this.#over) return;
     this.context.log.error({ run: this.run, err: error }, `${what}; handing the run back`);
-    this.#handBack();
+    this.#handBack({ what, error });
   }
 }

@@ -23,6 +23,18 @@ export class IndexEntry {
     else if (!deadlines.has("index")) deadlines.set("index", HOLD_LIMITS.indexMs);
   }
 
+  /** The broker has removed the run's log, and with it all that could ever end the run. @param reason why */
+  async lost(reason: string): Promise<void> {
+    const { run, fold, context } = this.#frame;
+    try {
+      if (await context.bus.log.exists(run)) return;
+      const endedAt = new Date(context.clock.now()).toISOString();
+      await context.bus.index.put({ ...runSummaryOf(fold), status: "failed", reason, endedAt });
+    } catch (error) {
+      context.log.warn({ run, err: error }, "that the run's log is lost could not be written to the index");
+    }
+  }
+
   put(): void {
     if (!this.#dirty) return;
     this.#dirty = false;

@@ -14,6 +14,7 @@ import type { Logger } from "pino";
 import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, Question, RunStatus } from "../bus/messages.ts";
 import { answerFrom } from "./answer.ts";
+import { Defeats } from "./defeats.ts";
 import { EnvHistory } from "./env-history.ts";
 import type { HoldContext, Lease } from "./hold-context.ts";
 import type { HoldObserver } from "./hold-observer.ts";
@@ -62,6 +63,7 @@ export class OrchestratorAgent {
   readonly #lease: Lease;
   readonly #shares: RoleShares;
   readonly #replays: Replays;
+  readonly #defeats = new Defeats();
   #stopping = false;
 
   constructor(options: OrchestratorAgentOptions) {
@@ -119,6 +121,7 @@ export class OrchestratorAgent {
 
   async #take(delivery: RunDelivery): Promise<void> {
     const { run } = delivery;
+    const { clock } = this.#options;
     if (this.#stopping) return delivery.nak(0);
     // The queue holds one task per run, so a second delivery is a redelivery: the older receipt is dead.
     const held = this.#held.get(run);
@@ -129,14 +132,19 @@ export class OrchestratorAgent {
     const hold = new RunHold(run, this.#holdContext());
     this.#held.set(run, { hold, delivery });
     void hold.start();
+    const taken = clock.monotonic();
     const outcome = await hold.ended;
     this.#options.observer?.onHoldEnd(run, outcome);
     const receipt = this.#held.get(run)?.delivery ?? delivery;
     this.#held.delete(run);
     this.#puller?.wake();
+    if (hold.defeat === undefined) this.#defeats.forget(run);
     if (outcome === "finished" || outcome === "parked") await this.#remove(receipt, hold.readTo);
     else if (outcome === "newer") receipt.nak(this.#stopping ? 0 : LEFT_TO_NEWER_MS);
-    else if (outcome === "released") receipt.nak(this.#stopping ? 0 : REOFFER_MS); // Not when fenced: A1.
+    else if (outcome === "released") {
+      const again = hold.defeat && this.#defeats.note(run, hold.defeat, clock.monotonic() - taken);
+      receipt.nak(this.#stopping ? 0 : (again ?? REOFFER_MS));
+    } // Not when fenced: A1.
   }
 
   /** The run has ended or only waits: its task goes, unless something arrived while it went and may have opened it again. */
@@ -216,6 +224,7 @@ export class OrchestratorAgent {
       holder: id,
       newId,
       lease: this.#lease,
+      defeats: this.#defeats,
       shares: this.#shares,
       traced,
     };

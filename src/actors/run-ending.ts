@@ -122,12 +122,17 @@ export class RunEnding {
 
   async tellParent(): Promise<void> {
     const { run, fold, context } = this.#frame;
+    let pauseMs: number = HOLD_LIMITS.retryMs;
     while (!this.#frame.over) {
       try {
         return await reportToParent(context.bus, fold);
       } catch (error) {
-        context.log.warn({ run, err: error }, "the parent could not be told; trying again");
-        await this.#frame.pause(HOLD_LIMITS.retryMs);
+        if (!(error instanceof UnreachableError))
+          return this.#frame.giveUp("the parent could not be told", error);
+        if (pauseMs === HOLD_LIMITS.retryMs)
+          context.log.warn({ run, err: error }, "the parent could not be told; trying again");
+        await this.#frame.pause(pauseMs);
+        pauseMs = Math.min(2 * pauseMs, HOLD_LIMITS.retryMaxMs);
       }
     }
   }

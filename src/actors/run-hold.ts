@@ -25,9 +25,12 @@ import {
 import { isConsultation } from "../fold/consultations.ts";
 import type { Effect } from "../fold/effect.ts";
 import type { RunFold } from "../fold/run-fold.ts";
+import { DataHammerError } from "../workflow/errors.ts";
 import { answerFrom } from "./answer.ts";
 import { isAwaited } from "./child-runs.ts";
 import { Deadlines } from "./deadlines.ts";
+import { LOG_LOST } from "./decision-writer.ts";
+import type { Defeat } from "./defeats.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { EnvFeed } from "./env-feed.ts";
 import { EnvHistory } from "./env-history.ts";
@@ -73,6 +76,7 @@ export class RunHold {
   readonly #envHistory: EnvHistory;
   readonly #parking: Parking;
   #live: Subscription | undefined;
+  #defeat: Defeat | undefined;
   #settle: (outcome: HoldOutcome) => void = () => {};
   #active = false;
   #actScheduled = false;
@@ -88,7 +92,9 @@ export class RunHold {
     this.#actor.start();
     this.fold = this.#actor.getSnapshot().fold;
     this.#deadlines = new Deadlines(context.clock, (key) => this.#onDeadline(key));
-    this.#frame = new HoldFrame(this.#context, this.fold, this.#deadlines, () => this.#close("released"));
+    this.#frame = new HoldFrame(this.#context, this.fold, this.#deadlines, (defeat) =>
+      this.#defeated(defeat),
+    );
     this.#timeOuts = new TimeOuts(this.#frame, (step) => this.#flights.get(step)?.ref);
     this.#dispatcher = this.#makeDispatcher();
     this.#flights = new Flights(this.#frame, this.#dispatcher, this.#timeOuts);
@@ -175,6 +181,11 @@ export class RunHold {
     return this.#active;
   }
 
+  /** What ended the hold, if it was handed back because of that. */
+  get defeat(): Defeat | undefined {
+    return this.#defeat;
+  }
+
   /** Up to here the log was read without a gap. Of what was folded beyond, a live copy may be missing. */
   get readTo(): number {
     return this.#frame.readTo;
@@ -188,8 +199,7 @@ export class RunHold {
       await this.#takeOn();
     } catch (error) {
       if (this.#frame.over) return;
-      this.#context.log.error({ run: this.run, err: error }, "run could not be taken on");
-      this.#close("released");
+      this.#frame.giveUp("the run could not be taken on", error);
     }
   }
 
@@ -214,6 +224,9 @@ export class RunHold {
     if (!(await writer.claim(holder))) return this.#close("fenced");
     // Another holder may have ended it while this claim was on its way.
     if (fold.ended) return this.#close("finished");
+    const verdict = this.#context.defeats.verdictOn(this.run);
+    // L8: what cannot be orchestrated fails, instead of going from hold to hold for ever.
+    if (verdict !== undefined) await this.#frame.propose(() => ({ type: "defeated", ...verdict }));
     // A run must not begin on values that it may not have.
     if (fold.held.length > 0) await this.#resolver.judge();
     if (this.#frame.over) return;
@@ -244,6 +257,13 @@ export class RunHold {
     if (this.#frame.over) return;
     await this.#flights.writeNotes();
     this.#close("released");
+  }
+
+  #defeated(defeat: Defeat): void {
+    this.#defeat = defeat;
+    this.#close("released");
+    const { error } = defeat;
+    if (error instanceof DataHammerError && error.code === LOG_LOST) void this.#index.lost(error.message);
   }
 
   #close(outcome: HoldOutcome): void {

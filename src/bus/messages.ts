@@ -299,6 +299,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
   }),
   /** The run's own time-out passed. */
   z.object({ ...decisionBase, type: z.literal("run-timed-out"), afterMs: z.number() }),
+  /** Its daemons could not go on with the run, time and again: it fails with this. */
+  z.object({ ...decisionBase, type: z.literal("defeated"), code: z.string(), message: z.string() }),
   /** The time that the run's budget allows is over. */
   z.object({ ...decisionBase, type: z.literal("time-spent"), elapsedMs: z.number() }),
   /** A run above, on whose budget this nested run draws, has reached a limit of it. */

@@ -87,6 +87,11 @@ export class Decisions {
       course.failure ??= { code: "E_RUN_TIMEOUT", message };
       return undefined;
     }
+    if (decision.type === "defeated") {
+      const { code, message } = decision;
+      course.failure ??= { code, message };
+      return undefined;
+    }
     if (decision.type === "time-spent") {
       course.budget?.noteTime(decision.elapsedMs);
       return undefined;

@@ -305,7 +305,7 @@ export class Reference {
     if (decision.epoch !== this.epoch || this.ended || this.status === "none") return;
     if (decision.type === "end") return this.#end(decision.status, decision.id);
     if (decision.type === "compensate") return this.#giveUp(decision.status, decision.id);
-    if (decision.type === "run-timed-out") {
+    if (decision.type === "run-timed-out" || decision.type === "defeated") {
       this.#runFailure = true;
       return;
     }

@@ -5,6 +5,7 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { Deadlines } from "../../src/actors/deadlines.ts";
+import { Defeats } from "../../src/actors/defeats.ts";
 import { HoldFrame } from "../../src/actors/hold-frame.ts";
 import { RoleShares } from "../../src/actors/role-shares.ts";
 import { SwarmPlanning } from "../../src/actors/swarm-planning.ts";
@@ -24,6 +25,7 @@ function frameOf() {
       ...{ bus, clock, log, holder: "h", newId: () => "id", lease: { keptAt: 0, forMs: BOUND_MS } },
       planning: new SwarmPlanning(bus, clock, log),
       shares: new RoleShares(clock),
+      defeats: new Defeats(),
     },
     fold,
     new Deadlines(clock, () => {}),
