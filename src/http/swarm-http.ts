@@ -80,7 +80,7 @@ export async function serveSwarm(options: SwarmHttpOptions): Promise<HttpServer>
  */
 async function readAhead({ client, library }: ApiContext, log: Logger): Promise<void> {
   try {
-    const newest = (await client.runs()).at(0);
+    const [newest] = await client.runs({ limit: 1 });
     if (newest !== undefined) await library.use(newest.run, () => undefined);
   } catch (error) {
     log.debug({ err: error }, "no run was read ahead");

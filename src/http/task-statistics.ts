@@ -50,9 +50,7 @@ export class TaskStatistics {
   }
 
   async #count(): Promise<TaskStatisticsView> {
-    const newest = (await this.#bus.index.list())
-      .sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1))
-      .slice(0, MAX_RUNS);
+    const newest = await this.#bus.index.list({ limit: MAX_RUNS });
     const tallies = new Map<string, Tally>();
     let runs = 0;
     let steps = 0;

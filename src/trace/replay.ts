@@ -49,6 +49,7 @@ export interface Trace {
   readonly voids: readonly VoidRecord[];
   /** Every time that a step was given out, in the order in which they became ready. */
   readonly dispatches: readonly Dispatch[];
+  /** Worked out when it is first asked for. */
   readonly halts: Halts;
   /** Epoch ms: the moment that the trace shows, where it was asked for one by time; else of its last record. */
   readonly asOf: number;
@@ -114,8 +115,16 @@ export async function replay(
   // Once all is read: a record may quote what only a later one makes known as secret.
   const { secrets } = fold;
   const shown = { transitions, voids, dispatches: own, writes };
-  const halts = dispatches.halts(fold.graph?.maxParallel ?? Number.POSITIVE_INFINITY);
-  return { fold, asOf, halts, ...(secrets === undefined ? shown : masked(secrets, shown)) };
+  let halts: Halts | undefined;
+  return {
+    fold,
+    asOf,
+    get halts() {
+      halts ??= dispatches.halts(fold.graph?.maxParallel ?? Number.POSITIVE_INFINITY);
+      return halts;
+    },
+    ...(secrets === undefined ? shown : masked(secrets, shown)),
+  };
 }
 
 /** Epoch ms of the last thing that the trace knows of: until when open spans are drawn if nobody says. */

@@ -149,12 +149,7 @@ it("never more is given out than allowed, however daemons die, and a raised run 
           }
           expect(given.size).toBeLessThanOrEqual(allowed);
         }
-        for (let turn = 0; turn < 60 && !(await stage.fold()).ended; turn++) {
-          if ((await stage.fold()).status === "paused") await stage.resume({ dispatches: 1_000 });
-          while (stage.inHand("worker").length > 0) await stage.answer("worker");
-          await stage.clock.advance(5_000);
-        }
-        expect((await stage.fold()).ended).toBe(true);
+        expect((await stage.untilEnd("worker")).ended).toBe(true);
       },
     ),
     { numRuns: 60 },

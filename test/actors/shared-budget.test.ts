@@ -243,12 +243,7 @@ it("however daemons die, a tree of runs gives out no more than allowed, and ends
         await settled(stage);
         expect(given.size).toBeLessThanOrEqual(allowed);
       }
-      for (let turn = 0; turn < 60 && !(await stage.fold()).ended; turn++) {
-        if ((await stage.fold()).status === "paused") await resume(stage, { dispatches: 10_000 });
-        while (stage.inHand("worker").length > 0) await stage.answer("worker");
-        await stage.clock.advance(15_000);
-      }
-      expect((await stage.fold()).ended).toBe(true);
+      expect((await stage.untilEnd("worker")).ended).toBe(true);
     }),
     { numRuns: 40 },
   );

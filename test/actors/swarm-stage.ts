@@ -106,6 +106,16 @@ export class SwarmStage {
     await this.clock.advance(0);
   }
 
+  /** Answers what comes, and gives more budget where the run waits for it: as long as a run that can end may take. */
+  async untilEnd(role: string): Promise<RunFold> {
+    for (let turn = 0; turn < 60 && !(await this.fold()).ended; turn++) {
+      if ((await this.fold()).status === "paused") await this.resume({ dispatches: 10_000 });
+      while (this.inHand(role).length > 0) await this.answer(role);
+      await this.clock.advance(15_000);
+    }
+    return this.fold();
+  }
+
   /** Reports the first task in hand that fits, then acks it. */
   async answer(role: string, result: Partial<ResultMessage> = {}): Promise<TaskDelivery> {
     const taken = this.taken.get(role) ?? [];

@@ -65,7 +65,7 @@ const proposal = (value: object): string => JSON.stringify({ want: ["report"], .
 
 describe("a model that answers well", () => {
   it("makes a plan of a goal that words alone do not tell, and says so", async () => {
-    const { outcome, advice, asked } = await advise(["Sure!\n```json\n" + proposal({}) + "\n```"], {
+    const { outcome, advice, asked } = await advise([`Sure!\n\`\`\`json\n${proposal({})}\n\`\`\``], {
       apiKey: "k",
     });
     expect(tasksOf(outcome)).toEqual(["loader.load", "quick.sketch"]);

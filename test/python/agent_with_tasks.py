@@ -22,9 +22,8 @@ def busy(inputs, ctx):
 
 def until_cancelled(inputs, ctx):
     said("ran", step=ctx.step)
-    while True:
-        ctx.check()
-        time.sleep(0.01)
+    ctx.cancelled.wait()
+    ctx.check()
 
 
 def until_told(inputs, ctx):
