@@ -15,6 +15,7 @@ import { basename } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { z } from "zod";
+import { wait } from "../agent/waiting.ts";
 import { DataHammerError, InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import type { Endpoint } from "./connection.ts";
 import type { Invocation } from "./invocation.ts";
@@ -81,8 +82,7 @@ export class AgentProcesses {
   readonly #call: Invocation;
   readonly #options: AgentProcessOptions;
   readonly #processes: AgentProcess[] = [];
-  readonly #timers = new Set<unknown>();
-  #stopping = false;
+  readonly #stopping = new AbortController();
   readonly #killAll = (): void => {
     for (const { child } of this.#processes) child.kill("SIGKILL");
   };
@@ -113,9 +113,8 @@ export class AgentProcesses {
 
   /** Asks every process to drain, and waits until all have ended (A1). Idempotent. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#stopping.abort();
     const { clock, lastActs } = this.#call.shell;
-    for (const timer of this.#timers) clock.clearTimeout(timer);
     await Promise.all(
       this.#processes.map(async ({ child, ended, served }) => {
         // One that is still loading has nothing to drain, and may be deaf until it has loaded.
@@ -210,10 +209,11 @@ export class AgentProcesses {
   /** Starts the process again whenever it ends unasked (A2). Never rejects. */
   async #supervise(entry: AgentProcess): Promise<void> {
     const { output, shell } = this.#call;
+    const { signal } = this.#stopping;
     const name = basename(entry.file);
     for (;;) {
       const why = await entry.ended;
-      if (this.#stopping) return;
+      if (signal.aborted) return;
       const now = shell.clock.monotonic();
       const killed = why === KILLED;
       entry.ends = [...entry.ends.filter(({ at }) => now - at < RESTART_WINDOW_MS), { at: now, killed }];
@@ -225,28 +225,19 @@ export class AgentProcesses {
       const longest = killed ? KILLED_MAX_MS : RESTART_MAX_MS;
       const delayMs = Math.min(RESTART_MIN_MS * 2 ** (entry.ends.length - 1), longest);
       output.notice(`agent ${name} (process ${entry.child.pid}) ended: ${why}; starting it again`);
-      await this.#pause(delayMs);
-      if (this.#stopping) return;
-      Object.assign(entry, this.#spawn(entry.file));
+      await wait(shell.clock, delayMs, signal);
+      if (signal.aborted) return;
+      Object.assign(entry, this.#spawn(entry.file), { served: [] });
       try {
         await this.#ready(entry);
         output.notice(`agent ${name} is back as process ${entry.child.pid}`);
       } catch (error) {
-        if (this.#stopping) return;
+        if (signal.aborted) return;
         output.notice(
           `agent ${name} did not come back: ${error instanceof Error ? error.message : String(error)}`,
         );
       }
     }
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    const { clock, interrupted } = this.#call.shell;
-    return new Promise((resolve) => {
-      const timer = clock.setTimeout(resolve, delayMs);
-      this.#timers.add(timer);
-      interrupted.addEventListener("abort", () => resolve(), { once: true });
-    });
   }
 }
 

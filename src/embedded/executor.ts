@@ -47,7 +47,7 @@ export interface WorkflowExecutorOptions {
    * workflow that waits for somebody is refused, unless a deadline answers instead.
    */
   answer?: AnswerWait;
-  /** Sees every log record as it is folded. */
+  /** Sees every log record as it is folded. What it throws ends the run, and is what the call rejects with. */
   onRecord?: (record: LogRecord) => void;
 }
 
@@ -211,6 +211,8 @@ async function ending(
     finish = resolve;
     fail = reject;
   });
+  // Rejected before anybody waits for it, when the first record already offends its observer.
+  finished.catch(() => {});
   const asked = new Set<string>();
   const ask = async (step: string, wait: WaitView, give: AnswerWait): Promise<void> => {
     const given = await give({ ...wait, step });
@@ -223,7 +225,12 @@ async function ending(
   };
   const follower = await bus.log.follow(run, (record) => {
     fold.apply(record);
-    onRecord?.(record);
+    try {
+      onRecord?.(record);
+    } catch (error) {
+      // The bus must not be the one to meet the program's mistake.
+      fail(error);
+    }
     for (const [step, { n }] of answer ? fold.waits : []) {
       const wait = waitViewOf(fold, step);
       if (asked.has(`${step}#${n}`) || !wait || !answer) continue;

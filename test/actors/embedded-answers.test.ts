@@ -1,6 +1,6 @@
 /**
- * People in the loop of an embedded run. Catches: a call that hangs because nobody can answer, and an answer that
- * does not reach its step.
+ * People in the loop of an embedded run, and programs that look on. Catches: a call that hangs because nobody can
+ * answer, an answer that does not reach its step, and a program's own mistake that meets the bus instead of it.
  */
 import { expect, it } from "vitest";
 import { WorkflowExecutor } from "../../src/embedded/executor.ts";
@@ -40,6 +40,18 @@ it("a rejection fails the run, and so does an answer function that throws", asyn
     },
   });
   await expect(broken.executeWorkflow(workflow, {}, invoke)).rejects.toThrow("no idea");
+});
+
+it("an observer of records that throws fails the call with what it threw, at the first record and at a later one", async () => {
+  for (const kind of ["submit", "result"]) {
+    const executor = new WorkflowExecutor({
+      onRecord: (record) => {
+        if (record.kind === kind) throw new Error(`no ${kind}`);
+      },
+    });
+    const steps = [{ id: "a", agent: "worker", task: "use", outputs: ["used"] }];
+    await expect(executor.executeWorkflow({ steps }, {}, invoke)).rejects.toThrow(`no ${kind}`);
+  }
 });
 
 it("without an answer function a workflow that would wait for ever is refused before anything runs", async () => {
