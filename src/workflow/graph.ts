@@ -228,11 +228,11 @@ function checkNested(
     nesting: nesting + 1,
     ...(lineOf && { lineOf: (path) => lineOf([...above, ...path]) }),
   });
-  for (const { code, path, message, step } of found.issues) {
+  for (const issue of found.issues) {
     // What an expression gives for the environment is not known here.
-    if (code === "E_UNPRODUCED_INPUT" && !isKnown) continue;
-    const where = step === undefined ? "" : `step "${step}": `;
-    issues.add(code, [...above, ...path.split(".")], `In the nested workflow, ${where}${message}`, id);
+    if (issue.code === "E_UNPRODUCED_INPUT" && !isKnown) continue;
+    const where = issue.step === undefined ? "" : `step "${issue.step}": `;
+    issues.adopt(issue, above, `In the nested workflow, ${where}${issue.message}`, id);
   }
 }
 

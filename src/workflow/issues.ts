@@ -32,6 +32,19 @@ export class IssueList {
     this.#found.push({ issue, path });
   }
 
+  /** Takes over an issue of a document that stands within this one, which found its own line. */
+  adopt(found: WorkflowIssue, above: IssuePath, message: string, step: string | undefined): void {
+    const { code, line } = found;
+    const issue: WorkflowIssue = {
+      code,
+      ...(step !== undefined && { step }),
+      path: [...above, ...(found.path === "" ? [] : [found.path])].join("."),
+      message,
+      ...(line !== undefined && { line }),
+    };
+    this.#found.push({ issue, path: above });
+  }
+
   get isEmpty(): boolean {
     return this.#found.length === 0;
   }

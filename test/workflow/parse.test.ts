@@ -128,6 +128,32 @@ outputs:
     expect(only(text)).toMatchObject({ code: "E_UNKNOWN_DEPENDENCY", line: 4 });
   });
 
+  it("what is wrong in a nested workflow has its own line, however deep it is", () => {
+    const text = `steps:
+  - id: kid
+    agent: orchestrator
+    task: run
+    inputs:
+      workflow:
+        steps:
+          - { id: x, agent: r, task: t, dependsOn: [y] }
+          - id: grandchild
+            agent: orchestrator
+            task: run
+            inputs:
+              workflow:
+                steps:
+                  - { id: ok, agent: r, task: t }
+                  - { id: z, agent: r, task: t, when: env.k }
+`;
+    const expected = [
+      ["steps.0.inputs.workflow.steps.0.dependsOn.0", 8],
+      ["steps.0.inputs.workflow.steps.1.inputs.workflow.steps.1.when", 16],
+    ];
+    const { issues } = parseWorkflow(text);
+    expect(issues.map(({ path, line }) => [path, line])).toEqual(expected);
+  });
+
   it("lines are the same for JSON that is read as JSON and JSON that is read as YAML", () => {
     const text = JSON.stringify(
       {
