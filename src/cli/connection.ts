@@ -1,8 +1,6 @@
 /** Finding the broker that a command is about, and talking to the swarm on it. */
 import { resolve } from "node:path";
 import type { Bus, Clock } from "../bus/bus.ts";
-import { connectSwarm } from "../client/connect.ts";
-import { RunReader } from "../client/run-reader.ts";
 import type { SwarmClient } from "../client/swarm.ts";
 import { readBrokerFile } from "../daemon/broker/broker-file.ts";
 import { UnreachableError } from "../workflow/errors.ts";
@@ -98,7 +96,8 @@ export async function connectBus(
 }
 
 /** A client on a bus of one's own. */
-export function clientOn(bus: Bus, { shell }: Invocation): Promise<SwarmClient> {
+export async function clientOn(bus: Bus, { shell }: Invocation): Promise<SwarmClient> {
+  const { connectSwarm } = await import("../client/connect.ts");
   return connectSwarm({ bus, clock: shell.clock, random: shell.random });
 }
 
@@ -110,6 +109,7 @@ export async function withReader<Result>(
 ): Promise<Result> {
   if (archive === undefined) return withClient(call, work);
   const { openArchive } = await import("../client/run-archive-file.ts");
+  const { RunReader } = await import("../client/run-reader.ts");
   return work(new RunReader(await openArchive(resolve(call.shell.cwd, archive), run), call.shell.clock));
 }
 

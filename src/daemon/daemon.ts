@@ -3,7 +3,8 @@
  *
  * This is the composition root: the only place where adapters, actors and processes are put together. It
  * owns their order of starting and stopping, and the queues of roles that announce themselves. It holds no
- * state of its own: killed at any moment, the next start on the same store goes on (L1, L5).
+ * state of its own: killed at any moment, the next start on the same store goes on (L1, L5). What only some daemons
+ * need (pages, spans, retention, a model) is loaded by those alone: loading is most of what a start costs.
  */
 import { hostname } from "node:os";
 import type { Logger } from "pino";
@@ -15,16 +16,14 @@ import { connectNatsBus } from "../bus/nats/bus.ts";
 import { randomId } from "../bus/random-id.ts";
 import { systemClock } from "../bus/system-clock.ts";
 import type { HttpServer, PlainAnswer } from "../http/http-server.ts";
-import { serveSwarm } from "../http/swarm-http.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 import { assertServable } from "../workflow/reserved-roles.ts";
-import { type ModelSettings, makeAdvisor } from "./advisor.ts";
+import type { ModelSettings } from "./advisor.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
-import { SwarmMetrics } from "./metrics.ts";
 import { watchReadiness } from "./readiness.ts";
-import { type RetentionOptions, startRetention } from "./retention.ts";
-import { SpanExport, spanTarget, withSpans } from "./span-export.ts";
+import type { RetentionOptions } from "./retention.ts";
+import { spanTarget } from "./span-target.ts";
 
 /** How long a starting daemon waits for others that are busy. */
 const OTHERS_ANSWER_MS = 500;
@@ -143,24 +142,26 @@ async function assemble(
     return { ...(await admit(bus, log, message)), ...(problem === undefined ? {} : { problem }) };
   });
   // Whoever serves no pages spends nothing on counting.
+  const pages = options.http === undefined ? undefined : await loadPages();
   const metrics =
-    options.http === undefined
-      ? undefined
-      : new SwarmMetrics({
-          bus,
-          clock: systemClock,
-          swarm,
-          version: options.product,
-          held: () => orchestrator.statuses,
-        });
+    pages &&
+    new pages.SwarmMetrics({
+      bus,
+      clock: systemClock,
+      swarm,
+      version: options.product,
+      held: () => orchestrator.statuses,
+    });
   undo.push(async () => metrics?.stop());
   const collector = spanTarget(options.env);
-  const spans = collector && new SpanExport(bus.log, systemClock, log, collector);
+  const sending = collector && (await import("./span-export.ts"));
+  const spans = sending && new sending.SpanExport(bus.log, systemClock, log, collector);
   undo.push(async () => spans?.stop());
-  const observer = spans === undefined ? metrics : withSpans(spans, metrics);
+  const observer = spans === undefined ? metrics : sending?.withSpans(spans, metrics);
   const asking = new AbortController();
   undo.push(async () => asking.abort());
-  const advisor = options.model && makeAdvisor(options.model, systemClock, asking.signal);
+  const { model } = options;
+  const advisor = model && (await import("./advisor.ts")).makeAdvisor(model, systemClock, asking.signal);
   const orchestrator: OrchestratorAgent = new OrchestratorAgent({
     bus,
     clock: systemClock,
@@ -183,11 +184,12 @@ async function assemble(
   const arrivals = await bus.runs.serveArrivals();
   undo.push(() => arrivals.stop());
   if (options.retention !== undefined) {
+    const { startRetention } = await import("./retention.ts");
     const retention = startRetention(bus, systemClock, log, options.retention);
     undo.push(() => retention.stop());
   }
-  if (options.http !== undefined) {
-    http = await serveSwarm({
+  if (pages !== undefined && options.http !== undefined) {
+    http = await pages.serveSwarm({
       address: options.http,
       token: options.httpToken,
       bus,
@@ -241,6 +243,14 @@ async function assemble(
     ended,
     stop: () => stop(),
   };
+}
+
+async function loadPages() {
+  const [{ SwarmMetrics }, { serveSwarm }] = await Promise.all([
+    import("./metrics.ts"),
+    import("../http/swarm-http.ts"),
+  ]);
+  return { SwarmMetrics, serveSwarm };
 }
 
 /** Whether another daemon answers on this swarm. */
