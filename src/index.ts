@@ -9,14 +9,16 @@ export { OrchestratorAgent, type OrchestratorAgentOptions } from "./actors/orche
 export {
   type AgentDefinition,
   type EnvVerdict,
+  type EnvWatchListener,
   Handoff,
+  type HandoffHop,
   type TaskContext,
   type TaskDefinition,
   type TaskEnvironment,
 } from "./agent/define.ts";
 export { defineAgent } from "./agent/define-agent.ts";
 export { type RunningAgent, type ServeOptions, serveAgent } from "./agent/host.ts";
-export type { Bus, Clock, LogRecord } from "./bus/bus.ts";
+export type { Bus, Clock, LogRecord, RoleStatus, RunQuery } from "./bus/bus.ts";
 export { createMemoryBroker, type MemoryBroker, type MemoryBrokerOptions } from "./bus/memory/broker.ts";
 export type {
   AgentPresence,
@@ -26,6 +28,7 @@ export type {
   HandoffHopMessage,
   LiveMessage,
   ResultMessage,
+  RoleSettings,
   RunSummary,
   TaskMessage,
 } from "./bus/messages.ts";
@@ -34,17 +37,29 @@ export { systemClock } from "./bus/system-clock.ts";
 export { type ConnectOptions, connectSwarm } from "./client/connect.ts";
 export type { FinishedFilter, PurgeReport } from "./client/run-removal.ts";
 export type {
+  CancelOptions,
+  CancelReport,
+  CancelVerdict,
+  ControlRequest,
+  ControlVerdict,
+  EnvironmentChange,
+  EnvironmentVerdictView,
+  EnvironmentView,
   RerunReply,
   RerunRequest,
   RunView,
   StepView,
   SubmitRequest,
   SwarmClient,
+  WatchEnvironmentOptions,
   WatchEvent,
+  WatchOptions,
 } from "./client/swarm.ts";
 export { type Daemon, type DaemonOptions, startDaemon } from "./daemon/daemon.ts";
 export {
+  type AnswerWait,
   type InvokeAgent,
+  type OutsideAnswer,
   RunFailedError,
   WorkflowExecutor,
   type WorkflowExecutorOptions,

@@ -43,6 +43,7 @@ export interface OrchestratorAgentOptions {
   /** Names this holder in claims. */
   id: string;
   newId(): string;
+  /** Runs that are held at once. Default 1,000. */
   maxRuns?: number;
   /** How many tasks of a role wait in its queue. Default: enough for a moment of its agents. */
   window?: ShareWindow;

@@ -15,12 +15,16 @@ export type EnvVerdict =
 export type EnvWatchListener = (change: { key: string; value: unknown; revision: number }) => void;
 
 export interface TaskEnvironment {
-  /** The run's environment as the daemon has folded it, or one key of it. */
+  /**
+   * The run's environment as the daemon has folded it, or one key of it (undefined: not set).
+   * @throws UnreachableError when no daemon answers within some seconds
+   */
   get(key: string): Promise<unknown>;
   get(): Promise<Record<string, unknown>>;
   /**
-   * Writes a declared output key before the step ends. Durable once it resolves.
+   * Writes a declared output key before the step ends. Durable once it resolves; a task that runs twice writes twice.
    * @param options.ifRevision apply only when the key still has this revision (0: not set yet)
+   * @throws InvalidInputError `E_UNDECLARED_KEY`; UnreachableError when the broker or every daemon is away
    */
   set(key: string, value: unknown, options?: { ifRevision?: number }): Promise<EnvVerdict>;
   /**
@@ -47,9 +51,13 @@ export interface TaskContext {
   /** Fires on cancellation, on the dispatch's deadline and when the process drains for too long. */
   readonly signal: AbortSignal;
   readonly env: TaskEnvironment;
+  /** A line carries run, step and dispatch by itself. */
   readonly log: Logger;
+  /** Bytes beside the environment, kept until the run is purged: pass the reference on in outputs. */
   readonly artifacts: {
+    /** Durable once it resolves. A task that runs twice stores two. */
     put(bytes: Uint8Array): Promise<{ $artifact: { name: string; bytes: number } }>;
+    /** @throws NotFoundError when its run was purged */
     get(ref: { $artifact: { name: string; bytes: number } }): Promise<Uint8Array>;
   };
   /** Live only. `fraction` is 0 to 1. */
@@ -103,6 +111,7 @@ export class Handoff {
   }
 }
 
+/** One thing that an agent can do. Executed at least once for each dispatch: see `TaskContext.idempotencyKey`. */
 export interface TaskDefinition<Inputs extends z.ZodType = z.ZodType, Outputs extends z.ZodType = z.ZodType> {
   description?: string;
   /** Checked before `run`; a mismatch fails the dispatch, not retryable. */
@@ -127,15 +136,21 @@ export interface TaskDefinition<Inputs extends z.ZodType = z.ZodType, Outputs ex
   fallback?: Readonly<Record<string, unknown>>;
   /** Words of a free-text goal that mean this task. */
   synonyms?: readonly string[];
+  /** Told to people and programs with the agent's card; decides nothing. */
   idempotent?: boolean;
-  /** Milliseconds that one run of it may take. */
+  /**
+   * A duration, such as `30s`, that one execution may take: then its signal fires, and it fails as `E_TASK_TIMEOUT`,
+   * which may be retried. Default: none but the step's own.
+   */
   timeout?: string;
+  /** What it throws fails the dispatch and may be retried; a `NonRetryableError` is not. */
   run(
     inputs: z.output<Inputs>,
     ctx: TaskContext,
   ): Promise<z.input<Outputs> | Handoff> | z.input<Outputs> | Handoff;
 }
 
+/** A role and its tasks, as `defineAgent` gives it back. */
 export interface AgentDefinition {
   /** The name under which interchangeable agents pull work. */
   readonly role: string;

@@ -49,6 +49,7 @@ export interface ServeOptions {
   log: Logger;
   /** Unique in the swarm. */
   id: string;
+  /** Tasks that run at once, over all roles. Default 8. */
   concurrency?: number;
   /** Facts about the process, for the presence list. */
   about: { pid: number; host: string; version: string };

@@ -21,11 +21,17 @@ export type { CancelReport, StoppedStep } from "./cancel-report.ts";
 export interface SubmitRequest {
   /** The id; default: made up from the workflow's name. An id is used once while its log exists. */
   run?: string;
+  /** A workflow document. Without one the run is planned from `goals` and `want`. */
   workflow?: unknown;
+  /** What is wanted, in words. */
   goals?: string | string[];
+  /** Environment keys that are wanted. */
   want?: string[];
+  /** Override the workflow's own. Of any size up to 256 MiB a value, as the environment. */
   inputs?: Record<string, unknown>;
+  /** The keys to start from. */
   environment?: Record<string, unknown>;
+  /** Of the whole run: a duration such as `1h`. Default: the workflow's, else none. */
   timeout?: string;
   /** Of goals: a duration for which people are asked about a step that failed for good. Default: they are not. */
   ask?: string;
@@ -123,6 +129,7 @@ export interface SwarmClient {
   /**
    * Durable once it resolves. The workflow is checked by the orchestrator, not here.
    * @throws InvalidInputError `E_RUN_EXISTS` when the id is taken, `E_PAYLOAD_TOO_LARGE` above the broker's bound
+   * @throws UnreachableError when the broker is away (it may be stored then), `E_BUSY` beyond 20,000 open runs
    */
   submit(request: SubmitRequest): Promise<{ run: string }>;
   /**
@@ -151,7 +158,7 @@ export interface SwarmClient {
   cancel(run: string, options?: CancelOptions): Promise<CancelVerdict>;
   /** @throws NotFoundError for a run that has no log */
   show(run: string): Promise<RunView>;
-  /** What is in the run's log now, in order. */
+  /** What is in the run's log now, in order; nothing for a run without one. */
   records(run: string): AsyncIterable<LogRecord>;
   /** The latest started first. */
   runs(filter?: RunQuery): Promise<RunSummary[]>;
@@ -180,11 +187,14 @@ export interface SwarmClient {
     value: unknown,
     options?: { ifRevision?: number },
   ): Promise<EnvironmentVerdictView>;
+  /** Who answers within a second. An agent that is cut off is missing, and its work goes on. */
   agents(): Promise<AgentPresence[]>;
+  /** The roles' queues, with how much waits in each. */
   roles(): Promise<RoleStatus[]>;
-  /** Creates the role's queue, or changes its settings. */
+  /** Creates the role's queue, or changes its settings. @throws InvalidInputError `E_ROLE` */
   ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings>;
   /** Whether a daemon answers within `timeoutMs` (default 1000). */
   hasDaemon(timeoutMs?: number): Promise<boolean>;
+  /** Closes the connection that `connectSwarm` made; one that it was given stays open. */
   close(): Promise<void>;
 }
