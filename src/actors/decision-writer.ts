@@ -84,7 +84,7 @@ export class DecisionWriter {
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      const rules = { looks: true, judges: true, raises: true, rules: 1 } as const;
+      const rules = { looks: true, judges: true, raises: true, rules: 2 } as const;
       if (!(await this.#write({ type: "claim", holder, ...rules }, epoch))) continue;
       if (this.#scene.epoch !== epoch) return false;
       this.#epoch = epoch;
@@ -117,9 +117,10 @@ export class DecisionWriter {
   /** A run's outputs, or a step's new inputs, may be larger than a message: they go by reference then. */
   async #fitting(proposal: Proposal): Promise<Proposal> {
     const { artifacts } = this.#bus;
-    if (proposal.type === "recover" && proposal.inputs && !travelsAsItIs(proposal.inputs))
+    const isSmall = (values: Record<string, unknown>) => travelsAsItIs(values, artifacts.claimCheckBytes);
+    if (proposal.type === "recover" && proposal.inputs && !isSmall(proposal.inputs))
       return { ...proposal, inputs: await checkIn(artifacts, this.#run, proposal.inputs) };
-    if (proposal.type !== "end" || !proposal.outputs || travelsAsItIs(proposal.outputs)) return proposal;
+    if (proposal.type !== "end" || !proposal.outputs || isSmall(proposal.outputs)) return proposal;
     return { ...proposal, outputs: await checkIn(artifacts, this.#run, proposal.outputs) };
   }
 

@@ -158,7 +158,7 @@ export class Dispatcher {
     const { bus } = this.#context;
     if (task.role === ORCHESTRATOR_ROLE) return this.#startChild(task);
     // Without waiting where nothing is large, so that the task shares a write with what announces it.
-    if (travelsAsItIs(task.inputs)) {
+    if (travelsAsItIs(task.inputs, bus.artifacts.claimCheckBytes)) {
       await bus.tasks.push(task);
       return;
     }

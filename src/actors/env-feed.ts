@@ -18,7 +18,7 @@ export class EnvFeed {
   }
 
   publish(change: EnvChangeMessage): void {
-    const isSmall = travelsAsItIs({ value: change.value });
+    const isSmall = travelsAsItIs({ value: change.value }, this.#context.bus.artifacts.claimCheckBytes);
     if (isSmall && this.#tail === undefined) return this.#context.bus.live.publishEnv(change);
     const tail: Promise<void> = (this.#tail ?? Promise.resolve())
       .then(() => (isSmall ? this.#context.bus.live.publishEnv(change) : this.#publishLarge(change)))

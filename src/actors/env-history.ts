@@ -6,7 +6,7 @@
  * while.
  */
 import type { Bus } from "../bus/bus.ts";
-import { checkIn, MESSAGE_VALUES_BYTES } from "../bus/claim-check.ts";
+import { checkIn, messageValuesBytes } from "../bus/claim-check.ts";
 import { encodeBody } from "../bus/codec.ts";
 import type { Answer, EnvChangeMessage, Question } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
@@ -49,7 +49,7 @@ export class EnvHistory {
       const { value } = await checkIn(this.#bus.artifacts, fold.run, { value: change.value });
       const told = { ...change, value };
       bytes += encodeBody(told).length;
-      if (bytes > MESSAGE_VALUES_BYTES && changes.length > 0) break;
+      if (bytes > messageValuesBytes(this.#bus.artifacts) && changes.length > 0) break;
       changes.push(told);
     }
     this.#rest = found.slice(changes.length);

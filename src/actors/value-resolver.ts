@@ -9,7 +9,7 @@
 import {
   checkIn,
   FetchedValues,
-  MESSAGE_VALUES_BYTES,
+  messageValuesBytes,
   redeem,
   referencesIn,
   travelsAsItIs,
@@ -127,7 +127,8 @@ export class ValueResolver {
     const wanted = values.lookedInto(step);
     let resolution: Resolution;
     try {
-      resolution = values.resolveStep(step, await this.#fetch(fold, wanted));
+      const { claimCheckBytes } = this.#frame.context.bus.artifacts;
+      resolution = values.resolveStep(step, await this.#fetch(fold, wanted), claimCheckBytes);
       return await this.#cut(resolution);
     } catch (thrown) {
       return [{ error: wireErrorOf(thrown) }];
@@ -162,6 +163,7 @@ export class ValueResolver {
     const { items, itemInputs } = resolution;
     const parts: Resolved[] = [];
     let part = { from: 0, items: [] as unknown[], itemInputs: [] as Record<string, unknown>[] };
+    const most = messageValuesBytes(this.#frame.context.bus.artifacts);
     let bytes = 0;
     const push = (more: boolean) => {
       const { itemInputs: inputs, ...rest } = part;
@@ -171,7 +173,7 @@ export class ValueResolver {
       const { item } = await this.#small({ item: value });
       const inputs = itemInputs?.[place] === undefined ? {} : await this.#small(itemInputs[place]);
       const size = encodeBody({ item, inputs }).length;
-      if (bytes + size > MESSAGE_VALUES_BYTES && part.items.length > 0) {
+      if (bytes + size > most && part.items.length > 0) {
         push(true);
         part = { from: place, items: [], itemInputs: [] };
         bytes = 0;
@@ -185,8 +187,9 @@ export class ValueResolver {
   }
 
   async #small(values: Record<string, unknown>): Promise<Record<string, unknown>> {
-    if (travelsAsItIs(values)) return values;
-    return checkIn(this.#frame.context.bus.artifacts, this.#frame.run, values);
+    const { artifacts } = this.#frame.context.bus;
+    if (travelsAsItIs(values, artifacts.claimCheckBytes)) return values;
+    return checkIn(artifacts, this.#frame.run, values);
   }
 }
 

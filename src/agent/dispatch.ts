@@ -349,11 +349,10 @@ export class Dispatch {
     values: Record<string, unknown>,
     make: (checked: Record<string, unknown>) => ResultMessage,
   ): Promise<ResultMessage> {
-    if (travelsAsItIs(values)) return make(values);
+    const { artifacts } = this.#host.bus;
+    if (travelsAsItIs(values, artifacts.claimCheckBytes)) return make(values);
     try {
-      return make(
-        await this.#whileUnreachable(() => checkIn(this.#host.bus.artifacts, this.task.run, values)),
-      );
+      return make(await this.#whileUnreachable(() => checkIn(artifacts, this.task.run, values)));
     } catch (error) {
       if (error instanceof InvalidInputError) return this.#failed(encodingError(error));
       throw error;

@@ -340,6 +340,8 @@ export interface ArtifactRef {
 
 /** Large payloads, by claim check. Names are unique; nothing is ever overwritten. */
 export interface ArtifactStore {
+  /** Values whose encoding is larger go by claim check. Default: `CLAIM_CHECK_BYTES`. */
+  readonly claimCheckBytes?: number | undefined;
   put(run: string, bytes: Uint8Array): Promise<ArtifactRef>;
   /** @throws NotFoundError when it was removed. */
   get(ref: ArtifactRef): Promise<Uint8Array>;

@@ -19,8 +19,10 @@ export const CLAIM_CHECK_BYTES = 256 * 1024;
 const MAX_HEAD_BYTES = 9;
 /** Deeper values are left to the codec to judge. */
 const PLAIN_DEPTH = 20;
+/** Of one message together, as many times a value's own bound. */
+const VALUES_SHARE = 2;
 /** Values of one message together stay below this, well under the smallest usual broker payload of 1 MiB. */
-export const MESSAGE_VALUES_BYTES = 512 * 1024;
+export const MESSAGE_VALUES_BYTES = VALUES_SHARE * CLAIM_CHECK_BYTES;
 /** The largest value that may be checked in (L8). */
 const MAX_VALUE_BYTES = 256 * 1024 * 1024;
 
@@ -28,8 +30,13 @@ const MAX_VALUE_BYTES = 256 * 1024 * 1024;
  * Whether values are small and plain beyond doubt, so that nothing has to be checked in: the usual case, told
  * without encoding them. False says nothing: `checkIn` knows.
  */
-export function travelsAsItIs(values: Record<string, unknown>): boolean {
-  return roomAfter(values, CLAIM_CHECK_BYTES, 0) >= 0;
+export function travelsAsItIs(values: Record<string, unknown>, bytes = CLAIM_CHECK_BYTES): boolean {
+  return roomAfter(values, bytes, 0) >= 0;
+}
+
+/** What values of one message may have together where values go into this store. */
+export function messageValuesBytes({ claimCheckBytes }: Pick<ArtifactStore, "claimCheckBytes">): number {
+  return claimCheckBytes === undefined ? MESSAGE_VALUES_BYTES : VALUES_SHARE * claimCheckBytes;
 }
 
 /** What is left of `room` bytes after the value at its largest; negative: too large, or not plain. */
@@ -73,7 +80,8 @@ export async function checkIn(
   run: string,
   values: Record<string, unknown>,
 ): Promise<Record<string, unknown>> {
-  if (travelsAsItIs(values) || encodeBody(values).length <= CLAIM_CHECK_BYTES) return values;
+  const { claimCheckBytes = CLAIM_CHECK_BYTES } = artifacts;
+  if (travelsAsItIs(values, claimCheckBytes) || encodeBody(values).length <= claimCheckBytes) return values;
   const sized = Object.entries(values).map(([key, value]) => {
     const body = encodeBody({ value });
     if (body.length > MAX_VALUE_BYTES) throw tooLarge(key, body.length);
@@ -84,7 +92,7 @@ export async function checkIn(
   let total = sized.reduce((sum, { body }) => sum + body.length, 0);
   const checked = { ...values };
   for (const { key, body } of sized) {
-    if (body.length <= CLAIM_CHECK_BYTES && total <= MESSAGE_VALUES_BYTES) break;
+    if (body.length <= claimCheckBytes && total <= messageValuesBytes(artifacts)) break;
     const { $artifact } = await artifacts.put(run, body);
     checked[key] = { $artifact: { ...$artifact, holds: "value" } } satisfies ArtifactRef;
     total -= body.length;

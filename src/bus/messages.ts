@@ -241,6 +241,7 @@ export const decisionSchema = z.discriminatedUnion("type", [
      * Edition of the rules by which records under this claim are read; without it they mean what they did before.
      * 1: large values are also found inside of others (in a fan-out's list, in what a nested run gave), where an
      * expression saw their references; and an answer that its key's schema refuses leaves the step waiting.
+     * 2: a step that waits for what is in a large value does not begin once its run gives up.
      */
     rules: z.number().int().min(1).optional(),
   }),
@@ -312,7 +313,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
     ...decisionBase,
     type: z.literal("recover"),
     step: stepRefSchema,
-    n: dispatchNumber,
+    /** 0: its inputs could not be worked out, so that it was never given out. */
+    n: z.int().min(0),
     role: idSchema.optional(),
     task: idSchema.optional(),
     inputs: z.record(z.string(), z.unknown()).optional(),

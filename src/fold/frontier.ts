@@ -152,6 +152,12 @@ export class Frontier {
     if (this.#looks.delete(id)) this.unresolved.delete(id);
   }
 
+  /** The run gives up: nothing begins any more, whatever its expressions find. */
+  forgetLooks(): void {
+    this.unresolved.clear();
+    this.#looks.clear();
+  }
+
   /** Takes what came of a step's expressions. Returns why it does not apply, or undefined when it does. */
   resolved(decision: DecisionMessage & { type: "resolved" }): string | undefined {
     const step = this.#moves.steps.step(decision.step);

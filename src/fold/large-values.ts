@@ -225,16 +225,22 @@ export function iterationLook(
  * Evaluates what a step needs to become ready.
  * @param raw the scope as the fold has it
  * @param full the same with the values that are looked into
+ * @param claimCheckBytes above it an item goes as a reference
  * @throws ExpressionError, or DataHammerError as `listOf`
  */
-export function resolveStep(step: WorkflowStep, raw: ExpressionScope, full: ExpressionScope): Resolution {
+export function resolveStep(
+  step: WorkflowStep,
+  raw: ExpressionScope,
+  full: ExpressionScope,
+  claimCheckBytes?: number,
+): Resolution {
   if (step.when !== undefined && !evaluateCondition(step.when, full)) return { skip: true };
   if (step.forEach === undefined) return { inputs: inputsOf(step, resolveMixed(raw, full)) };
   const items = listOf(step, full);
   const looksInside =
     lookedInto({ ...step, when: undefined, forEach: undefined }, raw, holdsReference) !== undefined;
   // A large item goes as a reference, which the fold cannot look inside either.
-  if (!looksInside && items.every((item) => travelsAsItIs({ item }))) return { items };
+  if (!looksInside && items.every((item) => travelsAsItIs({ item }, claimCheckBytes))) return { items };
   const itemInputs = items.map((item, place) => {
     const local = { item, index: BigInt(place), iteration: 1n, outputs: {} };
     return inputsOf(step, resolveMixed({ ...raw, ...local }, { ...full, ...local }));

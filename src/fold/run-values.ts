@@ -88,15 +88,20 @@ export class RunValues {
   }
 
   /** What comes of the step's expressions with these values. @throws ExpressionError */
-  resolveStep(step: WorkflowStep, fetched: Pick<ExpressionScope, "inputs" | "env" | "steps">): Resolution {
-    const scope = this.#nextScopeOf(step);
-    const { inputs, env, steps } = scope;
-    return resolveStep(step, scope, {
-      ...scope,
+  resolveStep(
+    step: WorkflowStep,
+    fetched: Pick<ExpressionScope, "inputs" | "env" | "steps">,
+    claimCheckBytes: number | undefined,
+  ): Resolution {
+    const raw = this.#nextScopeOf(step);
+    const { inputs, env, steps } = raw;
+    const full = {
+      ...raw,
       inputs: { ...inputs, ...fetched.inputs },
       env: { ...env, ...fetched.env },
       steps: { ...steps, ...fetched.steps },
-    });
+    };
+    return resolveStep(step, raw, full, claimCheckBytes);
   }
 
   /** Whether there is any reason to ask what has to be looked inside of. */
@@ -160,7 +165,8 @@ export class RunValues {
     return {
       references: keys.flatMap((key) => referencesIn(outputs[key])),
       evaluate: (fetched) => {
-        for (const key of keys) {
+        for (const key of step.outputs) {
+          if (!schemas.has(key) || !Object.hasOwn(outputs, key)) continue;
           const problem = schemas.problem(key, fetched.whole(outputs[key]));
           if (problem !== undefined) return { error: schemaError(problem) };
         }

@@ -556,6 +556,7 @@ export class StepFlow {
   /** The run gives up: what is open is taken back, and what completed is undone. */
   compensate(cause: string, pendingToo: boolean): void {
     this.frontier.recovering.clear();
+    if (this.#frame.rules >= 2) this.frontier.forgetLooks();
     this.facts.clear();
     this.cancelOpen(cause, pendingToo);
     this.frontier.compensations.begin();

@@ -5,6 +5,7 @@ import { productOfSkill, type Skill } from "./skills.ts";
 import {
   ALL_KEYS,
   FLAKY_ERROR,
+  givenBy,
   midwayKey,
   outputKey,
   productOf,
@@ -101,8 +102,8 @@ function work(
   scene: CrewScene,
 ): Promise<Record<string, unknown> | Handoff> {
   const product = {
-    outputs: { [outputKey(ctx.step)]: productOf(ctx.step, inputs), extra: ctx.n },
-    midway: { key: midwayKey(ctx.step), value: productOf(ctx.step, { ...inputs, midway: 1 }) },
+    outputs: { [outputKey(ctx.step)]: givenBy(ctx.step, inputs), extra: ctx.n },
+    midway: { key: midwayKey(ctx.step), value: givenBy(ctx.step, { ...inputs, midway: 1 }) },
   };
   return act(inputs.script as Script, product, inputs, ctx, role, party, scene);
 }

@@ -10,8 +10,10 @@ import { orchestratorLogic } from "../actors/orchestrator.ts";
 import type { LogRecord } from "../bus/bus.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
+import { claimChecks } from "./claim-judge.ts";
 import type { Fact } from "./evidence.ts";
 import { hearing } from "./hearing-judge.ts";
+import type { KeptValues } from "./kept-values.ts";
 import type { Language } from "./language.ts";
 import { type JudgedRun, nested, submissionOf } from "./nested-judge.ts";
 import { Reference } from "./reference.ts";
@@ -56,10 +58,8 @@ export function judge(life: Life): Verdict {
     for (const record of records) reference.apply(record);
     runs.set(run, { run, records, reference });
     const facts = life.evidence.facts.filter((fact) => fact.run === run);
-    for (const { decision, what } of reference.wrongs) {
-      if (!life.evidence.rogueDecisions.has(decision))
-        say("only ends that are due are written", `${run}: ${what}`);
-    }
+    for (const { rule, decision, what } of reference.wrongs)
+      if (!life.evidence.rogueDecisions.has(decision)) say(rule, `${run}: ${what}`);
     for (const what of reference.overshoots)
       say("a budget is overshot only by what was out", `${run}: ${what}`);
     completions(run, reference, say);
@@ -67,7 +67,8 @@ export function judge(life: Life): Verdict {
     folds(run, records, reference, scenario.language, say);
     decisions(run, records, life, say);
     acknowledged(run, records, facts, say);
-    dispatches(run, reference, facts, isPrompt(life), say);
+    dispatches(run, reference, facts, scenario.language.kept, isPrompt(life), say);
+    claimChecks(run, records, facts, scenario.language.kept, say);
     scenario.judge?.(run, reference, say);
     undoing(run, reference, facts, say);
     acks(run, reference, records, facts, say);
@@ -195,6 +196,7 @@ function dispatches(
   run: string,
   reference: Reference,
   facts: readonly Fact[],
+  kept: KeptValues,
   /** Whether every call has its effect at once, so that a push that is seen late was not decided early. */
   prompt: boolean,
   say: Say,
@@ -242,11 +244,10 @@ function dispatches(
       !reference.undoing.some(({ id }) => id === fact.step)
     )
       say("a budget is kept", `${run} ${name} is given out, and the log has not granted it`);
-    if (JSON.stringify(sorted(fact.inputs)) !== JSON.stringify(sorted(opening.inputs)))
-      say(
-        "a dispatch has its step's inputs",
-        `${run} ${name}: ${JSON.stringify(fact.inputs)}, not ${JSON.stringify(opening.inputs)}`,
-      );
+    const [is, due] = [fact.inputs, opening.inputs].map((inputs) =>
+      JSON.stringify(sorted(kept.whole(inputs) as typeof inputs)),
+    );
+    if (is !== due) say("a dispatch has its step's inputs", `${run} ${name}: ${is}, not ${due}`);
     if (fact.role !== opening.role || fact.attempt !== opening.attempt)
       say("a dispatch has its step's role", `${run} ${name}: ${fact.role} ${fact.attempt}`);
     const waited = fact.at + 1_700_000_000_000 - opening.openTs;

@@ -32,7 +32,7 @@ export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language,
     if (opening?.role !== NESTING_ROLE || opening.openSeq > submission.seq)
       say("a nested run has a dispatch that it is for", `${run} is begun for ${name}`);
     if (opening !== undefined) handedDown(name, above, opening.openSeq, submission, language, say);
-    results(name, above, { run, records, reference }, parent, say);
+    results(name, above, { run, records, reference }, parent, language, say);
   }
   for (const { run, reference } of runs.values()) {
     const allowed = reference.bounds.get("dispatches");
@@ -100,6 +100,7 @@ function results(
   { records: above }: JudgedRun,
   { run, records, reference }: JudgedRun,
   { step, n, outputs: declared }: NonNullable<SubmitMessage["parent"]>,
+  { kept }: Language,
   say: Say,
 ): void {
   const rule = "a nested run's end is its dispatch's result";
@@ -121,7 +122,7 @@ function results(
       ...Object.fromEntries(declared.filter((key) => key in env).map((key) => [key, env[key]])),
       ...reference.outputs(),
     };
-    if (!isSame(outputs, due))
+    if (!isSame(kept.whole(outputs) as typeof outputs, kept.whole(due) as typeof due))
       say(rule, `${name} gives ${JSON.stringify(outputs)}, and ${run} gave ${JSON.stringify(due)}`);
   }
 }

@@ -20,6 +20,7 @@ import type { SubmitMessage, TaskMessage } from "../bus/messages.ts";
 import { UnreachableError } from "../workflow/errors.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Faults } from "./faults.ts";
+import type { KeptValues } from "./kept-values.ts";
 import type { Party, World } from "./world.ts";
 
 export interface PartyBusScene {
@@ -38,6 +39,8 @@ export interface PartyBusScene {
   submitted(run: string, submission: SubmitMessage): void;
   /** Whether the queue loses the task as soon as it has it. */
   swallows(task: TaskMessage): boolean;
+  /** Where the judges find what goes by claim check. */
+  kept: KeptValues;
   /** Whether the task came back after its ack. */
   isGhost(task: TaskMessage): boolean;
 }
@@ -281,7 +284,13 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
       list: (timeoutMs) => call("presence", () => inner.presence.list(timeoutMs)),
     },
     artifacts: {
-      put: (run, bytes) => call("put", () => inner.artifacts.put(run, bytes)),
+      claimCheckBytes: inner.artifacts.claimCheckBytes,
+      put: (run, bytes) =>
+        call("put", async () => {
+          const ref = await inner.artifacts.put(run, bytes);
+          scene.kept.note(ref.$artifact.name, bytes);
+          return ref;
+        }),
       get: (ref) => call("get", () => inner.artifacts.get(ref)),
       list: () => call("list artifacts", () => inner.artifacts.list()),
       remove: (ref) => call("remove artifact", () => inner.artifacts.remove(ref)),

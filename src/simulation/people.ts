@@ -1,5 +1,6 @@
 /** The people of a simulation: they submit runs and answer them; some pause, cancel, retry and set keys. */
 import type { AppendOptions, Bus, LogEntry, LogRecord } from "../bus/bus.ts";
+import { checkIn } from "../bus/claim-check.ts";
 import type { ControlMessage } from "../bus/messages.ts";
 import { resubmissionOf } from "../client/rerun.ts";
 import type { Chance } from "./chance.ts";
@@ -70,7 +71,8 @@ export class People {
   submit(run: string, submission: ScenarioRun, delayMs: number, then?: () => void): void {
     this.#runs.push(run);
     this.after(delayMs, async () => {
-      const body = { v: 1, by: "ada", ...submission } as const;
+      const environment = await this.#small(run, submission.environment);
+      const body = { v: 1, by: "ada", ...submission, environment } as const;
       await this.#say(run, { kind: "submit", body }, { expectLast: 0 });
       then?.();
     });
@@ -122,7 +124,10 @@ export class People {
     for (let times = this.chance.happens(0.2) ? 2 : 1; times > 0; times--) {
       const value = this.chance.between(0, 500);
       const verb = this.chance.happens(0.85) ? "approve" : "reject";
-      if (waits === "signal") void this.control(run, { verb: "signal", name: task, value });
+      // What failed may be tried again, given up, or done by somebody else.
+      const isAgain = waits === "failure" && this.chance.happens(0.4);
+      if (isAgain) void this.control(run, { verb: "approve", step: id });
+      else if (waits === "signal") void this.control(run, { verb: "signal", name: task, value });
       else void this.control(run, { verb, step: id, value });
     }
   }
@@ -220,6 +225,18 @@ export class People {
       const body = await resubmissionOf(run, eachOf(records), choice);
       await this.#say(`${run}-again${repeats}`, { kind: "submit", body }, { expectLast: 0 });
     });
+  }
+
+  /** Large values go by claim check, as a client sends them. */
+  async #small(run: string, values: Record<string, unknown>): Promise<Record<string, unknown>> {
+    const { artifacts } = this.#scene.bus;
+    for (;;) {
+      try {
+        return await checkIn(artifacts, run, values);
+      } catch {
+        await this.#pause();
+      }
+    }
   }
 
   async #recordsOf(run: string): Promise<LogRecord[]> {

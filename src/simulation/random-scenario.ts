@@ -5,13 +5,25 @@ import { SwarmPlanning } from "../actors/swarm-planning.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
 import { type Craft, scriptedAgent } from "./crew.ts";
-import { FEW_FORMS } from "./language.ts";
+import { KeptValues } from "./kept-values.ts";
+import { fewForms } from "./language.ts";
 import type { Meddling } from "./people.ts";
 import type { Scenario, ScenarioRun, Seat } from "./scenario.ts";
 import { judgeScripts } from "./script-judge.ts";
 import { judgePlanned, PLANNED_KEYS, randomSkills, randomWants } from "./skills.ts";
-import { ENDLESS, MAX_STEPS, ROLES, randomBudget, randomWorkflow, SPARE_ROLE } from "./workflows.ts";
+import {
+  BULKY_FROM_BYTES,
+  ENDLESS,
+  MAX_STEPS,
+  ROLES,
+  randomBudget,
+  randomBulky,
+  randomWorkflow,
+  SPARE_ROLE,
+} from "./workflows.ts";
 
+/** Share of the seeds in which some values go by claim check. */
+const BULKY_SEEDS = 0.2;
 const silent = pino({ level: "silent" });
 
 export interface RandomScenarioOptions {
@@ -25,16 +37,21 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
   const runs = new Map<string, ScenarioRun>();
   const count = Math.min(chance.happens(0.35) ? chance.between(2, 4) : 1, maxRuns);
   const craft = randomCraft(new Chance(seed, "craft"));
+  const bulk = new Chance(seed, "bulk").happens(BULKY_SEEDS);
+  const kept = new KeptValues(bulk ? BULKY_FROM_BYTES : undefined);
   for (let at = 1; at <= count; at++) {
     const plans = new Chance(seed, `plan ${at}`);
     if (craft.skills.length > 0 && plans.happens(0.7)) {
       const want = randomWants(plans, craft.skills);
       const budget = plans.happens(0.15) ? { budget: randomBudget(plans, 5) } : {};
-      runs.set(`r${at}`, { want, inputs: {}, environment: { e0: plans.between(0, 500) }, ...budget });
+      const ask = plans.happens(0.3) ? { ask: plans.pick(["3s", "20s"]) } : {};
+      runs.set(`r${at}`, { want, inputs: {}, environment: { e0: plans.between(0, 500) }, ...budget, ...ask });
       continue;
     }
-    const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps);
-    const list = Array.from({ length: chance.between(0, 5) }, () => chance.between(1, 99));
+    const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps, bulk);
+    const numbers = Array.from({ length: chance.between(0, 5) }, () => chance.between(1, 99));
+    const bulks = new Chance(seed, `list ${at}`);
+    const list = bulk && bulks.happens(0.5) ? numbers.map((n) => randomBulky(bulks, n)) : numbers;
     runs.set(`r${at}`, { workflow, inputs: {}, environment: { e0: chance.between(0, 500), list } });
   }
   /** A rerun's name begins with that of the run that it repeats. */
@@ -62,10 +79,10 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
     },
     ...(chance.happens(0.5) ? { window: randomWindow(chance) } : {}),
     curses: true,
-    language: FEW_FORMS,
+    language: fewForms(kept),
     judge(run, reference, say) {
       const want = wantedBy(run);
-      if (want === undefined) judgeScripts(run, reference, say);
+      if (want === undefined) judgeScripts(run, reference, kept, say);
       else judgePlanned(run, want, reference, say);
     },
   };

@@ -8,11 +8,13 @@
 import type { DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
+import { ReferenceAnswers } from "./reference-answers.ts";
+import { ReferenceLooks } from "./reference-looks.ts";
 import { ReferenceOpenings } from "./reference-openings.ts";
 import { ReferencePlan } from "./reference-plan.ts";
-import { makeStep, ms, needed, outputsOfAnswer, type ReferenceStep } from "./reference-step.ts";
+import { makeStep, ms, needed, type ReferenceStep } from "./reference-step.ts";
 import { ReferenceUndoing } from "./reference-undoing.ts";
-import { mostOf, ReferenceValues } from "./reference-values.ts";
+import { ReferenceValues } from "./reference-values.ts";
 
 const HANDOFFS = 8;
 const ITERATIONS = 100;
@@ -26,6 +28,8 @@ export class ReferenceFlow {
   readonly values: ReferenceValues;
   readonly openings = new ReferenceOpenings();
   readonly plan: ReferencePlan;
+  readonly answers: ReferenceAnswers;
+  readonly looks: ReferenceLooks;
   /** Whom somebody wanted stopped, from which to which sequence. */
   readonly unwanted: { step: ReferenceStep; from: number; to: number }[] = [];
   readonly undoing: ReferenceUndoing;
@@ -34,7 +38,6 @@ export class ReferenceFlow {
   #workflow: WorkflowDocument;
   readonly #planned: boolean;
   readonly #dependents = new Map<string, ReferenceStep[]>();
-  readonly #kept = new Map<string, { value: unknown }[]>();
   /** A failed step that the last retry did not choose. */
   #left: ReferenceStep | undefined;
   #seq = 0;
@@ -63,7 +66,17 @@ export class ReferenceFlow {
     this.values = new ReferenceValues(language, { ...workflow.inputs, ...inputs }, () =>
       this.documentSteps.filter(({ outputs }) => outputs !== undefined),
     );
-    this.undoing = new ReferenceUndoing(this.values, this.openings);
+    this.looks = new ReferenceLooks(language.kept);
+    this.undoing = new ReferenceUndoing(this.values, this.looks, this.openings);
+    this.answers = new ReferenceAnswers({
+      openings: this.openings,
+      get documentSteps() {
+        return flow.documentSteps;
+      },
+      done: (step, outputs) => this.#done(step, outputs),
+      refuses: (step, outputs) => this.values.breaksSchema(this.#workflow, outputs, step.doc.outputs ?? []),
+      refuse: (step, code) => this.#refuse(step, code),
+    });
     for (const doc of workflow.steps) this.steps.set(doc.id, makeStep(doc, workflow.defaults));
     this.#goBy(workflow);
   }
@@ -86,7 +99,8 @@ export class ReferenceFlow {
   get fails(): boolean {
     const isOpen = (step: ReferenceStep) => this.isOpen(step) || step.recovering;
     if (this.failure) return true;
-    return this.#left?.state === "failed" && !this.plan.waits && ![...this.steps.values()].some(isOpen);
+    if (this.#left?.state !== "failed" || this.plan.waits || this.looks.some) return false;
+    return ![...this.steps.values()].some(isOpen);
   }
 
   /** Every open step waits for somebody outside. */
@@ -130,7 +144,7 @@ export class ReferenceFlow {
 
   /** Whether the step's n-th dispatch is open, be it with an agent or with somebody outside. */
   isIn(step: ReferenceStep, n: number): boolean {
-    return this.isOpen(step) && step.n === n && !this.#fansOut(step);
+    return this.isOpen(step) && step.n === n && !this.#fansOut(step) && !this.looks.has(step);
   }
 
   #fansOut(step: ReferenceStep): boolean {
@@ -142,25 +156,32 @@ export class ReferenceFlow {
   #release(steps: ReferenceStep[]): void {
     const waiting = [...steps];
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
-      const { doc } = step;
-      try {
-        if (doc.when !== undefined && !this.values.holds(doc.when, step)) {
-          step.state = "done";
-          step.outcome = "skipped";
-          waiting.push(...this.#closeWithNulls(step));
-          continue;
-        }
-        if (doc.forEach !== undefined) step.list = this.values.listOf(step);
-        else step.own = this.values.inputsOf(step);
-      } catch {
-        step.errors.push("E_EXPRESSION");
-        waiting.push(...this.#failed(step, "failed"));
-        continue;
-      }
-      if (doc.forEach === undefined) this.openings.open(step, 0);
-      else if (step.unwanted) waiting.push(...this.#stopped(Object.assign(step, { n: step.n + 1 })));
-      else waiting.push(...this.#fanOut(step));
+      const one = step;
+      if (!this.values.looks(one.doc, one)) waiting.push(...this.#begin(one));
+      else this.looks.stand(one, undefined, () => this.#release(this.#begin(one)));
     }
+  }
+
+  /** Its turn has come, and all that it reads can be read. @returns the steps that may go on by that */
+  #begin(step: ReferenceStep): ReferenceStep[] {
+    const { doc } = step;
+    try {
+      if (doc.when !== undefined && !this.values.holds(doc.when, step)) {
+        step.state = "done";
+        step.outcome = "skipped";
+        return this.#closeWithNulls(step);
+      }
+      if (doc.forEach !== undefined) step.list = this.values.listOf(step);
+      else step.own = this.values.inputsOf(step);
+    } catch {
+      step.errors.push("E_EXPRESSION");
+      return this.#failed(step, "failed");
+    }
+    if (doc.forEach !== undefined && step.unwanted)
+      return this.#stopped(Object.assign(step, { n: step.n + 1 }));
+    if (doc.forEach !== undefined) return this.#fanOut(step);
+    this.openings.open(step, 0);
+    return [];
   }
 
   #closeWell(step: ReferenceStep): ReferenceStep[] {
@@ -251,16 +272,31 @@ export class ReferenceFlow {
     const declared = step.doc.outputs ?? [];
     const isMissing = declared.some((key) => !(key in outputs) && this.values.env.get(key)?.step !== step.id);
     const isOwn = step.parent === undefined && step.undoes === undefined;
-    const isRefused = isOwn && declared.some((key) => Number(outputs[key]) > mostOf(this.#workflow, key));
-    if (isMissing || isRefused) {
-      step.errors.push(isMissing ? "E_OUTPUT_MISSING" : "E_ENV_SCHEMA");
-      return this.#release(this.#failed(step, "failed"));
-    }
+    if (isMissing) return this.#refuse(step, "E_OUTPUT_MISSING");
+    const judge = (): void =>
+      isOwn && this.values.breaksSchema(this.#workflow, outputs, declared)
+        ? this.#refuse(step, "E_ENV_SCHEMA")
+        : this.#accept(step, outputs);
+    const looks = isOwn && this.values.schemaLooks(this.#workflow, outputs, declared);
+    if (looks) this.looks.stand(step, step.n, judge);
+    else judge();
+  }
+
+  #accept(step: ReferenceStep, outputs: Record<string, unknown>): void {
     if (step.parent === undefined) this.#give(step, outputs);
     // The items of a fan-out are repeated; whoever does it as a whole does it once.
     const { repeat, forEach } = step.doc;
     const isWhole = forEach !== undefined && step.parent === undefined;
-    if (repeat !== undefined && !isWhole && this.#goesOn(step, repeat, outputs)) return;
+    if (repeat !== undefined && !isWhole) {
+      step.lastOutputs = outputs;
+      const goOn = () => this.#goesOn(step, repeat) || this.#complete(step, outputs);
+      if (!this.values.looks({ inputs: step.doc.inputs }, step)) return void goOn();
+      return this.looks.stand(step, step.n, goOn);
+    }
+    this.#complete(step, outputs);
+  }
+
+  #complete(step: ReferenceStep, outputs: Record<string, unknown>): void {
     if (step.doc.compensate !== undefined)
       this.undoing.completed({ step, inputs: step.brought ?? step.own, outputs });
     step.state = "done";
@@ -283,9 +319,7 @@ export class ReferenceFlow {
   #goesOn(
     step: ReferenceStep,
     { until, max = ITERATIONS }: { until: string; max?: number | undefined },
-    outputs: Record<string, unknown>,
   ): boolean {
-    step.lastOutputs = outputs;
     try {
       if (this.values.holds(until, step)) return false;
       if (step.iteration % max === 0) {
@@ -320,6 +354,7 @@ export class ReferenceFlow {
   #failed(step: ReferenceStep, outcome: string): ReferenceStep[] {
     step.state = "failed";
     step.outcome = outcome;
+    this.looks.forget(step);
     this.openings.shut(step, outcome);
     if (step.undoes !== undefined) {
       this.undoing.next();
@@ -328,8 +363,10 @@ export class ReferenceFlow {
     const { onFailure = "fail" } = step.doc;
     if (step.parent !== undefined) return this.#itemFailed(step, step.parent, onFailure);
     if (onFailure === "continue") return this.#closeWithNulls(step);
-    if (onFailure === "recover") step.recovering = true;
+    // That people were asked was the last that could be done.
+    if (onFailure === "recover" && !step.asked) step.recovering = true;
     else this.#failing ??= step;
+    step.asked = false;
     return [];
   }
 
@@ -409,6 +446,7 @@ export class ReferenceFlow {
   }
 
   #cancel(step: ReferenceStep): void {
+    this.looks.forget(step);
     if (step.state === "done" || step.state === "failed") return;
     step.state = "failed";
     step.outcome = "cancelled";
@@ -442,16 +480,22 @@ export class ReferenceFlow {
 
   /** Where the iterations were used up, it goes on with the next one. */
   #openAgain(step: ReferenceStep): void {
-    step.attempt = 1;
     const { exhausted } = step;
-    if (exhausted) step.iteration += 1;
-    try {
-      if (step.n === 0 || exhausted) step.own = this.values.inputsOf(step);
-    } catch {
-      this.#failing ??= step;
-      return;
-    }
-    this.openings.open(step, 0);
+    const isNew = exhausted || (step.n === 0 && step.brought === undefined);
+    this.looks.forget(step);
+    const goOn = (): void => {
+      try {
+        if (isNew) step.own = this.values.inputsOf(step, step.iteration + (exhausted ? 1 : 0));
+      } catch {
+        this.#failing ??= step;
+        return;
+      }
+      if (exhausted) step.iteration += 1;
+      step.attempt = 1;
+      this.openings.open(step, 0);
+    };
+    if (isNew && this.values.looks({ inputs: step.doc.inputs }, step)) this.looks.stand(step, step.n, goOn);
+    else goOn();
   }
 
   #reopenFanOut(parent: ReferenceStep): void {
@@ -477,18 +521,19 @@ export class ReferenceFlow {
   recover(step: ReferenceStep, decision: DecisionMessage & { type: "recover" }): void {
     if (!step.recovering) return;
     step.recovering = false;
-    const { role, task, inputs, fallback } = decision;
+    const { role, task, inputs, fallback, ask } = decision;
     if (fallback !== undefined) {
       const values = (step.doc.outputs ?? []).map((key) => [key, fallback[key] ?? null]);
       this.#give(step, Object.fromEntries(values));
       return this.#release(this.#closeWell(step));
     }
-    if (role === undefined || task === undefined) {
+    if (ask === true) step.asked = true;
+    else if (role === undefined || task === undefined) {
       this.#failing ??= step;
       return;
     }
-    step.role = role;
-    step.task = task;
+    step.role = role ?? step.role;
+    step.task = task ?? step.task;
     // Another way to the outputs gives them as a whole.
     step.list = undefined;
     if (inputs !== undefined) step.brought = inputs;
@@ -532,6 +577,7 @@ export class ReferenceFlow {
   /** The run gives up: what is open is cancelled, what completed is undone. */
   undo(pendingToo: boolean): void {
     for (const step of this.steps.values()) step.recovering = false;
+    this.looks.clear();
     this.cancelOpen(pendingToo);
     for (const step of this.undoing.begin(this.#workflow.defaults)) this.steps.set(step.id, step);
     this.undoing.next();
@@ -544,52 +590,6 @@ export class ReferenceFlow {
 
   set(key: string, value: unknown, step: string | undefined): void {
     this.values.set(key, value, step, this.#seq);
-  }
-
-  // ── people ───────────────────────────────────────────────────────────────────────────────────────
-
-  /** An answer to a step that waits; anything else changes nothing. @returns whether it fits */
-  answer(step: ReferenceStep, verb: "approve" | "reject" | "signal", value: unknown): boolean {
-    if (step.waits === undefined) return false;
-    if (verb === "reject") {
-      this.#refuse(step, "E_REJECTED");
-      return true;
-    }
-    if (step.waits === "approval") {
-      step.approved = true;
-      this.openings.free(step);
-      return true;
-    }
-    const outputs = outputsOfAnswer(step.doc.outputs ?? [], value);
-    if (outputs === undefined) return false;
-    this.openings.shut(step, verb);
-    step.state = "running";
-    this.#done(step, outputs);
-    return true;
-  }
-
-  /** What a deadline answers; it is the end of the wait in any case. */
-  answerByDefault(step: ReferenceStep, verb: "approve" | "reject", value: unknown): void {
-    if (step.waits !== undefined && !this.answer(step, verb, value)) this.#refuse(step, "E_OUTPUT_MISSING");
-  }
-
-  signal(name: string, value: unknown): void {
-    const waiting = this.openings.waiting.find((step) => step.waits === "signal" && step.task === name);
-    if (waiting !== undefined) return void this.answer(waiting, "signal", value);
-    if (!this.documentSteps.some(({ doc }) => doc.agent === "signal" && doc.task === name)) return;
-    this.#kept.set(name, [...(this.#kept.get(name) ?? []), { value }]);
-  }
-
-  /** Gives kept signals to the steps that wait for them by now. */
-  deliver(): void {
-    for (;;) {
-      const step = this.openings.waiting.find(
-        (one) => one.waits === "signal" && this.#kept.get(one.task)?.length,
-      );
-      if (step === undefined) return;
-      const signal = this.#kept.get(step.task)?.shift();
-      if (!this.answer(step, "signal", signal?.value)) this.#refuse(step, "E_OUTPUT_MISSING");
-    }
   }
 
   #refuse(step: ReferenceStep, code: string): void {

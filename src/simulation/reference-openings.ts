@@ -30,12 +30,9 @@ export class ReferenceOpenings {
     step.outcome = null;
     step.n += 1;
     step.exhausted = false;
-    const { id, n, role, attempt, own, brought, doc } = step;
-    const answered = role === "human" || role === "signal";
-    const waits = answered ? role : doc.approval === true && !step.approved ? "approval" : undefined;
-    // Nobody is asked about a step that is about to be stopped.
-    step.waits = step.unwanted ? undefined : waits;
-    if (step.waits !== undefined) this.waiting.push(step);
+    step.givenByPeople = false;
+    const { id, n, role, attempt, own, brought } = step;
+    this.#beginWait(step);
     const free = step.waits === undefined ? this.#seq : Number.POSITIVE_INFINITY;
     this.byName.set(nameOf(step), {
       step: id,
@@ -61,6 +58,15 @@ export class ReferenceOpenings {
     opening.closedBy = by;
   }
 
+  #beginWait(step: ReferenceStep): void {
+    const { role, doc, approved, asked, unwanted } = step;
+    const answered = role === "human" || role === "signal" ? role : undefined;
+    const waits = answered ?? (doc.approval === true && !approved ? "approval" : undefined);
+    // Nobody is asked about a step that is about to be stopped.
+    step.waits = unwanted ? undefined : asked ? "failure" : waits;
+    if (step.waits !== undefined) this.waiting.push(step);
+  }
+
   /** Nobody outside is waited for any more. */
   endWait(step: ReferenceStep): void {
     step.waits = undefined;
@@ -70,8 +76,10 @@ export class ReferenceOpenings {
   /** Somebody outside allows it: from here on it may be given out. */
   free(step: ReferenceStep): void {
     this.endWait(step);
+    step.approved = true;
+    this.#beginWait(step);
     const opening = this.byName.get(nameOf(step));
-    if (opening) opening.freeSeq = this.#seq;
+    if (opening && step.waits === undefined) opening.freeSeq = this.#seq;
   }
 }
 

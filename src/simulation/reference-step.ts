@@ -57,7 +57,11 @@ export interface ReferenceStep {
   closedWell: boolean;
   recovering: boolean;
   /** What it waits for from outside. */
-  waits: "approval" | "human" | "signal" | undefined;
+  waits: "approval" | "human" | "signal" | "failure" | undefined;
+  /** People are asked what to do about its failure. */
+  asked: boolean;
+  /** People gave its outputs in the place of its agents. */
+  givenByPeople: boolean;
   approved: boolean;
   /** Somebody wants it stopped, and it is not closed yet. */
   unwanted: boolean;
@@ -103,6 +107,8 @@ export function makeStep(
     closedWell: false,
     recovering: false,
     waits: undefined,
+    asked: false,
+    givenByPeople: false,
     approved: false,
     unwanted: false,
     closedDependencies: 0,

@@ -4,6 +4,7 @@
  * It owns what can be undone and the steps that do it. It does not own whether the run gives up: the reference does.
  */
 import type { WorkflowDocument } from "../workflow/document.ts";
+import type { ReferenceLooks } from "./reference-looks.ts";
 import type { ReferenceOpenings } from "./reference-openings.ts";
 import { type ReferenceStep, undoingStep } from "./reference-step.ts";
 import type { ReferenceValues } from "./reference-values.ts";
@@ -18,12 +19,14 @@ export class ReferenceUndoing {
   /** Completed steps that can be undone, in the order of their completion. */
   readonly #done: Done[] = [];
   readonly #values: ReferenceValues;
+  readonly #looks: ReferenceLooks;
   readonly #openings: ReferenceOpenings;
   #begun = false;
   #steps: ReferenceStep[] = [];
 
-  constructor(values: ReferenceValues, openings: ReferenceOpenings) {
+  constructor(values: ReferenceValues, looks: ReferenceLooks, openings: ReferenceOpenings) {
     this.#values = values;
+    this.#looks = looks;
     this.#openings = openings;
   }
 
@@ -59,11 +62,21 @@ export class ReferenceUndoing {
     const { compensate } = done.step.doc;
     const template = typeof compensate === "object" ? compensate.inputs : undefined;
     const { inputs, outputs } = done;
+    if (template === undefined || !this.#values.undoingLooks(template, { inputs, outputs }))
+      return this.#begin(next, done, template);
+    this.#looks.stand(next, next.n, () => this.#begin(next, done, template));
+  }
+
+  #begin(
+    next: ReferenceStep,
+    { step, inputs, outputs }: Done,
+    template: Record<string, unknown> | undefined,
+  ): void {
     try {
       next.own =
         template === undefined
           ? { ...inputs, ...outputs }
-          : this.#values.undoingInputsOf(done.step, template, { inputs, outputs });
+          : this.#values.undoingInputsOf(step, template, { inputs, outputs });
     } catch {
       next.errors.push("E_EXPRESSION");
       next.state = "failed";

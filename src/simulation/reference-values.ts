@@ -33,6 +33,37 @@ export class ReferenceValues {
     return this.#language.holds(condition, this.#scope(step));
   }
 
+  /** Whether any of it has to be looked for inside values that went by claim check. */
+  looks(read: Parameters<Language["looks"]>[0], step: ReferenceStep): boolean {
+    return this.#language.looks(read, this.#scope(step));
+  }
+
+  /** Whether a declared output is larger than the schema of its key allows. */
+  breaksSchema(
+    workflow: WorkflowDocument,
+    outputs: Record<string, unknown>,
+    declared: readonly string[],
+  ): boolean {
+    return declared.some((key) => this.#numberOf(outputs[key]) > mostOf(workflow, key));
+  }
+
+  /** Whether that can be told only once somebody has looked inside. */
+  schemaLooks(
+    { environment = {} }: WorkflowDocument,
+    outputs: Record<string, unknown>,
+    declared: readonly string[],
+  ): boolean {
+    return declared.some(
+      (key) => environment[key]?.schema !== undefined && this.#language.kept.isKept(outputs[key]),
+    );
+  }
+
+  #numberOf(value: unknown): number {
+    const whole = this.#language.kept.whole(value);
+    const inner = typeof whole === "object" && whole !== null && "n" in whole ? whole.n : whole;
+    return typeof inner === "number" ? inner : Number.NaN;
+  }
+
   set(key: string, value: unknown, step: string | undefined, revision: number): void {
     this.env.set(key, { value, revision, step });
     this.#values[key] = value;
@@ -55,6 +86,17 @@ export class ReferenceValues {
     self: { inputs: Record<string, unknown>; outputs: Record<string, unknown> },
   ): Record<string, unknown> {
     return this.#language.resolve(template, { ...this.#scope(step), self });
+  }
+
+  /** Whether that has to be looked for: whatever reads a part of it that is not kept elsewhere reads all of it. */
+  undoingLooks(
+    template: Record<string, unknown>,
+    self: { inputs: Record<string, unknown>; outputs: Record<string, unknown> },
+  ): boolean {
+    const { kept } = this.#language;
+    const isPassedOn = (value: unknown) =>
+      kept.isKept(self.outputs[/^\$\{self\.outputs\.(\w+)\}$/.exec(`${value}`)?.[1] ?? ""]);
+    return kept.isKept(self) && Object.values(template).some((value) => !isPassedOn(value));
   }
 
   /** What the workflow gives as a whole. */

@@ -20,13 +20,14 @@ import { ReferenceBudget } from "./reference-budget.ts";
 import { ReferenceFlow } from "./reference-flow.ts";
 import type { Opening, ReferenceStep } from "./reference-step.ts";
 
+const DUE_ENDS = "only ends that are due are written";
 const UNPLANNED: WorkflowDocument = { steps: [] };
 
 export class Reference {
   /** Undefined: it is planned from what is wanted. */
   readonly submitted: WorkflowDocument | undefined;
   /** What a holder decided and the log does not call for. It does not count. */
-  readonly wrongs: { decision: string; what: string }[] = [];
+  readonly wrongs: { rule: string; decision: string; what: string }[] = [];
   /** From which to which sequence it was paused. */
   readonly pauses: { from: number; to: number }[] = [];
   readonly claims: { epoch: number; holder: string; seq: number }[] = [];
@@ -45,6 +46,7 @@ export class Reference {
   #budget = new ReferenceBudget(undefined, undefined, false);
   /** Whether the present holder says that it heeds raised budgets. */
   #heedsRaises = false;
+  #heedsSchemas = false;
   #runFailure = false;
   #cancel = false;
   /** How the run will end once what it did is undone. */
@@ -160,6 +162,7 @@ export class Reference {
     for (const [key, { value, revision, step }] of env) this.#flow.values.set(key, value, step, revision);
     this.#budget = new ReferenceBudget(workflow.budget, budget, (parent?.budgets ?? []).length > 0);
     this.#budget.claimed(this.#heedsRaises);
+    if (this.#heedsSchemas) this.#flow.answers.heedSchemas();
     this.#flow.begin(origin?.steps ?? []);
   }
 
@@ -239,7 +242,7 @@ export class Reference {
   #keepWaits(): void {
     this.#waited ||= [...this.steps.values()].some(({ waits }) => waits !== undefined);
     if (!this.#waited) return;
-    this.#flow.deliver();
+    this.#flow.answers.deliver();
     const waits = this.#flow.waitsOnly && !this.#cancel && !this.#runFailure;
     if (waits && this.status === "running") this.status = "waiting";
     else if (!waits && this.status === "waiting") this.status = "running";
@@ -263,9 +266,9 @@ export class Reference {
       if (!this.#budget.allows(budgetIn(value))) return;
       this.#budget.raise(budgetIn(value));
       this.#goOn();
-    } else if (verb === "signal" && name !== undefined) this.#flow.signal(name, value);
+    } else if (verb === "signal" && name !== undefined) this.#flow.answers.signal(name, value);
     else if ((verb === "approve" || verb === "reject") && step && step.waits !== "signal")
-      this.#flow.answer(step, verb, value);
+      this.#flow.answers.say(step, verb, value);
   }
 
   #pause(): void {
@@ -298,6 +301,8 @@ export class Reference {
       if (decision.epoch <= this.epoch) return;
       this.epoch = decision.epoch;
       this.#heedsRaises = decision.raises === true;
+      this.#heedsSchemas = (decision.rules ?? 0) >= 1;
+      if (this.#heedsSchemas) this.#flow.answers.heedSchemas();
       this.#budget.claimed(this.#heedsRaises);
       this.claims.push({ epoch: decision.epoch, holder: decision.holder, seq: this.#seq });
       return;
@@ -321,14 +326,22 @@ export class Reference {
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
     if (decision.type === "spent-above") return this.#budget.spentAbove();
-    if (decision.type === "resolved") return;
     if (decision.type === "consult" || decision.type === "judged") return;
     const step = this.steps.get(decision.step);
-    if (!step || step.n !== decision.n) return;
-    if (decision.type === "recover") return this.#flow.recover(step, decision);
+    if (step && decision.type === "resolved") {
+      const what = this.#flow.looks.resolved(step, decision);
+      const rule = "what is found in a large value is what it holds";
+      if (what !== undefined) this.wrongs.push({ rule, decision: decision.id, what });
+      return;
+    }
+    if (!step || decision.type === "resolved" || step.n !== decision.n) return;
+    if (decision.type === "recover") {
+      this.#lookAtRecovery(step, decision);
+      return this.#flow.recover(step, decision);
+    }
     if (!this.#flow.isIn(step, decision.n)) return;
     if (decision.type === "defaulted")
-      return this.#flow.answerByDefault(step, decision.answer, decision.value);
+      return this.#flow.answers.answerByDefault(step, decision.answer, decision.value);
     if (decision.type === "cancelled") {
       if (step.unwanted) this.#flow.stop(step);
       return;
@@ -336,6 +349,17 @@ export class Reference {
     this.#budget.dispatched(decision.step, decision.n);
     if (decision.type === "lost") return this.#flow.lost(step);
     this.#flow.timedOut(step, decision.code);
+  }
+
+  /** People are asked where the workflow says so, and before a step is given up. */
+  #lookAtRecovery(step: ReferenceStep, decision: DecisionMessage & { type: "recover" }): void {
+    const { id, role, fallback, ask = false } = decision;
+    const isLast = role === undefined && fallback === undefined;
+    const mayAsk =
+      (step.doc.ask ?? this.workflow.defaults?.ask) !== undefined && step.doc.forEach === undefined;
+    if (!step.recovering || !isLast || ask === mayAsk) return;
+    const what = `${step.id} is given up, and people are ${ask ? "" : "not "}asked`;
+    this.wrongs.push({ rule: "people are asked before a step is given up", decision: id, what });
   }
 
   /** Whether the log calls for this end. A complete run may also fail, on its outputs. */
@@ -350,7 +374,8 @@ export class Reference {
 
   #giveUp(status: "failed" | "cancelled", id: string): void {
     if (!this.#flow.undoing.isDue || !this.isDue(status)) {
-      this.wrongs.push({ decision: id, what: `undoing was begun at ${this.#seq}, which was not due` });
+      const what = `undoing was begun at ${this.#seq}, which was not due`;
+      this.wrongs.push({ rule: DUE_ENDS, decision: id, what });
       return;
     }
     this.#givenUp = status;
@@ -363,7 +388,7 @@ export class Reference {
   #end(status: "done" | "failed" | "cancelled", id: string): void {
     if (!this.isDue(status)) {
       const what = `an end as ${status} was written at ${this.#seq}, which was not due`;
-      this.wrongs.push({ decision: id, what });
+      this.wrongs.push({ rule: DUE_ENDS, decision: id, what });
       return;
     }
     if (status === "done") this.#flow.closeAll();

@@ -21,6 +21,8 @@ export interface ScenarioRun {
   inputs: Record<string, unknown>;
   environment: Record<string, unknown>;
   timeout?: string;
+  /** How long people are asked about a failure of a planned run. */
+  ask?: string;
   budget?: NonNullable<WorkflowDocument["budget"]>;
   /** What it takes over from another run. */
   origin?: RunOrigin;

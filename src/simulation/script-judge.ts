@@ -3,16 +3,17 @@
  * it can fail. A second opinion on values, where the reference has one on the meaning of the log.
  */
 import type { WorkflowStepDocument } from "../workflow/document.ts";
+import type { KeptValues } from "./kept-values.ts";
 import type { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 import { mostOf } from "./reference-values.ts";
 import type { Say } from "./scenario.ts";
-import { FLAKY_ERROR, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
+import { FLAKY_ERROR, givenBy, numberIn, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 
 const SERIAL = "the environment is that of a serial run";
 
 /** The environment is that of a serial run: what each step gives follows from its script and its inputs. */
-export function judgeScripts(run: string, reference: Reference, say: Say): void {
+export function judgeScripts(run: string, reference: Reference, kept: KeptValues, say: Say): void {
   for (const step of reference.steps.values()) {
     const { doc, outcome, parent } = step;
     // What another run has done is judged there.
@@ -21,25 +22,34 @@ export function judgeScripts(run: string, reference: Reference, say: Say): void 
     // Whoever took a failed step's place may give the keys of others, too.
     const writer = reference.steps.get(reference.env.get(key)?.step ?? "");
     if (writer !== undefined && writer !== step && writer.role === SPARE_ROLE) continue;
-    const is = parent === undefined ? reference.env.get(key)?.value : step.outputs?.[key];
-    const due = dueValue(step);
+    const is = kept.whole(parent === undefined ? reference.env.get(key)?.value : step.outputs?.[key]);
+    const due = dueValue(step, kept);
     if (due !== undefined && JSON.stringify(is) !== JSON.stringify(due))
-      say(SERIAL, `${run} ${key} of ${step.id} is ${JSON.stringify(is)}, a serial run gives ${due}`);
+      say(
+        SERIAL,
+        `${run} ${key} of ${step.id} is ${JSON.stringify(is)}, a serial run gives ${JSON.stringify(due)}`,
+      );
     if (outcome === "skipped" && is !== null)
       say(SERIAL, `${run} ${key} is ${JSON.stringify(is)} though its step was skipped`);
-    if (parent === undefined && Number(is) > mostOf(reference.workflow, key))
-      say("no value breaks the schema of its key", `${run} ${key} of ${step.id} is ${is}`);
-    if (SCRIPTED_ROLES.has(step.role)) expectedOutcome(run, step, mostOf(reference.workflow, key), say);
+    if (parent === undefined && Number(numberIn(is)) > mostOf(reference.workflow, key))
+      say("no value breaks the schema of its key", `${run} ${key} of ${step.id} is ${JSON.stringify(is)}`);
+    if (SCRIPTED_ROLES.has(step.role) && !step.givenByPeople)
+      expectedOutcome(run, step, mostOf(reference.workflow, key), kept, say);
   }
 }
 
 const SCRIPTED_ROLES: ReadonlySet<string> = new Set(ROLES);
 
 /** What a step has to give; undefined where a person or a recovery decided that. */
-function dueValue(step: ReferenceStep): unknown {
-  if (step.outcome !== "completed" || !SCRIPTED_ROLES.has(step.role)) return undefined;
-  if (step.list === undefined) return productOf(step.id, step.brought ?? step.own);
-  return step.items.map((item) => (item.outputs === null ? null : dueValue(item)));
+function dueValue(step: ReferenceStep, kept: KeptValues): unknown {
+  if (step.outcome !== "completed" || step.givenByPeople || !SCRIPTED_ROLES.has(step.role)) return undefined;
+  if (step.list === undefined) return givenBy(step.id, inputsOf(step, kept));
+  return step.items.map((item) => (item.outputs === null ? null : dueValue(item, kept)));
+}
+
+/** What its last dispatch was given. */
+function inputsOf({ brought, own }: ReferenceStep, kept: KeptValues): Record<string, unknown> {
+  return kept.whole(brought ?? own) as Record<string, unknown>;
 }
 
 /** What faults can make of a dispatch, so that its script alone does not tell its outcome. */
@@ -61,13 +71,13 @@ const FAULTS_CODES = new Set([
   "E_REJECTED",
 ]);
 
-function expectedOutcome(run: string, step: ReferenceStep, most: number, say: Say): void {
+function expectedOutcome(run: string, step: ReferenceStep, most: number, kept: KeptValues, say: Say): void {
   const { doc, outcome, errors } = step;
   if ((outcome !== "completed" && outcome !== "failed") || step.list !== undefined) return;
   if (errors.some((code) => FAULTS_CODES.has(code) || code.startsWith("E_UNREACHABLE"))) return;
   if (outcome === "failed" && errors.at(-1) === "E_REPEAT_LIMIT") return repeatLimit(run, step, say);
   if (outcome === "failed" && errors.at(-1) === "E_ENV_SCHEMA") {
-    const gave = productOf(step.id, step.brought ?? step.own);
+    const gave = productOf(step.id, inputsOf(step, kept));
     if (gave <= most)
       say("a step ends as its script says", `${run} ${doc.id} was refused ${gave}: at most ${most}`);
     return;

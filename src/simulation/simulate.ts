@@ -113,7 +113,11 @@ class Simulation {
     this.#chance = new Chance(seed, "swarm");
     this.#faults = new Faults(seed, this.#world, faults);
     const network = new Network(this.#world, this.#faults, (name) => this.#parties.get(name));
-    this.#broker = createMemoryBroker({ clock: this.#world.clock, deliver: network.deliver });
+    this.#broker = createMemoryBroker({
+      clock: this.#world.clock,
+      deliver: network.deliver,
+      claimCheckBytes: scenario.language.kept.fromBytes,
+    });
     this.#spy = this.#broker.connect("main", { party: SPY });
     for (const [run, { workflow }] of scenario.runs) {
       this.#references.set(run, new Reference(workflow, scenario.language));
@@ -303,6 +307,7 @@ class Simulation {
       evidence: this.#evidence,
       logEnd: (run) => this.#logEnd(run),
       dies: (party) => this.#dies(party, this.#faults.chance("crash").between(50, 5_000)),
+      kept: this.#scenario.language.kept,
       spins: (who, what) => this.#spinning.push(`${who} calls ${what} without end`),
       acked: (task) => {
         this.#ackedLately.push({ task, at: this.#world.now });

@@ -94,6 +94,8 @@ export function judgePlanned(run: string, want: readonly string[], reference: Re
 }
 
 /** Undefined where others have done it, or a fallback stands in. */
-function dueOf({ outcome, n, task, brought, own }: ReferenceStep): number | undefined {
-  return outcome === "completed" && n > 0 ? productOfSkill(task, brought ?? own) : undefined;
+function dueOf({ outcome, n, task, brought, own, givenByPeople }: ReferenceStep): number | undefined {
+  return outcome === "completed" && n > 0 && !givenByPeople
+    ? productOfSkill(task, brought ?? own)
+    : undefined;
 }

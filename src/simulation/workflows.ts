@@ -36,6 +36,27 @@ export interface Script {
   until: number;
   /** Whether its code ends when its signal fires. */
   heeds: boolean;
+  /** How much is put beside the number that it gives. */
+  bulk?: number;
+}
+
+/** Values of a run with bulky ones go by claim check from here on. */
+export const BULKY_FROM_BYTES = 1_024;
+/** Alone too large for a message, together, or not at all. */
+const BULKS = [100, 700, 1_500, 3_000] as const;
+
+/** A number with something beside it, so that whoever wants to compare it has to look inside. */
+interface Bulky {
+  n: number;
+  pad: string;
+}
+
+const bulky = (n: number, bulk: number): Bulky => ({ n, pad: "x".repeat(bulk) });
+export const randomBulky = (chance: Chance, n: number): Bulky => bulky(n, chance.pick(BULKS));
+/** The number that is meant; undefined: there is none. */
+export function numberIn(value: unknown): number | undefined {
+  const inner = typeof value === "object" && value !== null && "n" in value ? value.n : value;
+  return typeof inner === "number" ? inner : undefined;
 }
 
 /** Of `s3`, and of `s3~1`, one of its items. */
@@ -51,10 +72,16 @@ export function productOf(step: string, inputs: Readonly<Record<string, unknown>
   let sum = placeOf(step) * 7 + 3;
   for (const name of Object.keys(inputs).sort()) {
     if (name === "script") continue;
-    const value = inputs[name];
-    sum = (sum * 31 + (typeof value === "number" ? value : 17)) % 997;
+    sum = (sum * 31 + (numberIn(inputs[name]) ?? 17)) % 997;
   }
   return sum;
+}
+
+/** The same, as bulky as its script says. */
+export function givenBy(step: string, inputs: Readonly<Record<string, unknown>>): number | Bulky {
+  const { bulk } = (inputs.script ?? {}) as Partial<Script>;
+  const product = productOf(step, inputs);
+  return bulk === undefined ? product : bulky(product, bulk);
 }
 
 /** The name of a workflow that ends by being cancelled, or never. */
@@ -67,14 +94,15 @@ const ENDLESS_WORKFLOW: WorkflowDocument = {
 const MOST_NESTED = 2;
 const NESTED_STEPS = 3;
 
-export function randomWorkflow(chance: Chance, maxSteps: number, depth = 0): WorkflowDocument {
+/** @param bulk whether some of its values are bulky */
+export function randomWorkflow(chance: Chance, maxSteps: number, bulk = false, depth = 0): WorkflowDocument {
   const count = chance.between(1, Math.min(maxSteps, chance.happens(0.3) ? MAX_STEPS : 7));
   const steps: WorkflowStepDocument[] = [];
   /** Steps that are closed for sure before the step with this position starts. */
   const before: Set<number>[] = [];
   for (let at = 0; at < count; at++) {
     const isNested = depth < MOST_NESTED && chance.happens(0.07);
-    const step = isNested ? nestedStep(chance, `s${at}`, depth) : randomStep(chance, at);
+    const step = isNested ? nestedStep(chance, `s${at}`, bulk, depth) : randomStep(chance, at, bulk);
     const dependencies = at === 0 ? [] : [...new Set(dependenciesOf(chance, at))];
     const sure = new Set<number>();
     if (dependencies.length > 0) {
@@ -89,13 +117,18 @@ export function randomWorkflow(chance: Chance, maxSteps: number, depth = 0): Wor
     const readable = ["e0", ...[...sure].map((position) => `v${position}`)];
     const isList = (key: string) => key !== "e0" && givesList(steps[placeOf(key)]);
     const single = readable.filter((one) => !isList(one));
-    if (isNested) Object.assign(step.inputs?.environment as object, { e0: `\${env.${chance.pick(single)}}` });
+    /** Where the number of a key is. */
+    const numberAt = (key: string): string =>
+      key !== "e0" && givesBulk(steps[placeOf(key)]) ? `env.${key}.n` : `env.${key}`;
+    if (isNested)
+      Object.assign(step.inputs?.environment as object, { e0: `\${${numberAt(chance.pick(single))}}` });
     for (const [place, key] of chance.some(isNested ? [] : readable, 0.5).entries()) {
-      (step.inputs as Record<string, unknown>)[`a${place}`] = `\${env.${key}}`;
+      const looks = !isList(key) && bulk && chance.happens(0.3);
+      (step.inputs as Record<string, unknown>)[`a${place}`] = `\${${looks ? numberAt(key) : `env.${key}`}}`;
     }
     if (chance.happens(0.15)) {
       const key = chance.pick(single);
-      step.when = `env.${key} != null && env.${key} > ${chance.between(0, 900)}.0`;
+      step.when = `env.${key} != null && ${numberAt(key)} > ${chance.between(0, 900)}.0`;
     }
     steps.push(step);
   }
@@ -118,9 +151,15 @@ function randomSchemas(
 ): NonNullable<WorkflowDocument["environment"]> {
   const single = steps.filter((step) => !givesList(step)).map(({ id }) => outputKey(id));
   return Object.fromEntries(
-    chance
-      .some(single, 0.05)
-      .map((key) => [key, { schema: { type: ["number", "null"], maximum: chance.between(100, 990) } }]),
+    chance.some(single, 0.05).map((key) => {
+      const maximum = chance.between(100, 990);
+      const schema = {
+        type: ["number", "null", "object"],
+        maximum,
+        properties: { n: { type: "number", maximum } },
+      };
+      return [key, { schema }];
+    }),
   );
 }
 
@@ -129,10 +168,11 @@ function dependenciesOf(chance: Chance, at: number): number[] {
   return Array.from({ length: wanted }, () => chance.between(Math.max(0, at - 5), at - 1));
 }
 
-function randomStep(chance: Chance, at: number): WorkflowStepDocument {
+function randomStep(chance: Chance, at: number, bulk: boolean): WorkflowStepDocument {
   const id = `s${at}`;
   if (chance.happens(0.06)) return waitingStep(chance, id);
   const script = randomScript(chance);
+  if (bulk && chance.happens(0.5)) script.bulk = chance.pick(BULKS);
   const outputs = [outputKey(id)];
   const step: WorkflowStepDocument = {
     id,
@@ -155,13 +195,14 @@ function randomStep(chance: Chance, at: number): WorkflowStepDocument {
   if (mustBound || chance.happens(0.15)) step.timeout = chance.pick(["4s", "9s", "25s"]);
   if (chance.happens(0.15)) step.timeouts = randomTimeouts(chance);
   if (chance.happens(0.3)) step.onFailure = chance.pick(["continue", "continue", "recover", "fail"]);
+  if (step.onFailure === "recover" && chance.happens(0.4)) step.ask = randomAsk(chance);
   if (chance.happens(0.25)) step.priority = chance.between(-3, 3);
   if (chance.happens(0.07)) {
     step.approval = true;
     if (chance.happens(0.5)) step.deadline = randomDeadline(chance);
   }
   // An item has its say at its end only.
-  if (chance.happens(0.12)) fanOut(chance, step);
+  if (step.ask === undefined && chance.happens(0.12)) fanOut(chance, step);
   else if (script.act === "midway") outputs.push(midwayKey(id));
   if (chance.happens(0.08)) repeat(chance, step);
   if (chance.happens(0.2)) step.compensate = randomCompensation(chance, outputKey(id));
@@ -185,9 +226,9 @@ function randomCompensation(chance: Chance, key: string): NonNullable<WorkflowSt
 }
 
 /** It is a run of its own, whose last step gives what this one gives. */
-function nestedStep(chance: Chance, id: string, depth: number): WorkflowStepDocument {
+function nestedStep(chance: Chance, id: string, bulk: boolean, depth: number): WorkflowStepDocument {
   const isEndless = chance.happens(0.15);
-  const inner = isEndless ? ENDLESS_WORKFLOW : randomWorkflow(chance, NESTED_STEPS, depth + 1);
+  const inner = isEndless ? ENDLESS_WORKFLOW : randomWorkflow(chance, NESTED_STEPS, bulk, depth + 1);
   const workflow = { ...inner, outputs: { [outputKey(id)]: `\${env.v${inner.steps.length - 1}}` } };
   const list = Array.from({ length: chance.between(0, 3) }, () => chance.between(1, 99));
   return {
@@ -217,6 +258,12 @@ function givesList(step: WorkflowStepDocument | undefined): boolean {
   return step?.forEach !== undefined || (inner !== undefined && givesList(inner.steps.at(-1)));
 }
 
+/** Its own script says so, or that of the last step of the run below it. */
+function givesBulk(step: WorkflowStepDocument | undefined): boolean {
+  const { script, workflow } = (step?.inputs ?? {}) as { script?: Script; workflow?: WorkflowDocument };
+  return script?.bulk !== undefined || (workflow !== undefined && givesBulk(workflow.steps.at(-1)));
+}
+
 /** Nobody of the swarm does it: a person or a signal does. */
 function waitingStep(chance: Chance, id: string): WorkflowStepDocument {
   return {
@@ -232,6 +279,14 @@ function waitingStep(chance: Chance, id: string): WorkflowStepDocument {
 
 function randomDeadline(chance: Chance): NonNullable<WorkflowStepDocument["deadline"]> {
   return { after: chance.pick(["2s", "15s"]), answer: chance.pick(["approve", "approve", "reject"]) };
+}
+
+/** What people are asked once nothing else is left; nobody may try without end. */
+function randomAsk(chance: Chance): NonNullable<WorkflowStepDocument["ask"]> {
+  const after = chance.pick(["3s", "20s"]);
+  const answer = chance.pick(["approve", "reject", undefined] as const);
+  if (answer === undefined) return { after };
+  return { after, answer, ...(answer === "approve" ? { value: 13 } : {}) };
 }
 
 function fanOut(chance: Chance, step: WorkflowStepDocument): void {

@@ -181,3 +181,18 @@ it.each([
   const { issues } = WorkflowGraph.validate({ steps: [{ id: "a", agent: "x", task: "y", ...more }] });
   expect(issues.map((issue) => issue.message).join()).toContain(message);
 });
+
+it("a step whose inputs cannot be worked out goes another way, and is given up where there is none", async () => {
+  const stage = await stageWith({ ...SHOP, cash: [{ name: "pay", gives: ["receipt"] }] });
+  const [reserve, pay] = PAYMENT.steps;
+  const lost = { ...pay, inputs: { of: "${env.item.price.net}" } };
+  await stage.submit({
+    steps: [reserve, lost, { ...lost, id: "other", outputs: ["change"], ask: undefined }],
+  });
+  await stage.answer("stock", { outputs: { item: 1 } });
+  await stage.clock.advance(10_000);
+  const fold = await stage.fold();
+  expect(fold.step("pay").context).toMatchObject({ role: "cash", n: 1 });
+  expect(fold.step("other")).toMatchObject({ state: "failed", context: { n: 0 } });
+  expect(stage.inHand("stock")).toEqual(["reserve~undo#1"]);
+});

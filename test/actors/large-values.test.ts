@@ -287,6 +287,77 @@ it("what undoes a step is given what is inside its large outputs", async () => {
   expect(stage.taken.get("undoer")?.[0]?.task.inputs).toEqual({ size: large("made").length });
 });
 
+it("a result that holds a large value is refused for a small one that breaks the schema of its key", async () => {
+  const stage = new SwarmStage();
+  await stage.serve("worker");
+  await stage.daemon();
+  await stage.submit({
+    environment: { text: { schema: { type: "string" } }, count: { schema: { type: "number", maximum: 3 } } },
+    steps: [{ id: "make", agent: "worker", task: "make", outputs: ["text", "count"] }],
+  });
+  const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large("made"), count: 4 });
+  await stage.answer("worker", { outputs });
+  await stage.clock.advance(1_000);
+  expect(await stage.fold()).toMatchObject({ status: "failed", error: { code: "E_ENV_SCHEMA" } });
+});
+
+it("the first iteration of a repeated step knows its number though its inputs look inside a large value", async () => {
+  const stage = new SwarmStage();
+  for (const role of ["worker", "counter"]) await stage.serve(role);
+  await stage.daemon();
+  const inputs = { size: "${size(env.text)}", round: "${iteration}" };
+  const repeat = { until: "iteration >= 1", max: 2 };
+  await stage.submit({
+    steps: [
+      { id: "make", agent: "worker", task: "make", outputs: ["text"] },
+      { id: "count", agent: "counter", task: "count", dependsOn: ["make"], inputs, repeat },
+    ],
+  });
+  const text = large("made");
+  await stage.answer("worker", { outputs: await checkIn(stage.bus.artifacts, "r1", { text }) });
+  await stage.clock.advance(1_000);
+  expect(stage.taken.get("counter")?.[0]?.task.inputs).toEqual({ size: text.length, round: 1 });
+});
+
+it("a step whose large values are looked into does not begin once its run gives up", async () => {
+  const stage = new SwarmStage();
+  for (const role of ["worker", "undoer"]) await stage.serve(role);
+  const { bus } = await stage.daemon();
+  const get = bus.artifacts.get.bind(bus.artifacts);
+  let fetch = (): void => undefined;
+  const asked = new Promise<void>((resolve) => {
+    bus.artifacts.get = async (ref) => {
+      resolve();
+      await new Promise<void>((go) => {
+        fetch = go;
+      });
+      return get(ref);
+    };
+  });
+  await stage.submit({
+    steps: [
+      {
+        id: "make",
+        agent: "worker",
+        task: "t",
+        outputs: ["text"],
+        compensate: { agent: "undoer", task: "undo" },
+      },
+      { id: "other", agent: "worker", task: "t" },
+      { id: "next", agent: "worker", task: "t", dependsOn: ["make"], when: "size(env.text) > 3" },
+    ],
+  });
+  const outputs = await checkIn(stage.bus.artifacts, "r1", { text: large("made") });
+  await stage.answer("worker", { step: "make", outputs });
+  await asked;
+  const error = { name: "E", message: "no", retryable: false };
+  await stage.answer("worker", { step: "other", status: "failed", error });
+  await stage.clock.advance(1_000);
+  fetch();
+  await stage.clock.advance(1_000);
+  expect((await stage.fold()).step("next").state).toBe("pending");
+});
+
 it("under a holder that could not look inside, a record still means what it meant", async () => {
   const stage = new SwarmStage();
   await stage.submit(repeated);

@@ -58,9 +58,9 @@ export function judgeRun(
   const reference = new Reference(workflow, FEW_FORMS);
   for (const record of records) reference.apply(record);
   if (!reference.ended) say("every run ends", `is ${reference.status}`);
-  for (const { what } of reference.wrongs) say("only ends that are due are written", what);
+  for (const { rule, what } of reference.wrongs) say(rule, what);
   completions(run, reference, say);
-  judgeScripts(run, reference, say);
+  judgeScripts(run, reference, FEW_FORMS.kept, say);
   folds(run, records, reference, FEW_FORMS, say);
   decisions(records, say);
   const counts = began(reference, starts, say);

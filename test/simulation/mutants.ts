@@ -279,6 +279,18 @@ export const MUTATIONS: readonly Mutation[] = [
     from: "this.values.schemaProblem(step, outputs)",
     to: "this.values.schemaProblem(step, {})",
   },
+  {
+    name: "a value that is large alone stays in its message",
+    file: "src/bus/claim-check.ts",
+    from: "if (body.length <= claimCheckBytes && total <=",
+    to: "if (total <=",
+  },
+  {
+    name: "a large value is looked into without the number of the iteration",
+    file: "src/fold/run-values.ts",
+    from: "const raw = this.#nextScopeOf(step);",
+    to: "const raw = this.#scope;",
+  },
 ];
 
 /** Folder of the mutants' sources; its modules resolve packages as the repository's do. */

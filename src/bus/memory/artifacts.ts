@@ -6,8 +6,11 @@ import type { MemoryConnection } from "./connection.ts";
 export class MemoryArtifacts implements ArtifactStore {
   readonly #connection: MemoryConnection;
 
-  constructor(connection: MemoryConnection) {
+  readonly claimCheckBytes: number | undefined;
+
+  constructor(connection: MemoryConnection, claimCheckBytes: number | undefined) {
     this.#connection = connection;
+    this.claimCheckBytes = claimCheckBytes;
   }
 
   async put(run: string, bytes: Uint8Array): Promise<ArtifactRef> {

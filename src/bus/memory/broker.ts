@@ -24,6 +24,8 @@ export interface MemoryBrokerOptions {
   deliver?: Deliver;
   /** Bound of one message, as a real broker has it. Default 1 MiB. */
   maxPayloadBytes?: number;
+  /** Above it values go by claim check. Default: `CLAIM_CHECK_BYTES`. */
+  claimCheckBytes?: number | undefined;
   /** Ack-wait of orchestrator tasks. Default 10 s. */
   runAckWaitMs?: number;
 }
@@ -45,10 +47,17 @@ export interface MemoryBroker {
 /** A broker that lives as long as nobody lets go of it. */
 export function createMemoryBroker(options: MemoryBrokerOptions): MemoryBroker {
   const swarms = new Map<string, SwarmStore>();
-  const { clock, deliver = deliverAtOnce, maxPayloadBytes = 1024 * 1024, runAckWaitMs = 10_000 } = options;
+  const {
+    clock,
+    deliver = deliverAtOnce,
+    maxPayloadBytes = 1024 * 1024,
+    runAckWaitMs = 10_000,
+    claimCheckBytes,
+  } = options;
   const storeOf = (swarm: string): SwarmStore => {
     const store =
-      swarms.get(swarm) ?? new SwarmStore(swarm, clock, deliver, { maxPayloadBytes, runAckWaitMs });
+      swarms.get(swarm) ??
+      new SwarmStore(swarm, clock, deliver, { maxPayloadBytes, runAckWaitMs, claimCheckBytes });
     swarms.set(swarm, store);
     return store;
   };
@@ -78,7 +87,7 @@ function openBus(store: SwarmStore, options: ConnectOptions): MemoryBus {
     runs: new MemoryRuns(connection),
     live: new MemoryLive(connection),
     presence: new MemoryPresence(connection),
-    artifacts: new MemoryArtifacts(connection),
+    artifacts: new MemoryArtifacts(connection, store.claimCheckBytes),
     index: new MemoryRunIndex(connection),
     status: () => connection.status,
     onStatus(listener) {

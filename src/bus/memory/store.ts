@@ -36,6 +36,7 @@ export class SwarmStore {
   readonly clock: Clock;
   readonly deliver: Deliver;
   readonly maxPayloadBytes: number;
+  readonly claimCheckBytes: number | undefined;
   #seq = 0;
   readonly #runs = new Map<string, StoredMessage[]>();
   readonly #lastOnSubject = new Map<string, number>();
@@ -60,12 +61,13 @@ export class SwarmStore {
     swarm: string,
     clock: Clock,
     deliver: Deliver,
-    options: { maxPayloadBytes: number; runAckWaitMs: number },
+    options: { maxPayloadBytes: number; runAckWaitMs: number; claimCheckBytes?: number | undefined },
   ) {
     this.subjects = subjectsOf(swarm);
     this.clock = clock;
     this.deliver = deliver;
     this.maxPayloadBytes = options.maxPayloadBytes;
+    this.claimCheckBytes = options.claimCheckBytes;
     const runs = { inFlight: RUNS_IN_FLIGHT, ackWaitMs: options.runAckWaitMs };
     this.orchestrate = new WorkQueue(clock, deliver, runs);
     this.arrivals = new WorkQueue(clock, deliver, runs);
