@@ -17,6 +17,7 @@ import type { BudgetLimits } from "../workflow/budget.ts";
 import { DataHammerError, InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { childRunId, MAX_NESTING, NESTED_TASK, nestedInputsSchema } from "../workflow/nested-run.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
+import { SecretMask } from "../workflow/secrets.ts";
 
 /** What a parent passes down. */
 export interface NestingTerms {
@@ -65,11 +66,13 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
     throw new InvalidInputError("E_NESTED_INPUTS", message);
   }
   const { workflow, inputs = {}, ...goals } = given.data;
+  const secrets = secretNames(task.secrets, { ...goals.environment, ...inputs });
   return {
     v: 1,
     ...goals,
     ...(workflow === undefined ? {} : { workflow: await redeem(bus.artifacts, workflow) }),
     inputs,
+    ...(secrets.length === 0 ? {} : { secrets }),
     by: `run ${run}`,
     // So that its spans go under those of its parent.
     ...(traceparent === undefined ? {} : { traceparent }),
@@ -83,6 +86,13 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
     },
     ...(terms.budget === undefined ? {} : { budget: budgetOf(run, terms.budget) }),
   };
+}
+
+/** What is secret above stays so below: the names under which the child is given texts that nobody is shown. */
+function secretNames(texts: readonly string[] = [], given: Readonly<Record<string, unknown>>): string[] {
+  if (texts.length === 0) return [];
+  const mask = SecretMask.ofTexts(texts);
+  return Object.keys(given).filter((name) => mask.textsIn(given[name]).length > 0);
 }
 
 /** The child fails at a limit, and its parent, which then is at the same limit, does what it is told to. */

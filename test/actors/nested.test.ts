@@ -1,7 +1,7 @@
 /**
  * Runs inside runs.
  * Catches: a child that is started twice or never, one that goes on although its parent needs it no more, an
- * end that does not reach the parent or reaches it twice, a budget or a depth that is not kept.
+ * end that does not reach the parent or reaches it twice, a budget or a depth that is not kept, a secret that is shown below.
  */
 import { describe, expect, it } from "vitest";
 import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
@@ -50,6 +50,21 @@ describe("a nested run", () => {
     const view = await client.show("r1");
     expect(view.status).toBe("done");
     expect(view.spent).toEqual({ tokens: 5, usd: 0.5, dispatches: 3 });
+  });
+
+  it("keeps the secrets that it is given", async () => {
+    const { stage, client } = await workingSwarm();
+    await stage.submit({ ...outer(), inputs: { n: "open sesame" }, secrets: ["n"] });
+    await stage.clock.advance(200);
+    const { task } = stage.taken.get("worker")?.[0] ?? {};
+    expect(task).toMatchObject({ run: CHILD, inputs: { n: "open sesame" }, secrets: ["open sesame"] });
+    await stage.answer("worker", { outputs: { x: "they said open sesame" } });
+    await stage.clock.advance(200);
+    for (const run of ["r1", CHILD]) {
+      const shown = await client.show(run);
+      expect(JSON.stringify(shown)).not.toContain("sesame");
+    }
+    expect((await client.show(CHILD)).environment).toEqual({ x: "they said ***" });
   });
 
   it("that fails fails its step, and the error names the way down", async () => {
