@@ -54,9 +54,8 @@ export class RunLibrary {
    * names secrets it is read first, since their values may come later. @throws NotFoundError, UnreachableError
    */
   async useEarly<Result>(run: string, work: (reading: RunReading) => Result): Promise<Result> {
-    const { entry, release } = this.#take(run);
+    const { entry, reading, release } = await this.#lend(run);
     try {
-      const reading = await entry.reading;
       const read = this.#readOf(run, entry, reading);
       await Promise.race([reading.outlined, read]);
       if (reading.fold.secrets !== undefined) await read;
@@ -84,9 +83,8 @@ export class RunLibrary {
 
   /** The run, followed until `release`. Its records may lag behind the log's end. */
   async borrow(run: string): Promise<{ reading: RunReading; release: () => void }> {
-    const { entry, release } = this.#take(run);
+    const { entry, reading, release } = await this.#lend(run);
     try {
-      const reading = await entry.reading;
       await this.#readOf(run, entry, reading);
       return { reading, release };
     } catch (error) {
@@ -102,6 +100,22 @@ export class RunLibrary {
     } catch (error) {
       if (this.#entries.get(run) === entry) this.#entries.delete(run);
       throw error;
+    }
+  }
+
+  /** A reading of the run that has the name now. @throws NotFoundError, UnreachableError */
+  async #lend(run: string): Promise<{ entry: Entry; reading: RunReading; release: () => void }> {
+    for (;;) {
+      const { entry, release } = this.#take(run);
+      try {
+        const reading = await entry.reading;
+        if (await reading.isStored()) return { entry, reading, release };
+      } catch (error) {
+        release();
+        throw error;
+      }
+      // It knows that it is not sound any more: the next turn opens another.
+      release();
     }
   }
 

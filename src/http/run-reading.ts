@@ -6,7 +6,7 @@
  * a place; who may use it and for how long is the library's matter.
  */
 
-import type { Bus, Clock, LogFollower, LogRecord, Subscription } from "../bus/bus.ts";
+import type { Bus, Clock, LogFollower, LogRecord, RunLog, Subscription } from "../bus/bus.ts";
 import type { DecisionMessage } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
@@ -59,6 +59,7 @@ export class RunReading {
   readonly #times: number[] = [];
   /** Sequences of records that changed the workflow. */
   readonly graphChanges: number[] = [];
+  readonly #log: RunLog;
   readonly #clock: Clock;
   readonly #listeners = new Set<ReadingListener>();
   /** Resolves once the workflow is known, or the log was read to its end without one. Never rejects. */
@@ -68,8 +69,9 @@ export class RunReading {
   #follower: LogFollower | undefined;
   #stale = false;
 
-  private constructor(run: string, clock: Clock) {
+  private constructor(run: string, { bus, clock }: ReadingPorts) {
     this.run = run;
+    this.#log = bus.log;
     this.#clock = clock;
     this.outlined = new Promise((resolve) => {
       this.#outline = resolve;
@@ -87,26 +89,27 @@ export class RunReading {
   }
 
   /** Begins to read the log and follows it: see `read`. @throws NotFoundError, UnreachableError */
-  static async follow({ bus, clock }: ReadingPorts, run: string): Promise<RunReading> {
+  static async follow(ports: ReadingPorts, run: string): Promise<RunReading> {
+    const { log } = ports.bus;
     assertRunId(run);
-    if (!(await bus.log.exists(run))) throw runNotFound(run);
-    const reading = new RunReading(run, clock);
-    reading.#follower = await bus.log.follow(run, (record) => reading.#take(record), {
+    if (!(await log.exists(run))) throw runNotFound(run);
+    const reading = new RunReading(run, ports);
+    reading.#follower = await log.follow(run, (record) => reading.#take(record), {
       onDisorder: () => reading.#spoil(),
     });
     return reading;
   }
 
   /** Reads the log up to a sequence, once. @throws NotFoundError, UnreachableError */
-  static async frozen({ bus, clock }: ReadingPorts, run: string, to: number): Promise<RunReading> {
+  static async frozen(ports: ReadingPorts, run: string, to: number): Promise<RunReading> {
     assertRunId(run);
-    const reading = new RunReading(run, clock);
-    for await (const record of bus.log.read(run, { to })) reading.#take(record);
+    const reading = new RunReading(run, ports);
+    for await (const record of ports.bus.log.read(run, { to })) reading.#take(record);
     if (reading.#seqs.length === 0) throw runNotFound(run);
     return reading;
   }
 
-  /** Whether it can still be used; false once the log was found to have been read with a hole. */
+  /** Whether it can still be used; false once the log was found to have been read with a hole, or to be gone. */
   get sound(): boolean {
     return !this.#stale;
   }
@@ -142,6 +145,19 @@ export class RunReading {
   /** Resolves once all is in that the log's leader has now. @throws UnreachableError */
   async current(): Promise<void> {
     if (this.#follower !== undefined) await this.#within(this.#follower.sync());
+  }
+
+  /**
+   * Whether its log is still there: a run that has ended may be removed, and another one begun under its name.
+   * @throws UnreachableError
+   */
+  async isStored(): Promise<boolean> {
+    if (!this.fold.ended) return true;
+    const { firstSeq } = this;
+    for await (const { seq } of this.#log.read(this.run, { from: firstSeq, to: firstSeq }))
+      if (seq === firstSeq) return true;
+    this.#spoil();
+    return false;
   }
 
   /** The sequence of the last record at or before this time. */
