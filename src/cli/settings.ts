@@ -108,7 +108,7 @@ export function resolveSettings(
     creds: creds && readCreds(resolve(cwd, creds.value), creds.source),
     credsFile,
     swarm: checkSwarm(pick(flags.swarm, "DATAHAMMER_SWARM", "swarm")),
-    store: resolve(cwd, pick(flags.store, "DATAHAMMER_STORE", "store")?.value ?? ".datahammer"),
+    store: resolve(cwd, checkStore(pick(flags.store, "DATAHAMMER_STORE", "store"))),
     json: flags.json ?? false,
     logLevel: checkLogLevel(pick(flags.logLevel, "DATAHAMMER_LOG_LEVEL", "logLevel")),
     http: pick(flags.http, "DATAHAMMER_HTTP", "http")?.value,
@@ -118,6 +118,14 @@ export function resolveSettings(
     model: modelSettings(file.model, env),
     daemon: daemonSettings((key, variable) => pick(flags[key], variable, key)),
   };
+}
+
+/** An empty name, as of a variable that is not set, would mean the folder one stands in. */
+function checkStore(given: Sourced | undefined): string {
+  if (given?.value !== "") return given?.value ?? ".datahammer";
+  throw new InvalidInputError("E_STORE", `${given.source} names no folder: it is empty`, {
+    remedy: "Name one, or leave it out for ./.datahammer.",
+  });
 }
 
 function readConfigFile(path: string): FileSettings {

@@ -63,6 +63,7 @@ describe("a command line that makes no sense", () => {
     ["completion tcsh", "bash, zsh, fish"],
     ["runs --nats http://x", "nats://127.0.0.1:4222"],
     ["runs --swarm a.b", "letters, digits"],
+    ["runs --store=", "names no folder"],
     ["runs --log-level loud", "trace, debug"],
   ])("%s: ends with 2 and says what to do", async (line, hint) => {
     const { code, out, err } = await call(line);
