@@ -11,6 +11,7 @@ import {
   productOf,
   ROLES,
   type Script,
+  SECRET_KEY,
   SPARE_ROLE,
 } from "./workflows.ts";
 import type { Party } from "./world.ts";
@@ -102,7 +103,7 @@ function work(
   scene: CrewScene,
 ): Promise<Record<string, unknown> | Handoff> {
   const product = {
-    outputs: { [outputKey(ctx.step)]: givenBy(ctx.step, inputs), extra: ctx.n },
+    outputs: { [outputKey(ctx.step)]: givenBy(ctx.step, inputs), extra: `${ctx.n} ${inputs[SECRET_KEY]}` },
     midway: { key: midwayKey(ctx.step), value: givenBy(ctx.step, { ...inputs, midway: 1 }) },
   };
   return act(inputs.script as Script, product, inputs, ctx, role, party, scene);
@@ -124,6 +125,8 @@ async function act(
   scene: CrewScene,
 ): Promise<Record<string, unknown> | Handoff> {
   ctx.progress(0.5);
+  // Whoever has a secret says it wherever something can be said.
+  const secret = inputs[SECRET_KEY] === undefined ? "" : ` with ${inputs[SECRET_KEY]}`;
   ctx.usage({ tokens: 40, usd: 0.5 });
   // It ends some day: a host does not bear any number of tasks that ignore their signal, and a request to
   // cancel one that heeds it can be lost.
@@ -131,10 +134,11 @@ async function act(
   await pause(party, ctx, script.ms, script.heeds);
   switch (script.act) {
     case "flaky":
-      if (ctx.attempt <= script.until) throw Object.assign(new Error("not this time"), { name: FLAKY_ERROR });
+      if (ctx.attempt <= script.until)
+        throw Object.assign(new Error(`not this time${secret}`), { name: FLAKY_ERROR });
       return outputs;
     case "refuse":
-      throw Object.assign(new Error("never"), { name: "NonRetryableError" });
+      throw Object.assign(new Error(`never${secret}`), { name: "NonRetryableError" });
     case "pass": {
       if (script.until === 0) return outputs;
       const next = ROLES[(ROLES.indexOf(role as (typeof ROLES)[number]) + 1) % ROLES.length] as string;
@@ -142,7 +146,7 @@ async function act(
         next,
         "work",
         { ...inputs, script: { ...script, until: script.until - 1 } },
-        "not mine",
+        `not mine${secret}`,
       );
     }
     case "midway": {

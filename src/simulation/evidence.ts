@@ -9,6 +9,8 @@ export type Fact = { at: number; party: string } & (
       role: string;
       attempt: number;
       inputs: Record<string, unknown>;
+      /** Texts in them that its agent is told to keep. */
+      secrets: readonly string[];
       /** The log's last sequence at that moment. */
       logEnd: number;
     }

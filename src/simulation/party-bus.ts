@@ -237,12 +237,12 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
         call(`push ${task.step}#${task.n}`, async () => {
           const swallowed = scene.swallows(task);
           const outcome = swallowed ? "queued" : await inner.tasks.push(task);
-          const { run, step, n, role, attempt, inputs } = task;
+          const { run, step, n, role, attempt, inputs, secrets = [] } = task;
           world.note(
             party.name,
             `pushes ${run} ${step}#${n} to ${role}: ${outcome}${swallowed ? ", and it vanishes" : ""}`,
           );
-          const fact = { run, step, n, role, attempt, inputs, logEnd: scene.logEnd(run) };
+          const fact = { run, step, n, role, attempt, inputs, secrets, logEnd: scene.logEnd(run) };
           evidence.add({ at: world.now, party: party.name, kind: "pushed", ...fact });
           return outcome;
         }),

@@ -18,12 +18,17 @@ import {
   ROLES,
   randomBudget,
   randomBulky,
+  randomSecret,
   randomWorkflow,
+  SECRET_KEY,
   SPARE_ROLE,
+  withSecret,
 } from "./workflows.ts";
 
 /** Share of the seeds in which some values go by claim check. */
 const BULKY_SEEDS = 0.2;
+/** Share of the written workflows that name a secret. */
+const SECRET_RUNS = 0.1;
 const silent = pino({ level: "silent" });
 
 export interface RandomScenarioOptions {
@@ -48,11 +53,19 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
       runs.set(`r${at}`, { want, inputs: {}, environment: { e0: plans.between(0, 500) }, ...budget, ...ask });
       continue;
     }
-    const workflow = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps, bulk);
+    const plain = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps, bulk);
+    const secrets = new Chance(seed, `secret ${at}`);
+    const isSecret = secrets.happens(SECRET_RUNS);
+    const secret = isSecret ? { [SECRET_KEY]: randomSecret(secrets) } : {};
+    const workflow = isSecret ? withSecret(secrets, plain) : plain;
     const numbers = Array.from({ length: chance.between(0, 5) }, () => chance.between(1, 99));
     const bulks = new Chance(seed, `list ${at}`);
     const list = bulk && bulks.happens(0.5) ? numbers.map((n) => randomBulky(bulks, n)) : numbers;
-    runs.set(`r${at}`, { workflow, inputs: {}, environment: { e0: chance.between(0, 500), list } });
+    runs.set(`r${at}`, {
+      workflow,
+      inputs: {},
+      environment: { e0: chance.between(0, 500), list, ...secret },
+    });
   }
   /** A rerun's name begins with that of the run that it repeats. */
   const wantedBy = (run: string) => runs.get(run.split("-")[0] ?? "")?.want;

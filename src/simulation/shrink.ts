@@ -2,6 +2,7 @@
 import { FAULT_KINDS, type FaultKind } from "./faults.ts";
 import { judge, type Verdict } from "./judge.ts";
 import { type RandomScenarioOptions, randomScenario } from "./random-scenario.ts";
+import { leaks } from "./secret-judge.ts";
 import { type Life, type SimulationOptions, simulate } from "./simulate.ts";
 import { MAX_STEPS } from "./workflows.ts";
 
@@ -15,7 +16,9 @@ export interface Trial {
 
 export async function tryOut(options: TrialOptions): Promise<Trial> {
   const life = await simulate(randomScenario(options.seed, options), options);
-  return { options, life, verdict: judge(life) };
+  const verdict = judge(life);
+  verdict.wrongs.push(...(await leaks(life)));
+  return { options, life, verdict };
 }
 
 export interface ShrinkOptions {

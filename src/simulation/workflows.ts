@@ -144,6 +144,21 @@ export function randomWorkflow(chance: Chance, maxSteps: number, bulk = false, d
   };
 }
 
+/** The key of a value that nobody is shown who looks at the run. */
+export const SECRET_KEY = "token";
+/** Also such as look different in JSON and in an address. */
+export const randomSecret = (chance: Chance): string =>
+  `${chance.pick(["sesame-", 'say "open" & ', "50% of /a\\b "])}${chance.between(10_000, 99_999)}`;
+
+/** Some of its tasks are given the secret. */
+export function withSecret(chance: Chance, workflow: WorkflowDocument): WorkflowDocument {
+  const steps = workflow.steps.map((step) => {
+    if (step.inputs?.script === undefined || !chance.happens(0.5)) return step;
+    return { ...step, inputs: { ...step.inputs, [SECRET_KEY]: `\${env.${SECRET_KEY}}` } };
+  });
+  return { ...workflow, secrets: [SECRET_KEY], steps };
+}
+
 /** Values are at most 996, and people set small ones: some of them are too large for their key. */
 function randomSchemas(
   chance: Chance,

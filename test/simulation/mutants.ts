@@ -291,6 +291,30 @@ export const MUTATIONS: readonly Mutation[] = [
     from: "const raw = this.#nextScopeOf(step);",
     to: "const raw = this.#scope;",
   },
+  {
+    name: "a step is given up and nobody is asked",
+    file: "src/actors/swarm-planning.ts",
+    from: "if (fold.steps?.step(step).ask !== undefined)",
+    to: "if (fold.ended)",
+  },
+  {
+    name: "a failure that people decided about is asked about again",
+    file: "src/fold/answers.ts",
+    from: "    flow.waits.settleAsked(step);\n    flow.approve(",
+    to: "    flow.approve(",
+  },
+  {
+    name: "a secret is shown where it is quoted",
+    file: "src/workflow/secrets.ts",
+    from: "return text.replaceAll(this.#pattern, MASK);",
+    to: "return text;",
+  },
+  {
+    name: "an agent is not told what is secret",
+    file: "src/fold/task-message.ts",
+    from: "{ secrets: secrets.textsIn(inputs) }",
+    to: "{ secrets: [] }",
+  },
 ];
 
 /** Folder of the mutants' sources; its modules resolve packages as the repository's do. */
