@@ -4,6 +4,7 @@
  * A role's queue is first in, first out: a run that puts five thousand tasks there keeps a run of five waiting
  * until they are done. So of each role only so many tasks wait in the queue as its agents take in a moment, and
  * the runs that want to add one take turns. Alone, a run hardly notices: what leaves the queue is followed at once.
+ * What waits there cannot be overtaken, so the window starts small, and opens as fast as agents are seen to empty it.
  *
  * It owns how many tasks of a role wait, as far as this daemon put them there, and whose turn it is. It does
  * not own what a run gives out with its turn.
@@ -22,11 +23,13 @@ export interface ShareWindow {
 }
 
 /** Bounds of the tasks of a role that wait, for one daemon (L8). */
-export const WINDOW: ShareWindow = { first: 256, least: 32, most: 1_024 };
+export const WINDOW: ShareWindow = { first: 8, least: 4, most: 1_024 };
 /** So much time shall the tasks that wait need to be taken. */
 const WAIT_MS = 250;
 /** How fast a queue drains is worked out anew after this long. */
 const MEASURE_MS = 500;
+/** By how much a window opens whose tasks have all been taken while more could be given out. */
+const GROWTH = 2;
 
 /** A run that wants to give out tasks. */
 export interface Sharer {
@@ -130,13 +133,15 @@ export class RoleShare {
     });
   }
 
-  /** While somebody stands in line, the queue is never empty: what leaves it is what the agents can do. */
+  /** While somebody stands in line, what leaves a queue that is never empty is what the agents can do. */
   #measure(): void {
     const now = this.#clock.monotonic();
     const elapsed = now - this.#measured.at;
-    if (elapsed < MEASURE_MS) return;
-    const inTime = ((this.#left - this.#measured.left) / elapsed) * WAIT_MS;
-    this.#window = Math.min(this.#bounds.most, Math.max(this.#bounds.least, Math.round(inTime)));
+    const isEmpty = this.waiting === 0;
+    if (!isEmpty && elapsed < MEASURE_MS) return;
+    const { least, most } = this.#bounds;
+    const inTime = Math.round(((this.#left - this.#measured.left) / elapsed) * WAIT_MS);
+    this.#window = Math.min(most, Math.max(least, isEmpty ? this.#window * GROWTH : inTime));
     this.#measured = { at: now, left: this.#left };
   }
 }
