@@ -2,15 +2,9 @@
 import { z } from "zod";
 import { redeem } from "../bus/claim-check.ts";
 import { NotFoundError } from "../workflow/errors.ts";
-import {
-  controlRequestSchema,
-  controlVerdictSchema,
-  purgeReportSchema,
-  purgeRequestSchema,
-  rerunReplySchema,
-  rerunRequestSchema,
-} from "./api.ts";
+import { controlVerdictSchema, purgeReportSchema, rerunReplySchema } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
+import { controlRequestSchema, purgeRequestSchema, rerunRequestSchema } from "./api-requests.ts";
 import { HttpError } from "./problem.ts";
 import { ANSWERED, type Route, route } from "./route.ts";
 

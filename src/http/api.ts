@@ -1,19 +1,18 @@
 /**
- * What the HTTP API answers and takes, as zod schemas: the OpenAPI document is generated from them, requests
- * are checked against them, and the inspector's types derive from them.
+ * What the HTTP API answers, as zod schemas: the OpenAPI document is generated from them, and the inspector's types
+ * derive from them.
  *
- * Owns shapes only. Objects are open: fields may be added, none changes its meaning. Times are ISO 8601 with
- * milliseconds, durations are milliseconds.
+ * Owns shapes only; those that are told live stand in `api-events.ts`, those that are sent in `api-requests.ts`.
+ * Objects are open: fields may be added, none changes its meaning. Times are ISO 8601 with milliseconds, durations
+ * are milliseconds.
  */
 import { z } from "zod";
-import { CONTROL_VERBS, RUN_STATUSES, runSummarySchema } from "../bus/messages.ts";
-import { budgetSchema } from "../workflow/budget.ts";
+import { RUN_STATUSES, runSummarySchema } from "../bus/messages.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
-import { durationSchema, envKeySchema, idSchema } from "../workflow/names.ts";
 
-const time = z.string().describe("ISO 8601 with milliseconds.");
+export const time = z.string().describe("ISO 8601 with milliseconds.");
 const values = z.record(z.string(), z.unknown());
-const seq = z.int().min(0).describe("A sequence of the swarm's log.");
+export const seq = z.int().min(0).describe("A sequence of the swarm's log.");
 const usage = z.object({ tokens: z.number().optional(), usd: z.number().optional() });
 const spent = z.object({ tokens: z.number(), usd: z.number(), dispatches: z.int() });
 const wireError = z.object({
@@ -242,12 +241,6 @@ export const environmentHistorySchema = z.object({
   next: seq.nullable(),
 });
 
-/** Event `environment` of the stream of a run's environment: what one record changed. Its id is `revision`. */
-export const environmentEventSchema = z.object({
-  revision: seq,
-  changes: z.array(envChangeSchema.extend({ value: z.unknown() })),
-});
-
 export const environmentVerdictSchema = z.object({
   applied: z.boolean(),
   revision: seq.optional(),
@@ -401,119 +394,21 @@ export const machinesSchema = z.object({
   agent: z.unknown(),
 });
 
-// ── what is sent ─────────────────────────────────────────────────────────────────────────────────────
-
-export const submitRequestSchema = z.strictObject({
-  run: idSchema.optional().describe("Default: made up from the workflow's name."),
-  workflow: z.unknown().optional(),
-  goals: z.union([z.string(), z.array(z.string())]).optional(),
-  want: z.array(envKeySchema).optional(),
-  inputs: values.optional(),
-  environment: values.optional(),
-  timeout: durationSchema.optional(),
-  budget: budgetSchema.optional(),
-  ask: durationSchema
-    .optional()
-    .describe("Of goals: people are asked for so long about a step that failed for good."),
-  secrets: z
-    .array(envKeySchema)
-    .optional()
-    .describe("Inputs and environment keys that are shown to nobody but the agents."),
-});
-export const rerunRequestSchema = z.strictObject({
-  run: idSchema.optional().describe("The new run's id. Default: made up."),
-  from: z
-    .string()
-    .max(80)
-    .optional()
-    .describe("The first step to do again; the others' results are taken over."),
-  at: z.int().min(0).optional().describe("The last log sequence that counts."),
-  budget: budgetSchema.optional(),
-});
+/** What was done at a request. */
 export const rerunReplySchema = z.object({
   run: z.string(),
   origin: z.object({ run: z.string(), seq }),
   kept: z.array(z.string()),
 });
-export const purgeRequestSchema = z.strictObject({
-  runs: z.array(idSchema).max(1_000).optional().describe("Only these. Default: all that have ended."),
-  status: z.enum(RUN_STATUSES).optional(),
-  olderMs: z.number().min(0).optional(),
-});
 export const purgeReportSchema = z.object({ runs: z.int(), messages: z.int(), bytes: z.number() });
 export const submittedSchema = z.object({ run: z.string() });
-
-export const controlRequestSchema = z.strictObject({
-  verb: z.enum(CONTROL_VERBS),
-  step: z.string().max(80).optional(),
-  name: z.string().max(200).optional(),
-  value: z.unknown().optional(),
-  by: z.string().min(1).max(100).optional(),
-});
 export const controlVerdictSchema = z.object({
   run: z.string(),
   applied: z.boolean(),
   /** Why it does not apply. */
   reason: z.string().optional(),
 });
-
-export const setEnvironmentSchema = z.strictObject({
-  value: z.unknown(),
-  ifRevision: z.int().min(0).optional(),
-});
-
-export const setRoleSchema = z.strictObject({
-  encoding: z.enum(["json", "msgpack"]).optional(),
-  inFlight: z.int().min(1).max(100_000).optional(),
-  ackWaitMs: z.int().min(1_000).max(3_600_000).optional(),
-});
-
-export const sessionRequestSchema = z.strictObject({ token: z.string().min(1).max(1_000) });
 export const sessionSchema = z.object({ ok: z.boolean() });
-
-// ── live ─────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Event `records` of a run's stream: what some records of its log moved. Its id is `seq`. */
-export const recordsEventSchema = z.object({
-  seq,
-  status: z.enum(RUN_STATUSES),
-  startedAt: time,
-  endedAt: time.nullable(),
-  steps: stepCountsSchema,
-  transitions: z.array(transitionSchema),
-  voids: z.array(voidSchema),
-  changes: z.array(envChangeSchema),
-  /** True when the workflow changed: read the graph again. */
-  graph: z.boolean(),
-});
-
-/** Event `live`: progress and partial output. Kept nowhere: who comes later does not see them. */
-export const liveEventSchema = z.object({
-  messages: z.array(
-    z.object({
-      type: z.enum(["started", "progress", "chunk", "heartbeat"]),
-      step: z.string(),
-      n: z.int(),
-      agent: z.string(),
-      role: z.string(),
-      fraction: z.number().optional(),
-      message: z.string().optional(),
-      data: z.unknown().optional(),
-      at: z.number().optional().describe("Epoch ms."),
-    }),
-  ),
-  /** Messages that were left out because the client reads too slowly. */
-  dropped: z.int(),
-});
-
-/** Event `swarm` of the swarm's stream: what changed since the last one. */
-export const swarmEventSchema = z.object({
-  at: time,
-  runs: z.array(runSummarySchema).optional().describe("New and changed ones."),
-  removed: z.array(z.string()).optional().describe("Runs that were removed."),
-  agents: z.array(agentSchema).optional(),
-  roles: z.array(roleSchema).optional(),
-});
 
 const ms = z.number().min(0);
 
@@ -573,7 +468,6 @@ export type VoidView = z.infer<typeof voidSchema>;
 export type TransitionsView = z.infer<typeof transitionsSchema>;
 export type EnvChange = z.infer<typeof envChangeSchema>;
 export type EnvironmentAnswer = z.infer<typeof environmentSchema>;
-export type EnvironmentEvent = z.infer<typeof environmentEventSchema>;
 export type EnvironmentHistory = z.infer<typeof environmentHistorySchema>;
 export type PlanAnswer = z.infer<typeof planSchema>;
 export type DispatchView = z.infer<typeof dispatchSchema>;
@@ -584,7 +478,4 @@ export type AgentView = z.infer<typeof agentSchema>;
 export type RoleView = z.infer<typeof roleSchema>;
 export type TaskStatisticsView = z.infer<typeof taskStatisticsSchema>;
 export type MachinesView = z.infer<typeof machinesSchema>;
-export type RecordsEvent = z.infer<typeof recordsEventSchema>;
-export type LiveEvent = z.infer<typeof liveEventSchema>;
-export type SwarmEvent = z.infer<typeof swarmEventSchema>;
 export type ControlVerdictView = z.infer<typeof controlVerdictSchema>;

@@ -8,14 +8,15 @@
 import type { Bus, Subscription } from "../bus/bus.ts";
 import { redeem } from "../bus/claim-check.ts";
 import { masked } from "../workflow/secrets.ts";
-import type { EnvironmentEvent } from "./api.ts";
+import type { EnvironmentEvent } from "./api-events.ts";
 import type { EventStream } from "./event-stream.ts";
 import { changeView } from "./presented.ts";
 import { between, type EnvironmentChange, type RunReading } from "./run-reading.ts";
+import type { Feed } from "./run-stream.ts";
 
 const revisionOf = ({ revision }: EnvironmentChange): number => revision;
 
-export class EnvironmentFeed {
+export class EnvironmentFeed implements Feed {
   readonly #bus: Bus;
   readonly #reading: RunReading;
   readonly #stream: EventStream;
@@ -23,7 +24,8 @@ export class EnvironmentFeed {
   readonly #subscription: Subscription;
   /** Up to here everything is told. */
   #revision: number;
-  #isReadySaid = false;
+  /** What `ready` waits for; undefined once it is said. */
+  #untold: "reading" | "telling" | undefined = "reading";
   /** Cleared in the turn in which nothing was left to tell: a record that comes later starts it again. */
   #pumping = false;
 
@@ -40,6 +42,11 @@ export class EnvironmentFeed {
     });
     stream.onReady(() => this.#goOn());
     stream.onClose(() => this.#subscription.close());
+    this.#goOn();
+  }
+
+  onRead(): void {
+    this.#untold = "telling";
     this.#goOn();
   }
 
@@ -69,8 +76,8 @@ export class EnvironmentFeed {
         );
     }
     this.#pumping = false;
-    if (this.#isReadySaid || !this.#stream.ready) return;
-    this.#isReadySaid = true;
+    if (this.#untold !== "telling" || !this.#stream.ready) return;
+    this.#untold = undefined;
     this.#stream.send("ready", { revision: this.#revision });
   }
 }

@@ -2,13 +2,9 @@
 import { z } from "zod";
 import { redeem } from "../bus/claim-check.ts";
 import { NotFoundError } from "../workflow/errors.ts";
-import {
-  environmentHistorySchema,
-  environmentSchema,
-  environmentVerdictSchema,
-  setEnvironmentSchema,
-} from "./api.ts";
+import { environmentHistorySchema, environmentSchema, environmentVerdictSchema } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
+import { setEnvironmentSchema } from "./api-requests.ts";
 import { EnvironmentFeed } from "./environment-feed.ts";
 import { atSchema, placeInLog } from "./place-in-log.ts";
 import { changeView } from "./presented.ts";

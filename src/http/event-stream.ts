@@ -6,14 +6,23 @@
  * feeds' matter; they send nothing while the client is behind, so that nothing piles up for it.
  */
 import type { ServerResponse } from "node:http";
+import type { Writable } from "node:stream";
+import { constants, createGzip } from "node:zlib";
 import type { Clock } from "../bus/bus.ts";
 
 const HEARTBEAT_MS = 15_000;
 /** A client that takes nothing for this long is cut. */
 const SLOW_CLIENT_MS = 30_000;
 
+interface EventStreamOptions {
+  /** Each event is compressed by itself and sent at once. Default: as it is. */
+  gzip?: boolean;
+}
+
 export class EventStream {
   readonly #response: ServerResponse;
+  /** Where events are written: the response, or what compresses into it. */
+  readonly #out: Writable;
   readonly #clock: Clock;
   readonly #onClose: (() => void)[] = [];
   #heartbeat: unknown;
@@ -21,20 +30,22 @@ export class EventStream {
   #onDrain: (() => void) | undefined;
   #closed = false;
 
-  constructor(response: ServerResponse, clock: Clock) {
+  constructor(response: ServerResponse, clock: Clock, { gzip = false }: EventStreamOptions = {}) {
     this.#response = response;
     this.#clock = clock;
     // The client left while its stream was being made ready: nothing would ever say so again.
     this.#closed = response.destroyed;
+    this.#out = gzip && !this.#closed ? compressing(response) : response;
     if (this.#closed) return;
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-store",
       "x-accel-buffering": "no",
+      ...(gzip ? { "content-encoding": "gzip", vary: "accept-encoding" } : {}),
     });
     // How long a browser waits before it comes back.
-    response.write("retry: 1000\n\n");
-    response.on("drain", () => {
+    this.#out.write("retry: 1000\n\n");
+    this.#out.on("drain", () => {
       this.#clock.clearTimeout(this.#patience);
       this.#patience = undefined;
       this.#onDrain?.();
@@ -45,7 +56,7 @@ export class EventStream {
 
   /** Whether more may be sent: the client has read what was. */
   get ready(): boolean {
-    return !this.#closed && !this.#response.writableNeedDrain;
+    return !this.#closed && !this.#out.writableNeedDrain;
   }
 
   /** Called whenever the client has caught up after it was behind. */
@@ -69,12 +80,12 @@ export class EventStream {
   cut(code: string, message: string): void {
     if (this.#closed) return;
     const remedy = "Connect again with the header Last-Event-ID: nothing of the log is left out.";
-    this.#response.end(`event: cut\ndata: ${JSON.stringify({ code, message, remedy })}\n\n`);
+    this.#out.end(`event: cut\ndata: ${JSON.stringify({ code, message, remedy })}\n\n`);
     this.#end();
   }
 
   #write(text: string): void {
-    if (this.#response.write(text) || this.#patience !== undefined) return;
+    if (this.#out.write(text) || this.#patience !== undefined) return;
     this.#patience = this.#clock.setTimeout(() => {
       this.cut("E_SLOW_CLIENT", `nothing was read for ${SLOW_CLIENT_MS} ms`);
       // It reads nothing, so that it would not see the end either.
@@ -96,4 +107,11 @@ export class EventStream {
     this.#clock.clearTimeout(this.#patience);
     for (const listener of this.#onClose) listener();
   }
+}
+
+function compressing(response: ServerResponse): Writable {
+  const gzip = createGzip({ level: constants.Z_BEST_SPEED, flush: constants.Z_SYNC_FLUSH });
+  gzip.pipe(response);
+  response.on("close", () => gzip.destroy());
+  return gzip;
 }

@@ -1,6 +1,8 @@
 /** The OpenAPI 3.1 document, generated from the routes: what is checked is what is described. */
 import { z } from "zod";
 import * as api from "./api.ts";
+import * as events from "./api-events.ts";
+import * as requests from "./api-requests.ts";
 import type { Route } from "./route.ts";
 
 type Json = Record<string, unknown>;
@@ -30,13 +32,13 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   Role: api.roleSchema,
   TaskStatistics: api.taskStatisticsSchema,
   Machines: api.machinesSchema,
-  SubmitRequest: api.submitRequestSchema,
-  ControlRequest: api.controlRequestSchema,
+  SubmitRequest: requests.submitRequestSchema,
+  ControlRequest: requests.controlRequestSchema,
   ControlVerdict: api.controlVerdictSchema,
-  RecordsEvent: api.recordsEventSchema,
-  LiveEvent: api.liveEventSchema,
-  EnvironmentEvent: api.environmentEventSchema,
-  SwarmEvent: api.swarmEventSchema,
+  RecordsEvent: events.recordsEventSchema,
+  LiveEvent: events.liveEventSchema,
+  EnvironmentEvent: events.environmentEventSchema,
+  SwarmEvent: events.swarmEventSchema,
 };
 
 export function openApiDocument(routes: readonly Route[], version: string): Json {

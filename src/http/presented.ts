@@ -13,12 +13,12 @@ import type {
   DispatchView,
   EnvChange,
   GraphStep,
-  LiveEvent,
   RunHead,
   StepCountsView,
   Transition,
   VoidView,
 } from "./api.ts";
+import type { LiveEvent } from "./api-events.ts";
 import type { EnvironmentChange, RunReading } from "./run-reading.ts";
 
 export function transitionView(transition: TransitionRecord): Transition {

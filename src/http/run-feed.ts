@@ -9,10 +9,11 @@ import type { Bus, Clock, Subscription } from "../bus/bus.ts";
 import type { LiveMessage } from "../bus/messages.ts";
 import { isoTime } from "../trace/view.ts";
 import { masked } from "../workflow/secrets.ts";
-import type { LiveEvent, RecordsEvent } from "./api.ts";
+import type { LiveEvent, RecordsEvent } from "./api-events.ts";
 import type { EventStream } from "./event-stream.ts";
 import { changeView, countsView, endOf, liveView, transitionView, voidView } from "./presented.ts";
-import { between, type RunReading } from "./run-reading.ts";
+import { between, graphSeqAt, type RunReading } from "./run-reading.ts";
+import type { Feed } from "./run-stream.ts";
 
 /** Records that come within this time are told together. */
 const GATHER_MS = 50;
@@ -20,7 +21,7 @@ const GATHER_MS = 50;
 const MAX_TRANSITIONS = 2_000;
 const MAX_LIVE = 256;
 
-export class RunFeed {
+export class RunFeed implements Feed {
   readonly #reading: RunReading;
   readonly #stream: EventStream;
   readonly #clock: Clock;
@@ -29,6 +30,8 @@ export class RunFeed {
   #timer: unknown;
   #live: LiveEvent["messages"] = [];
   #dropped = 0;
+  /** What `ready` waits for; undefined once it is said. */
+  #untold: "reading" | "telling" | undefined = "reading";
 
   /** @param after the last sequence that the client has; 0: none */
   constructor(ports: { bus: Bus; clock: Clock }, reading: RunReading, stream: EventStream, after: number) {
@@ -46,7 +49,11 @@ export class RunFeed {
     stream.onReady(() => this.#pump());
     stream.onClose(() => this.#close());
     this.#pump();
-    stream.send("ready", { seq: this.#seq });
+  }
+
+  onRead(): void {
+    this.#untold = "telling";
+    this.#pump();
   }
 
   #soon(): void {
@@ -70,6 +77,10 @@ export class RunFeed {
   #pump(): void {
     const { lastSeq } = this.#reading;
     while (this.#seq < lastSeq && this.#stream.ready) this.#sendRecords(lastSeq);
+    if (this.#untold === "telling" && this.#stream.ready) {
+      this.#untold = undefined;
+      this.#stream.send("ready", { seq: this.#seq });
+    }
     if (this.#live.length === 0 || !this.#stream.ready) return;
     const event: LiveEvent = { messages: this.#live, dropped: this.#dropped };
     this.#live = [];
@@ -96,6 +107,7 @@ export class RunFeed {
       voids: between(reading.voids, seqOf, from, to).map(voidView),
       changes: between(reading.changes, ({ revision }) => revision, from, to).map(changeView),
       graph: between(reading.graphChanges, (seq) => seq, from, to).length > 0,
+      graphSeq: graphSeqAt(reading, to),
     };
     this.#seq = to;
     this.#stream.send("records", masked(reading.fold.secrets, event), to);

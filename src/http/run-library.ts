@@ -40,8 +40,9 @@ export class RunLibrary {
 
   /** The run as it is now, for one answer. @throws NotFoundError, UnreachableError */
   async use<Result>(run: string, work: (reading: RunReading) => Promise<Result> | Result): Promise<Result> {
-    const { reading, release } = await this.borrow(run);
+    const { entry, reading, release } = await this.#lend(run);
     try {
+      await this.#readOf(run, entry, reading);
       await reading.current();
       return await work(reading);
     } finally {
@@ -49,16 +50,10 @@ export class RunLibrary {
     }
   }
 
-  /**
-   * The run as soon as its workflow is known: what follows in its log is still being read. Where the workflow
-   * names secrets it is read first, since their values may come later. @throws NotFoundError, UnreachableError
-   */
+  /** The run as `borrow` gives it, for one answer. @throws NotFoundError, UnreachableError */
   async useEarly<Result>(run: string, work: (reading: RunReading) => Result): Promise<Result> {
-    const { entry, reading, release } = await this.#lend(run);
+    const { reading, release } = await this.borrow(run);
     try {
-      const read = this.#readOf(run, entry, reading);
-      await Promise.race([reading.outlined, read]);
-      if (reading.fold.secrets !== undefined) await read;
       return work(reading);
     } finally {
       release();
@@ -67,9 +62,13 @@ export class RunLibrary {
 
   /** What must not be shown of a run that was just read; undefined: nothing. @throws NotFoundError */
   async secretsOf(run: string): Promise<SecretMask | undefined> {
-    const { reading, release } = await this.borrow(run);
-    release();
-    return reading.fold.secrets;
+    const { entry, reading, release } = await this.#lend(run);
+    try {
+      await this.#readOf(run, entry, reading);
+      return reading.fold.secrets;
+    } finally {
+      release();
+    }
   }
 
   /** The run as it was: read for this answer alone. @throws NotFoundError */
@@ -81,11 +80,17 @@ export class RunLibrary {
     return at === undefined ? this.use(run, work) : work(await RunReading.frozen(this.#ports, run, at));
   }
 
-  /** The run, followed until `release`. Its records may lag behind the log's end. */
+  /**
+   * The run as soon as its workflow is known, followed until `release`: what comes after it in the log may still
+   * be being read, see `RunReading.read`. Where the workflow names secrets all is read first, since their values
+   * may come later. @throws NotFoundError, UnreachableError
+   */
   async borrow(run: string): Promise<{ reading: RunReading; release: () => void }> {
     const { entry, reading, release } = await this.#lend(run);
     try {
-      await this.#readOf(run, entry, reading);
+      const read = this.#readOf(run, entry, reading);
+      await Promise.race([reading.outlined, read]);
+      if (reading.fold.secrets !== undefined) await read;
       return { reading, release };
     } catch (error) {
       release();

@@ -256,6 +256,11 @@ export function between<Item>(
   return items.slice(countUpTo(items, seqOf, seq), countUpTo(items, seqOf, to));
 }
 
+/** The sequence of the last record up to `to` that changed the workflow; 0: there is none. */
+export function graphSeqAt({ graphChanges }: RunReading, to = Number.POSITIVE_INFINITY): number {
+  return graphChanges[countUpTo(graphChanges, (seq) => seq, to) - 1] ?? 0;
+}
+
 function assertRunId(run: string): void {
   if (ID_PATTERN.test(run)) return;
   throw new InvalidInputError("E_RUN_ID", `"${run.slice(0, 80)}" is no run id`, {

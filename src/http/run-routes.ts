@@ -17,7 +17,7 @@ import { planView } from "./plan-view.ts";
 import { headView, transitionView, voidView } from "./presented.ts";
 import { type Route, route } from "./route.ts";
 import { RunFeed } from "./run-feed.ts";
-import { between, type RunReading, runNotFound } from "./run-reading.ts";
+import { between, graphSeqAt, type RunReading, runNotFound } from "./run-reading.ts";
 import { openRunStream, resumeSchema } from "./run-stream.ts";
 import { stepDetail } from "./step-detail.ts";
 
@@ -86,7 +86,7 @@ export function runRoutes(context: ApiContext): Route[] {
             return {
               run: params.run,
               seq: Math.min(to ?? reading.lastSeq, reading.lastSeq),
-              graphSeq: between(reading.graphChanges, (seq) => seq, 0, to).at(-1) ?? 0,
+              graphSeq: graphSeqAt(reading, to),
               transitions: transitions
                 .filter(({ actor, kind }) => step === undefined || (kind === "step" && actor === step))
                 .map(transitionView),

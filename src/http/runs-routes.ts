@@ -4,9 +4,11 @@ import { RUN_STATUSES, type RunStatus, type RunSummary } from "../bus/messages.t
 import type { SubmitRequest } from "../client/swarm.ts";
 import { InvalidInputError, InvalidWorkflowError } from "../workflow/errors.ts";
 import { validateWorkflow } from "../workflow/graph.ts";
-import { runPageSchema, submitRequestSchema, submittedSchema } from "./api.ts";
+import { runPageSchema, submittedSchema } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
+import { submitRequestSchema } from "./api-requests.ts";
 import { EventStream } from "./event-stream.ts";
+import { acceptsGzip } from "./reply.ts";
 import { ANSWERED, type Route, route } from "./route.ts";
 
 const MAX_PAGE = 500;
@@ -78,9 +80,9 @@ export function runsRoutes(context: ApiContext): Route[] {
         summary: "Server-sent events `swarm`: all runs, agents and roles, then what changes.",
         media: "text/event-stream",
       },
-      async ({ response }) => {
+      async ({ request, response }) => {
         const release = context.slots.take();
-        const stream = new EventStream(response, clock);
+        const stream = new EventStream(response, clock, { gzip: acceptsGzip(request) });
         stream.onClose(release);
         context.swarm.add(stream);
         return ANSWERED;

@@ -7,7 +7,7 @@
 import type { Bus, Clock, RoleStatus } from "../bus/bus.ts";
 import type { AgentPresence, RunSummary } from "../bus/messages.ts";
 import { isoTime } from "../trace/view.ts";
-import type { SwarmEvent } from "./api.ts";
+import type { SwarmEvent } from "./api-events.ts";
 import type { EventStream } from "./event-stream.ts";
 import { agentView } from "./presented.ts";
 

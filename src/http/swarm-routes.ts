@@ -8,13 +8,12 @@ import {
   machinesSchema,
   roleSettingsAnswerSchema,
   rolesSchema,
-  sessionRequestSchema,
   sessionSchema,
-  setRoleSchema,
   swarmSchema,
   taskStatisticsSchema,
 } from "./api.ts";
 import type { ApiContext } from "./api-context.ts";
+import { sessionRequestSchema, setRoleSchema } from "./api-requests.ts";
 import { agentView } from "./presented.ts";
 import { HttpError } from "./problem.ts";
 import { type Route, route } from "./route.ts";

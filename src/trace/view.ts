@@ -191,8 +191,12 @@ export function spentText(spent: Spent): string {
 
 /** ISO 8601 with milliseconds. */
 export function isoTime(epochMs: number): string {
-  return new Date(epochMs).toISOString();
+  if (epochMs !== lastTime.epochMs) lastTime = { epochMs, text: new Date(epochMs).toISOString() };
+  return lastTime.text;
 }
+
+/** What one record moved has one time, and is told one after the other: the last text is remembered. */
+let lastTime = { epochMs: Number.NaN, text: "" };
 
 export function errorView(error: { code: string; message: string; step?: string | undefined }): {
   code: string;

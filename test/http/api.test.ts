@@ -5,7 +5,8 @@
  */
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { EnvironmentEvent, RecordsEvent, Transition } from "../../src/http/api.ts";
+import type { Transition } from "../../src/http/api.ts";
+import type { EnvironmentEvent, RecordsEvent } from "../../src/http/api-events.ts";
 import { EventReader } from "./event-reader.ts";
 import { type HttpStage, openHttpStage } from "./stage.ts";
 

@@ -1,35 +1,15 @@
 /**
  * One client's event stream, without a network. Catches: a client that reads nothing and fills the daemon's
- * memory, a cut that does not say why, and a stream whose timers, or whose place among the streams, outlive it.
+ * memory, a cut that does not say why, a stream whose timers, or whose place among the streams, outlive it, and an
+ * event that is kept back until there is enough to compress.
  */
-import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
+import { PassThrough } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { EventStream } from "../../src/http/event-stream.ts";
 import { ManualClock } from "../agent/stage.ts";
-
-/** A response whose client reads only when told. */
-class StalledResponse extends EventEmitter {
-  readonly written: string[] = [];
-  ended = false;
-  destroyed = false;
-  writableNeedDrain = false;
-  socket = { destroySoon: () => this.emit("close") };
-
-  writeHead(): void {}
-  write(text: string): boolean {
-    this.written.push(text);
-    return !this.writableNeedDrain;
-  }
-  end(text: string): void {
-    this.written.push(text);
-    this.ended = true;
-  }
-  read(): void {
-    this.writableNeedDrain = false;
-    this.emit("drain");
-  }
-}
+import { StalledResponse } from "./stalled-response.ts";
 
 function opened(response = new StalledResponse()): {
   stream: EventStream;
@@ -99,5 +79,19 @@ describe("an event stream", () => {
     expect(response.written).toContain(": still here\n\n");
     response.emit("close");
     expect(clock.pending()).toBe(0);
+  });
+
+  it("sends each event at once where it is compressed", async () => {
+    const wire = Object.assign(new PassThrough(), { writeHead: () => undefined });
+    const stream = new EventStream(wire as unknown as ServerResponse, new ManualClock(), { gzip: true });
+    const read = wire.pipe(createGunzip()).setEncoding("utf8")[Symbol.asyncIterator]();
+    expect((await read.next()).value).toBe("retry: 1000\n\n");
+    for (const seq of [1, 2]) {
+      stream.send("records", { seq }, seq);
+      expect((await read.next()).value).toBe(`id: ${seq}\nevent: records\ndata: {"seq":${seq}}\n\n`);
+    }
+    stream.cut("E_TEST", "enough");
+    expect((await read.next()).value).toMatch(/^event: cut\n/);
+    expect((await read.next()).done).toBe(true);
   });
 });

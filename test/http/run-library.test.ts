@@ -4,55 +4,7 @@
  * given up although it is being told, and a broker that has fallen silent being waited for for ever.
  */
 import { describe, expect, it } from "vitest";
-import type { Bus, LogRecord } from "../../src/bus/bus.ts";
-import { RunLibrary } from "../../src/http/run-library.ts";
-import { VirtualClock } from "../bus/virtual-clock.ts";
-import { LogWriter } from "../fold/log-writer.ts";
-
-const workflow = {
-  steps: [
-    { id: "a", agent: "x", task: "t" },
-    { id: "b", agent: "x", task: "t", dependsOn: ["a"] },
-  ],
-};
-
-function slowLog(document: unknown, ended = false) {
-  const writer = new LogWriter().submit(document);
-  writer.result("a");
-  if (ended) {
-    writer.result("b");
-    writer.decide({ type: "end", status: "done", outputs: {} });
-  }
-  const clock = new VirtualClock();
-  let tell = (_: LogRecord): void => {};
-  let finish = (): void => {};
-  let closed = 0;
-  const caughtUp = new Promise<number>((resolve) => {
-    finish = () => resolve(writer.records.at(-1)?.seq ?? 0);
-  });
-  const log = {
-    exists: async () => true,
-    read: async function* () {
-      yield* writer.records.slice(0, 1);
-    },
-    follow: async (_run: string, onRecord: (record: LogRecord) => void) => {
-      tell = onRecord;
-      const close = (): void => {
-        closed += 1;
-      };
-      return { caughtUp, sync: () => caughtUp, close };
-    },
-  };
-  const library = new RunLibrary({ bus: { log } as unknown as Bus, clock });
-  return {
-    ...{ library, clock, records: writer.records, finish: () => finish() },
-    tell: (record: LogRecord | undefined) => record !== undefined && tell(record),
-    closed: () => closed,
-  };
-}
-
-/** Lets everything that can go on go on. */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+import { settle, slowLog, workflow } from "./slow-log.ts";
 
 describe("a run whose log is still being read", () => {
   it("tells its graph as soon as the workflow is known, and how it ended once all is read", async () => {

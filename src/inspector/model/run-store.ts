@@ -1,19 +1,12 @@
 /**
- * One run on the page: loaded once, kept up by the live stream, looked at from one place of its log.
+ * One run on the page: told from its first record on by one stream, looked at from one place of its log.
  *
- * Owns the history and the cursor. Whatever arrives is gathered and shown once per frame: `frame` grows by
- * one each time, and who draws depends on it alone.
+ * Owns the history and the cursor. Whatever arrives is gathered and shown once per frame, and less often while
+ * the past is still being told: `frame` grows by one each time, and who draws depends on it alone.
  */
 import { type Signal, signal } from "@preact/signals";
-import type {
-  GraphStep,
-  GraphView,
-  LiveEvent,
-  RecordsEvent,
-  RunHead,
-  Transition,
-  TransitionsView,
-} from "../../http/api.ts";
+import type { GraphStep, GraphView, RunHead, Transition } from "../../http/api.ts";
+import type { LiveEvent, RecordsEvent } from "../../http/api-events.ts";
 import { ApiError, ask, openStream, pathOf, type Stream } from "./api-client.ts";
 import { RunHistory } from "./run-history.ts";
 
@@ -21,6 +14,8 @@ import { RunHistory } from "./run-history.ts";
 const MAX_CHUNKS = 500;
 /** What only the daemon can say (what waits, what was spent) is asked again this long after a change. */
 const HEAD_DELAY_MS = 400;
+/** While the past is told, what has come of it is shown so often: drawing holds up the telling. */
+const PAST_FRAME_MS = 500;
 /** The slider has to rest so long before the daemon is asked about its moment. */
 const PAST_DELAY_MS = 150;
 
@@ -39,7 +34,8 @@ export class RunStore {
   readonly head: Signal<RunHead | undefined> = signal(undefined);
   readonly graph: Signal<GraphView | undefined> = signal(undefined);
   readonly problem: Signal<ApiError | undefined> = signal(undefined);
-  readonly connected = signal(false);
+  /** Whether all that has happened is known; undefined: it is being told for the first time. */
+  readonly connected: Signal<boolean | undefined> = signal(undefined);
   /** A sequence of the log; undefined: live. */
   readonly cursor: Signal<number | undefined> = signal(undefined);
   /** The run as the daemon knows it was at the cursor, once that has rested. */
@@ -57,7 +53,9 @@ export class RunStore {
     places: NONE_RETIRED,
   };
   #stream: Stream | undefined;
-  #frameAsked = false;
+  /** The log's sequence that the graph was read at. */
+  #graphSeq = 0;
+  #frameAsked: { cancel: () => void } | undefined;
   #headTimer: ReturnType<typeof setTimeout> | undefined;
   #pastTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -69,25 +67,15 @@ export class RunStore {
     try {
       const { signal: aborted } = this.#abort;
       const outlined = ask<GraphView>(pathOf("runs", this.run, "outline"), aborted).then((outline) => {
-        // Laid out and drawn while the daemon still reads what became of the steps.
-        if (outline.steps.length > 0) this.#takeGraph(outline);
-        return outline;
+        // Laid out and drawn while the daemon still reads what became of the steps, and tells it meanwhile.
+        this.history = new RunHistory();
+        this.#takeGraph(outline);
+        this.connected.value = undefined;
+        this.#follow();
       });
-      const [head, outline, past] = await Promise.all([
-        ask<RunHead>(pathOf("runs", this.run, "head"), aborted),
-        outlined,
-        ask<TransitionsView>(pathOf("runs", this.run, "transitions"), aborted),
-      ]);
-      const isWhole = outline.steps.length > 0 && outline.seq >= past.graphSeq;
-      const graph = isWhole ? outline : await ask<GraphView>(pathOf("runs", this.run, "graph"), aborted);
-      this.history = new RunHistory();
-      this.#takeGraph(graph);
-      this.history.add(past.transitions, past.voids, []);
+      const [head] = await Promise.all([ask<RunHead>(pathOf("runs", this.run, "head"), aborted), outlined]);
       this.head.value = head;
-      this.history.seek(this.cursor.peek());
-      this.frame.value += 1;
-      this.#askPast();
-      this.#follow(past.seq);
+      this.#soon();
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       this.problem.value = asApiError(error);
@@ -99,6 +87,7 @@ export class RunStore {
     this.#stream?.close();
     clearTimeout(this.#headTimer);
     clearTimeout(this.#pastTimer);
+    this.#frameAsked?.cancel();
   }
 
   /** What waits for somebody outside, at the moment that is looked at. */
@@ -163,11 +152,12 @@ export class RunStore {
   #takeGraph(graph: GraphView): void {
     this.#steps = new Map(graph.steps.map((step) => [step.id, step]));
     this.history.addSteps(this.#steps.keys());
+    this.#graphSeq = graph.seq;
     this.graph.value = graph;
   }
 
-  #follow(after: number): void {
-    let last = after;
+  #follow(): void {
+    let last = 0;
     this.#stream?.close();
     this.#stream = openStream(
       () => `${pathOf("runs", this.run, "events")}?after=${last}`,
@@ -178,29 +168,43 @@ export class RunStore {
           this.#takeRecords(event);
         },
         live: (data) => this.#takeLive(data as LiveEvent),
+        ready: () => this.#takeReady(),
         cut: (data) => {
           if ((data as { code: string }).code === "E_LOG_REREAD") void this.load();
         },
       },
       (connected) => {
-        this.connected.value = connected;
+        // Only the end of the telling says that all is known; before the first one nothing was lost.
+        if (!connected && this.connected.peek()) this.connected.value = false;
       },
     );
+  }
+
+  #takeReady(): void {
+    const isFirst = this.connected.peek() === undefined;
+    this.connected.value = true;
+    if (!isFirst) return;
+    this.#frameAsked?.cancel();
+    this.#frameAsked = undefined;
+    this.#show();
+    // What moved before anybody looked does not move again.
+    this.recent = [];
+    this.#askPast();
   }
 
   #takeRecords(event: RecordsEvent): void {
     this.history.add(event.transitions, event.voids, event.changes);
     const head = this.head.peek();
-    if (head !== undefined) {
-      const { status, endedAt, steps, seq } = event;
-      this.head.value = { ...head, status, endedAt, steps, seq };
-    }
-    if (event.graph) void this.#reloadGraph();
-    this.#reloadHeadSoon();
+    const { status, endedAt, steps, seq } = event;
+    if (head !== undefined && head.seq <= seq) this.head.value = { ...head, status, endedAt, steps, seq };
+    if (event.graphSeq > this.#graphSeq) void this.#reloadGraph(seq);
+    if (this.connected.peek() !== undefined) this.#reloadHeadSoon();
     this.#soon();
   }
 
-  async #reloadGraph(): Promise<void> {
+  /** @param seq up to which it will have all changes */
+  async #reloadGraph(seq: number): Promise<void> {
+    this.#graphSeq = seq;
     try {
       this.#takeGraph(await ask<GraphView>(pathOf("runs", this.run, "graph"), this.#abort.signal));
       this.#soon();
@@ -241,13 +245,24 @@ export class RunStore {
 
   /** Shows what has come, once, at the next frame. */
   #soon(): void {
-    if (this.#frameAsked) return;
-    this.#frameAsked = true;
-    requestAnimationFrame(() => {
-      this.#frameAsked = false;
-      if (this.cursor.peek() === undefined) this.recent = this.history.seek(undefined);
-      this.frame.value += 1;
-    });
+    if (this.#frameAsked !== undefined) return;
+    const show = (): void => {
+      this.#frameAsked = undefined;
+      this.#show();
+    };
+    if (this.connected.peek() === undefined) {
+      const timer = setTimeout(show, PAST_FRAME_MS);
+      this.#frameAsked = { cancel: () => clearTimeout(timer) };
+    } else {
+      const frame = requestAnimationFrame(show);
+      this.#frameAsked = { cancel: () => cancelAnimationFrame(frame) };
+    }
+  }
+
+  #show(): void {
+    const moved = this.history.seek(this.cursor.peek());
+    this.recent = this.connected.peek() ? moved : [];
+    this.frame.value += 1;
   }
 }
 

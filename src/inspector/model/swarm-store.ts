@@ -1,6 +1,7 @@
 /** The swarm on the page: runs, agents and queues, kept up by one stream while a view needs them. */
 import { signal } from "@preact/signals";
-import type { AgentView, RoleView, RunLine, SwarmEvent } from "../../http/api.ts";
+import type { AgentView, RoleView, RunLine } from "../../http/api.ts";
+import type { SwarmEvent } from "../../http/api-events.ts";
 import { openStream, type Stream } from "./api-client.ts";
 
 /** An agent that does not answer any more is shown for this long. */

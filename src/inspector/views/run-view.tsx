@@ -79,7 +79,7 @@ export function RunView({ run }: { run: string }) {
     );
   }
   return (
-    <main class="run" id="main" data-live={store.connected.value}>
+    <main class="run" id="main" data-live={store.connected.value === true}>
       <RunHeadLine store={store} run={run} head={head} />
       <nav class="tabs" aria-label="Views of the run">
         {TABS.map(([name, label]) => (
@@ -172,7 +172,7 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
           </span>
         )}
         {cursor !== undefined && <span class="pill past">as it was</span>}
-        {head && !store.connected.value && head.endedAt === null && (
+        {head && store.connected.value === false && head.endedAt === null && (
           <span class="bad-text">reconnecting …</span>
         )}
       </div>

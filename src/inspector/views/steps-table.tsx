@@ -32,6 +32,11 @@ export function StepsTable({ store, search }: { store: RunStore; search: string 
       const text = `${stepLabel(id)} ${step?.role ?? ""} ${step?.task ?? ""}`.toLowerCase();
       if (words.every((word) => text.includes(word))) found.push(index);
     }
+    if (order === "document" && store.retired.length > 0) {
+      // What a revision of the plan left out is not in the document any more.
+      const left = new Set(store.retired);
+      found.sort((a, b) => Number(left.has(a)) - Number(left.has(b)));
+    }
     if (order === "state") found.sort((a, b) => rankOf(history.looks[a]) - rankOf(history.looks[b]));
     if (order === "changed") found.sort((a, b) => (history.last[b] ?? -1) - (history.last[a] ?? -1));
     return found;
