@@ -1,8 +1,8 @@
 /**
  * One client's stream of server-sent events.
  *
- * Owns writing and its bounds: it says when the client has read what was written, sends a comment now and
- * then so that proxies keep the connection, and cuts a client that does not read (L8). What is sent is the
+ * Owns writing and its bounds: it says when the client has read what was written, sends the event `here` now and
+ * then so that proxies keep the connection and the client knows that it still is one, and cuts a client that does not read (L8). What is sent is the
  * feeds' matter; they send nothing while the client is behind, so that nothing piles up for it.
  */
 import type { ServerResponse } from "node:http";
@@ -95,7 +95,7 @@ export class EventStream {
 
   #beat(): void {
     this.#heartbeat = this.#clock.setTimeout(() => {
-      if (this.ready) this.#write(": still here\n\n");
+      if (this.ready) this.send("here", {});
       this.#beat();
     }, HEARTBEAT_MS);
   }

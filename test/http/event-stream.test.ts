@@ -73,10 +73,10 @@ describe("an event stream", () => {
     expect([givenBack, stream.ready, gone.written, clock.pending()]).toEqual([1, false, [], 0]);
   });
 
-  it("sends a comment now and then, and leaves no timer when it is closed", async () => {
+  it("says now and then that it is still there, and leaves no timer when it is closed", async () => {
     const { response, clock } = opened();
     await clock.advance(16_000);
-    expect(response.written).toContain(": still here\n\n");
+    expect(response.written).toContain("event: here\ndata: {}\n\n");
     response.emit("close");
     expect(clock.pending()).toBe(0);
   });

@@ -9,7 +9,16 @@ export class ApiError extends Error {
     super(problem.detail);
     this.problem = problem;
   }
+
+  /** Nobody answers just now, the daemon or its broker: the same question may be answered later. */
+  get mayPass(): boolean {
+    const { status } = this.problem;
+    return status === 0 || (status >= 502 && status <= 504);
+  }
 }
+
+/** Who may answer later is asked again after so long. */
+export const RETRY_MS = 3_000;
 
 /** The daemon asks for its token: the page shows the form for it. */
 export const tokenWanted = signal(false);
@@ -48,7 +57,8 @@ export interface Stream {
 
 /**
  * Server-sent events. The browser comes back by itself, with the last id; a hidden page lets go of its
- * connection, since a browser has only a few for one daemon, and takes it up again when it is looked at.
+ * connection, since a browser has only a few for one daemon, and takes it up again when it is looked at. One that
+ * has been silent for longer than the daemon ever is, as after a computer's sleep, is given up and made anew.
  * @param address asked for at every new connection, so that it can say where to go on
  */
 export function openStream(
@@ -58,9 +68,18 @@ export function openStream(
 ): Stream {
   let source: EventSource | undefined;
   let letGo: ReturnType<typeof setTimeout> | undefined;
+  let heardAt = Date.now();
+  const heard = (): void => {
+    heardAt = Date.now();
+  };
   const open = (): void => {
+    heard();
     source = new EventSource(address());
-    source.onopen = () => onConnected(true);
+    source.addEventListener(HEARTBEAT, heard);
+    source.onopen = () => {
+      heard();
+      onConnected(true);
+    };
     source.onerror = () => {
       onConnected(false);
       // Refused for good, as by a daemon that was started again with a token: try as a new connection.
@@ -69,11 +88,18 @@ export function openStream(
       letGo = setTimeout(open, RETRY_MS);
     };
     for (const [event, listener] of Object.entries(listeners)) {
-      source.addEventListener(event, (message) =>
-        listener(JSON.parse((message as MessageEvent<string>).data)),
-      );
+      source.addEventListener(event, (message) => {
+        heard();
+        listener(JSON.parse((message as MessageEvent<string>).data));
+      });
     }
   };
+  const watch = setInterval(() => {
+    if (source?.readyState !== EventSource.OPEN || Date.now() - heardAt < SILENT_MS) return;
+    source.close();
+    onConnected(false);
+    open();
+  }, WATCH_MS);
   const onVisibility = (): void => {
     clearTimeout(letGo);
     if (document.hidden) {
@@ -88,11 +114,15 @@ export function openStream(
   return {
     close: () => {
       document.removeEventListener("visibilitychange", onVisibility);
+      clearInterval(watch);
       clearTimeout(letGo);
       source?.close();
     },
   };
 }
 
-const RETRY_MS = 3_000;
 const HIDDEN_MS = 5_000;
+/** The event with which the daemon says every fifteen seconds that it is still there. */
+const HEARTBEAT = "here";
+const SILENT_MS = 40_000;
+const WATCH_MS = 5_000;

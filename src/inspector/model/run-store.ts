@@ -7,7 +7,7 @@
 import { type Signal, signal } from "@preact/signals";
 import type { GraphStep, GraphView, RunHead, Transition } from "../../http/api.ts";
 import type { LiveEvent, RecordsEvent } from "../../http/api-events.ts";
-import { ApiError, ask, openStream, pathOf, type Stream } from "./api-client.ts";
+import { ApiError, ask, openStream, pathOf, RETRY_MS, type Stream } from "./api-client.ts";
 import { RunHistory } from "./run-history.ts";
 
 /** Partial output of one step that is kept. */
@@ -53,23 +53,27 @@ export class RunStore {
     places: NONE_RETIRED,
   };
   #stream: Stream | undefined;
-  /** The log's sequence that the graph was read at. */
+  /** The log's sequence up to which the graph has all changes, and that of the last one that was told. */
   #graphSeq = 0;
+  #changedSeq = 0;
   #frameAsked: { cancel: () => void } | undefined;
   #headTimer: ReturnType<typeof setTimeout> | undefined;
   #pastTimer: ReturnType<typeof setTimeout> | undefined;
+  #loadTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(run: string) {
     this.run = run;
   }
 
   async load(): Promise<void> {
+    clearTimeout(this.#loadTimer);
     try {
       const { signal: aborted } = this.#abort;
       const outlined = ask<GraphView>(pathOf("runs", this.run, "outline"), aborted).then((outline) => {
         // Laid out and drawn while the daemon still reads what became of the steps, and tells it meanwhile.
         this.history = new RunHistory();
         this.#takeGraph(outline);
+        this.problem.value = undefined;
         this.connected.value = undefined;
         this.#follow();
       });
@@ -78,8 +82,16 @@ export class RunStore {
       this.#soon();
     } catch (error) {
       if (this.#abort.signal.aborted) return;
-      this.problem.value = asApiError(error);
+      const problem = asApiError(error);
+      this.problem.value = problem;
+      if (problem.mayPass) this.#loadTimer = setTimeout(() => void this.load(), RETRY_MS);
     }
+  }
+
+  /** Of a question in passing: one that may be answered later is asked again when the stream is back. */
+  #fail(error: unknown): void {
+    const problem = asApiError(error);
+    if (!this.#abort.signal.aborted && !problem.mayPass) this.problem.value = problem;
   }
 
   close(): void {
@@ -87,6 +99,7 @@ export class RunStore {
     this.#stream?.close();
     clearTimeout(this.#headTimer);
     clearTimeout(this.#pastTimer);
+    clearTimeout(this.#loadTimer);
     this.#frameAsked?.cancel();
   }
 
@@ -124,7 +137,7 @@ export class RunStore {
         const path = `${pathOf("runs", this.run, "head")}?at=${cursor}`;
         this.past.value = { cursor, head: await ask<RunHead>(path, this.#abort.signal) };
       } catch (error) {
-        if (!this.#abort.signal.aborted) this.problem.value = asApiError(error);
+        this.#fail(error);
       }
     }, PAST_DELAY_MS);
   }
@@ -183,13 +196,18 @@ export class RunStore {
   #takeReady(): void {
     const isFirst = this.connected.peek() === undefined;
     this.connected.value = true;
-    if (!isFirst) return;
+    this.#askPast();
+    if (!isFirst) {
+      // What was asked while nobody answered.
+      if (this.#changedSeq > this.#graphSeq) void this.#reloadGraph();
+      this.#reloadHeadSoon();
+      return;
+    }
     this.#frameAsked?.cancel();
     this.#frameAsked = undefined;
     this.#show();
     // What moved before anybody looked does not move again.
     this.recent = [];
-    this.#askPast();
   }
 
   #takeRecords(event: RecordsEvent): void {
@@ -197,19 +215,21 @@ export class RunStore {
     const head = this.head.peek();
     const { status, endedAt, steps, seq } = event;
     if (head !== undefined && head.seq <= seq) this.head.value = { ...head, status, endedAt, steps, seq };
-    if (event.graphSeq > this.#graphSeq) void this.#reloadGraph(seq);
+    this.#changedSeq = event.graphSeq;
+    if (event.graphSeq > this.#graphSeq) void this.#reloadGraph();
     if (this.connected.peek() !== undefined) this.#reloadHeadSoon();
     this.#soon();
   }
 
-  /** @param seq up to which it will have all changes */
-  async #reloadGraph(seq: number): Promise<void> {
-    this.#graphSeq = seq;
+  async #reloadGraph(): Promise<void> {
+    const before = this.#graphSeq;
+    this.#graphSeq = this.#changedSeq;
     try {
       this.#takeGraph(await ask<GraphView>(pathOf("runs", this.run, "graph"), this.#abort.signal));
       this.#soon();
     } catch (error) {
-      if (!this.#abort.signal.aborted) this.problem.value = asApiError(error);
+      this.#graphSeq = before;
+      this.#fail(error);
     }
   }
 
@@ -218,9 +238,8 @@ export class RunStore {
       this.#headTimer = undefined;
       try {
         this.head.value = await ask<RunHead>(pathOf("runs", this.run, "head"), this.#abort.signal);
-      } catch {
-        // The stream shows that the daemon is away, and brings the next change when it is back.
-        this.connected.value = false;
+      } catch (error) {
+        this.#fail(error);
       }
     }, HEAD_DELAY_MS);
   }

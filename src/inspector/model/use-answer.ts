@@ -1,10 +1,10 @@
 /** What the daemon answers to one question, asked again when the question changes. */
 import { useEffect, useState } from "preact/hooks";
-import { type ApiError, ask } from "./api-client.ts";
+import { type ApiError, ask, RETRY_MS } from "./api-client.ts";
 import { asApiError } from "./run-store.ts";
 
 export interface Answered<Answer> {
-  /** The answer to this question, or to the one before while this one is on its way. */
+  /** The answer to this question, or to the one before while this one is on its way or nobody answers. */
   readonly answer: Answer | undefined;
   readonly problem: ApiError | undefined;
 }
@@ -19,16 +19,21 @@ export function useAnswer<Answer>(path: string, version: unknown, delayMs: numbe
   useEffect(() => {
     const abort = new AbortController();
     const isFirst = answered.answer === undefined && answered.problem === undefined;
-    const timer = setTimeout(
-      async () => {
-        try {
-          setAnswered({ answer: await ask<Answer>(path, abort.signal), problem: undefined });
-        } catch (error) {
-          if (!abort.signal.aborted) setAnswered({ answer: undefined, problem: asApiError(error) });
-        }
-      },
-      isFirst ? 0 : delayMs,
-    );
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const question = async (): Promise<void> => {
+      try {
+        setAnswered({ answer: await ask<Answer>(path, abort.signal), problem: undefined });
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        const problem = asApiError(error);
+        if (problem.mayPass) timer = setTimeout(() => void question(), RETRY_MS);
+        setAnswered(({ answer }) => ({
+          answer: problem.mayPass ? answer : undefined,
+          problem: problem.mayPass && answer !== undefined ? undefined : problem,
+        }));
+      }
+    };
+    timer = setTimeout(() => void question(), isFirst ? 0 : delayMs);
     return () => {
       clearTimeout(timer);
       abort.abort();

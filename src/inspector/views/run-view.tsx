@@ -62,6 +62,13 @@ export function RunView({ run }: { run: string }) {
     if (head !== undefined && lastStatus.current !== undefined) announce(`Run ${run} is ${head.status}`);
     lastStatus.current = head?.status;
   }, [head?.status]);
+  const connected = store.connected.value;
+  const wasConnected = useRef<boolean | undefined>(undefined);
+  useEffect(() => {
+    if (wasConnected.current && connected === false) announce("The daemon does not answer: reconnecting");
+    if (wasConnected.current === false && connected) announce("Connected again, all is up to date");
+    wasConnected.current = connected;
+  }, [connected]);
   useClock(head !== undefined && head.endedAt === null);
 
   if (problem) {
@@ -173,7 +180,9 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
         )}
         {cursor !== undefined && <span class="pill past">as it was</span>}
         {head && store.connected.value === false && head.endedAt === null && (
-          <span class="bad-text">reconnecting …</span>
+          <span class="bad-text" title="The daemon does not answer. The page goes on by itself when it does.">
+            reconnecting …
+          </span>
         )}
       </div>
       <div class="run-progress">
