@@ -4,7 +4,7 @@ import { InvalidInputError } from "../workflow/errors.ts";
 import { parseDuration } from "../workflow/names.ts";
 import { integerFlag } from "./given-file.ts";
 import type { Shell } from "./shell.ts";
-import { wallDay, whenWallShows, type ZoneOffset } from "./wall-clock.ts";
+import { wallDay, wallTime, whenWallShows, type ZoneOffset } from "./wall-clock.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -21,11 +21,21 @@ const ZONE = /^ ?(?:(Z|UTC)|([+-])(\d{2}):?(\d{2}))$/i;
 export function momentFlag(
   text: string,
   { clock, zoneOffsetMs }: Pick<Shell, "clock" | "zoneOffsetMs">,
-): Pick<TraceOptions, "at" | "until"> {
+): Pick<TraceOptions, "at" | "until" | "timeText"> {
   if (/^\d+$/.test(text)) return { at: integerFlag("--at", text, 1, Number.MAX_SAFE_INTEGER) };
+  return {
+    until: timeFlag(text, { clock, zoneOffsetMs }),
+    timeText: (epochMs) => wallTime(epochMs, zoneOffsetMs),
+  };
+}
+
+function timeFlag(
+  text: string,
+  { clock, zoneOffsetMs }: Pick<Shell, "clock" | "zoneOffsetMs">,
+): NonNullable<TraceOptions["until"]> {
   const now = clock.now();
   const sinceMs = text.startsWith("+") ? parseDuration(text.slice(1)) : undefined;
-  if (sinceMs !== undefined) return { until: (startedAt) => Math.min(now, startedAt + sinceMs) };
+  if (sinceMs !== undefined) return (startedAt) => Math.min(now, startedAt + sinceMs);
   const named = namedTime(text.trim());
   if (named === undefined) {
     throw new InvalidInputError("E_MOMENT", `--at "${text}" is neither a log sequence nor a time`, {
@@ -34,10 +44,9 @@ export function momentFlag(
   }
   const { dayMs, ofDayMs, offsetMs } = named;
   const zone = offsetMs === undefined ? zoneOffsetMs : () => offsetMs;
-  if (dayMs === undefined)
-    return { until: (startedAt) => Math.min(now, firstFrom(startedAt, ofDayMs, zone)) };
+  if (dayMs === undefined) return (startedAt) => Math.min(now, firstFrom(startedAt, ofDayMs, zone));
   // Where the wall showed it twice, the later one includes the earlier.
-  return { until: Math.min(now, ...whenWallShows(dayMs + ofDayMs, zone).slice(-1)) };
+  return Math.min(now, ...whenWallShows(dayMs + ofDayMs, zone).slice(-1));
 }
 
 interface NamedTime {

@@ -25,6 +25,8 @@ export interface TraceOptions {
   at?: number;
   /** Only what was in the log at this time, in epoch ms; or a function of when the run began. */
   until?: number | ((startedAt: number) => number);
+  /** Times in an error for people. Default: UTC. */
+  timeText?: (epochMs: number) => string;
 }
 
 /** One transition as `trace --json` prints it. */
@@ -108,7 +110,7 @@ export async function replay(
   }
   if (first === undefined) throw runHasNoLog(run);
   assertSequence(run, at, first.seq);
-  assertTime(run, until, first.ts);
+  assertTime(run, { until, startedAt: first.ts, timeText: options.timeText ?? isoTime });
   if (step !== undefined && !fold.retired.has(step)) assertStep(fold, step);
   const own = step === undefined ? dispatches.all : dispatches.of(step);
   if (Number.isFinite(until)) asOf = Math.max(asOf, until);
@@ -169,12 +171,15 @@ function timeOf(until: TraceOptions["until"], startedAt: number): number {
 }
 
 /** @throws InvalidInputError for a time before the run was submitted */
-function assertTime(run: string, until: number, startedAt: number): void {
+function assertTime(
+  run: string,
+  { until, startedAt, timeText }: { until: number; startedAt: number; timeText: (epochMs: number) => string },
+): void {
   if (until >= startedAt) return;
-  const [begun, asked] = [isoTime(startedAt), isoTime(until)];
+  const [begun, asked] = [timeText(startedAt), timeText(until)];
   throw new InvalidInputError("E_TIME", `run "${run}" began at ${begun}, and not before ${asked}`, {
     remedy: `Give a time from ${begun} on, or a time since the start, like +30s.`,
-    data: { run, startedAt: begun },
+    data: { run, startedAt: isoTime(startedAt) },
   });
 }
 

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/bus/system-clock.ts";
 import { momentFlag } from "../../src/cli/moment.ts";
 import { wallTime, type ZoneOffset } from "../../src/cli/wall-clock.ts";
+import { replay } from "../../src/trace/replay.ts";
+import { LogWriter } from "../fold/log-writer.ts";
 
 const BEGAN = Date.UTC(2026, 0, 31, 14, 2, 40);
 const NOW = Date.UTC(2027, 1, 2);
@@ -92,6 +94,15 @@ describe("a moment without a zone", () => {
     expect(timeOf("02:30", autumn, berlin)).toBe("2026-10-25T00:30:59.999Z");
     expect(timeOf("02:30", Date.UTC(2026, 9, 25, 0, 45), berlin)).toBe("2026-10-25T01:30:59.999Z");
     expect(timeOf("2026-10-25 02:30", autumn, berlin)).toBe("2026-10-25T01:30:59.999Z");
+  });
+
+  it("before the run's first is refused in the terminal's own times", async () => {
+    const { records } = new LogWriter().submit({ steps: [{ id: "a", agent: "x", task: "t" }] });
+    const asked = momentFlag("2020-05-01 14:03", { clock, zoneOffsetMs: zone("Asia/Kolkata") });
+    const log = records.map((record) => ({ ...record, ts: BEGAN }));
+    await expect(replay("r1", log, asked)).rejects.toThrow(
+      "began at 2026-01-31T19:32:40.000+05:30, and not before 2020-05-01T14:03:59.999+05:30",
+    );
   });
 
   it("is what a text prints: typed in again, it is the same moment, in every zone and season", () => {

@@ -1,7 +1,7 @@
 /**
  * People in the loop, with the real command, real processes and a real broker.
  * Catches: an answer or a deadline that is lost with the daemon, a second answer that counts, and a caller who
- * is not told who was first or what became of the work.
+ * is not told who was first, by when, or what became of the work.
  */
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { LogRecord } from "../../src/bus/bus.ts";
@@ -67,6 +67,17 @@ it("the second answer is told who was first, and a deadline holds over a kill", 
   expect((await stage.run("watch", "r1")).code).toBe(0);
   const { environment } = json(await stage.run("show", "r1", "--json"));
   expect(environment).toEqual({ choice: 1, late: "nobody", went: { at: 7 } });
+});
+
+it("a deadline is printed in the zone of the terminal, as all other times are", async () => {
+  await stage.daemon();
+  await stage.submit({ steps: [ask({ deadline: { after: "1h", answer: "reject" } })] });
+  await statusIs("waiting");
+  const { deadline } = json(await stage.run("show", "r1", "--json")).steps.ask.waiting;
+  stage.env.TZ = "Asia/Kolkata";
+  const line = await stage.start(["show", "r1"]).waitForLine((text) => text.includes("until"));
+  const [, printed = ""] = /until (\S+\+05:30) /.exec(line) ?? [];
+  expect(Date.parse(printed), line).toBe(Date.parse(deadline));
 });
 
 it("a cancel says what became of the work", async () => {

@@ -10,11 +10,11 @@ import { InvalidInputError } from "../../workflow/errors.ts";
 import { withClient, withReader } from "../connection.ts";
 import { EXIT } from "../exit-code.ts";
 import { integerFlag } from "../given-file.ts";
-import type { Command } from "../invocation.ts";
+import type { Command, Invocation } from "../invocation.ts";
 import { momentFlag } from "../moment.ts";
-import { type Output, table } from "../output.ts";
+import { table } from "../output.ts";
 import { runText, valueLines } from "../run-report.ts";
-import { wallTime } from "../wall-clock.ts";
+import { wallTime, type ZoneOffset } from "../wall-clock.ts";
 
 const MAX_LIMIT = 1_000_000;
 
@@ -58,11 +58,11 @@ export const show: Command<{ run: string; archive?: string; at?: string }> = asy
     const past = await replay(run, reader.records(run), momentFlag(at, call.shell));
     return viewOf(past.fold, endOf(past));
   });
-  call.output.data(view, () => showText(view, call.output));
+  call.output.data(view, () => showText(view, call));
   return EXIT.done;
 };
 
-function showText(view: RunView, { colors }: Output): string {
+function showText(view: RunView, { output: { colors }, shell }: Invocation): string {
   const rows = Object.entries(view.steps).map(([id, { state, outcome, attempts, agent }]) => [
     `${GLYPHS[outcome ?? state] ?? " "} ${id}`,
     outcome ?? state,
@@ -70,7 +70,7 @@ function showText(view: RunView, { colors }: Output): string {
     agent ?? "",
   ]);
   const waiting = Object.entries(view.steps).flatMap(([id, { waiting: wait }]) =>
-    wait ? waitLines(view.run, id, wait, colors) : [],
+    wait ? waitLines(view.run, id, wait, { colors, zoneOffsetMs: shell.zoneOffsetMs }) : [],
   );
   for (const [id, { outcome, agent }] of Object.entries(view.plan?.retired ?? {})) {
     rows.push([`${GLYPHS[outcome ?? ""] ?? " "} ${id}`, `${outcome ?? ""}, left out`, "", agent ?? ""]);
@@ -88,8 +88,14 @@ function showText(view: RunView, { colors }: Output): string {
 const FAILURE_ANSWERS = "approve: try again; approve JSON: go on with these outputs; reject: let it fail";
 
 /** What a step waits for, what it is about, and how to answer. */
-function waitLines(run: string, step: string, wait: WaitView, colors: Colors): string[] {
-  const until = wait.deadline === undefined ? "" : `, until ${wait.deadline}`;
+function waitLines(
+  run: string,
+  step: string,
+  wait: WaitView,
+  { colors, zoneOffsetMs }: { colors: Colors; zoneOffsetMs: ZoneOffset },
+): string[] {
+  const until =
+    wait.deadline === undefined ? "" : `, until ${wallTime(Date.parse(wait.deadline), zoneOffsetMs)}`;
   const then = wait.default === undefined ? "" : ` (then: ${wait.default})`;
   const lines = [
     `\n${colors.bold(step)} waits for ${waitText(step, wait)}${until}${then}\n`,

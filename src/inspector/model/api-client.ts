@@ -95,7 +95,8 @@ export function openStream(
     }
   };
   const watch = setInterval(() => {
-    if (source?.readyState !== EventSource.OPEN || Date.now() - heardAt < SILENT_MS) return;
+    // One that is being made may hang as well: on a connection that the browser had kept and that is dead.
+    if (source === undefined || Date.now() - heardAt < SILENT_MS) return;
     source.close();
     onConnected(false);
     open();
