@@ -465,7 +465,6 @@ export type GraphStep = z.infer<typeof graphStepSchema>;
 export type GraphView = z.infer<typeof graphSchema>;
 export type Transition = z.infer<typeof transitionSchema>;
 export type VoidView = z.infer<typeof voidSchema>;
-export type TransitionsView = z.infer<typeof transitionsSchema>;
 export type EnvChange = z.infer<typeof envChangeSchema>;
 export type EnvironmentAnswer = z.infer<typeof environmentSchema>;
 export type EnvironmentHistory = z.infer<typeof environmentHistorySchema>;
