@@ -148,6 +148,7 @@ export class Decisions {
     }
     const { graph, issues } = WorkflowGraph.validate(workflow, {
       environmentKeys: Object.keys(this.#frame.environment.values),
+      wasAccepted: true,
     });
     if (graph === undefined) return `its workflow is invalid: ${issues[0]?.message}`;
     const problem = flow.revisionProblem(graph);

@@ -408,7 +408,7 @@ export class RunFold {
     this.#keepSecrets(secretNamesOf(document), document);
     let graph: WorkflowGraph;
     try {
-      graph = WorkflowGraph.fromDocument(document, { environmentKeys });
+      graph = WorkflowGraph.fromDocument(document, { environmentKeys, wasAccepted: true });
     } catch (error) {
       if (!(error instanceof InvalidWorkflowError)) throw error;
       this.#course.failure = { code: error.code, message: error.message };

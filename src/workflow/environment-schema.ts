@@ -15,8 +15,13 @@ const PLACES_SHOWN = 3;
 export class EnvironmentSchemas {
   readonly #schemas = new Map<string, z.ZodType>();
 
-  /** @throws DataHammerError `E_SCHEMA` for a schema that cannot be used */
-  add(key: string, schema: unknown): void {
+  /**
+   * @param wasAccepted the schema is in a log: what it says in vain does not count against it any more (L1)
+   * @throws DataHammerError `E_SCHEMA` for a schema that cannot be used
+   */
+  add(key: string, schema: unknown, wasAccepted: boolean): void {
+    const vain = wasAccepted ? undefined : saidInVain(schema);
+    if (vain !== undefined) throw new DataHammerError("E_SCHEMA", vain);
     try {
       this.#schemas.set(key, z.fromJSONSchema(withItems(schema) as JsonSchema));
     } catch (cause) {
@@ -44,6 +49,40 @@ export class EnvironmentSchemas {
 
 /** Keywords whose values are data, not schemas. */
 const DATA_KEYWORDS = new Set(["const", "default", "enum", "examples"]);
+/** Keywords whose values are schemas by name. */
+const NAMED_SCHEMAS = new Set(["$defs", "definitions", "patternProperties", "properties"]);
+/** Keywords that are about values of one type. */
+const TYPE_OF_KEYWORD: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    number: ["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"],
+    string: ["format", "maxLength", "minLength", "pattern"],
+    array: ["contains", "items", "maxItems", "minItems", "prefixItems", "uniqueItems"],
+    object: [
+      "additionalProperties",
+      "maxProperties",
+      "minProperties",
+      "patternProperties",
+      "properties",
+      "propertyNames",
+      "required",
+    ],
+  }).flatMap(([type, keywords]) => keywords.map((keyword): [string, string] => [keyword, type])),
+);
+
+/** What zod would pass over without a word: a keyword about one type in a schema that does not say its type. */
+function saidInVain(schema: unknown, isNames = false): string | undefined {
+  if (typeof schema !== "object" || schema === null) return undefined;
+  for (const [key, inner] of Object.entries(schema)) {
+    const type = isNames || Array.isArray(schema) ? undefined : TYPE_OF_KEYWORD.get(key);
+    if (type !== undefined && !("type" in schema)) {
+      return `"${key}" says nothing without a type beside it. Add "type": "${type}".`;
+    }
+    if (!isNames && DATA_KEYWORDS.has(key)) continue;
+    const deeper = saidInVain(inner, !isNames && NAMED_SCHEMAS.has(key));
+    if (deeper !== undefined) return deeper;
+  }
+  return undefined;
+}
 
 /** A list of anything says so: zod minds `minItems` and its like only where `items` is there. */
 function withItems(schema: unknown): unknown {

@@ -38,6 +38,8 @@ const DEFAULT_WORKFLOW_NAME = "workflow";
 export interface GraphOptions {
   /** Keys in the environment before the run: reading them is fine although no step writes them. */
   environmentKeys?: Iterable<string>;
+  /** It is in a log already: of what only later versions refuse, nothing is refused (L1). */
+  wasAccepted?: boolean;
   /** How many documents this one is nested in. */
   nesting?: number;
   /** Line of a path in the text that the document was read from. */
@@ -93,7 +95,7 @@ export class WorkflowGraph {
   /** Checks a document of unknown origin; finds everything that is wrong at once. */
   static validate(input: unknown, options: GraphOptions = {}): Validation {
     const issues = new IssueList(options.lineOf);
-    const sketch = readShape(input, issues);
+    const sketch = readShape(input, issues, options.wasAccepted === true);
     const parts = sketch && checkGraph(sketch, new Set(options.environmentKeys), issues);
     for (const step of sketch?.steps ?? []) if (step.nested) checkNested(step, options, issues);
     if (!issues.isEmpty || !sketch?.document || !parts) return { graph: undefined, issues: issues.sorted() };
@@ -212,7 +214,7 @@ function checkGraph(
 /** A nested document is checked with the one that it stands in; its environment is its own. */
 function checkNested(
   { id, index, nested, inputs }: SketchedStep,
-  { lineOf, nesting = 0 }: GraphOptions,
+  { lineOf, nesting = 0, wasAccepted = false }: GraphOptions,
   issues: IssueList,
 ): void {
   const above = ["steps", index, "inputs", "workflow"];
@@ -226,6 +228,7 @@ function checkNested(
   const found = WorkflowGraph.validate(nested, {
     environmentKeys: isKnown ? Object.keys(environment) : [],
     nesting: nesting + 1,
+    wasAccepted,
     ...(lineOf && { lineOf: (path) => lineOf([...above, ...path]) }),
   });
   for (const issue of found.issues) {

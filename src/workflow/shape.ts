@@ -60,8 +60,16 @@ export interface SketchedWorkflow {
 const headerSchema = workflowSchema.extend({ steps: z.array(z.unknown()).min(1) });
 const LONGEST_SHOWN_VALUE = 60;
 
-/** Reads the document's shape, reporting to `issues`. Undefined: there are no steps to look at further. */
-export function readShape(input: unknown, issues: IssueList): SketchedWorkflow | undefined {
+/**
+ * Reads the document's shape, reporting to `issues`. Undefined: there are no steps to look at further.
+ *
+ * @param wasAccepted see `GraphOptions`
+ */
+export function readShape(
+  input: unknown,
+  issues: IssueList,
+  wasAccepted: boolean,
+): SketchedWorkflow | undefined {
   const header = headerSchema.safeParse(input);
   if (!header.success) reportSchemaIssues(header.error, input, [], undefined, issues);
   const stepInputs = isRecord(input) && Array.isArray(input.steps) ? input.steps : [];
@@ -74,7 +82,7 @@ export function readShape(input: unknown, issues: IssueList): SketchedWorkflow |
     return undefined;
   }
   if (header.success) checkHeaderBounds(header.data, issues);
-  const schemas = header.success ? readSchemas(header.data.environment, issues) : undefined;
+  const schemas = header.success ? readSchemas(header.data.environment, issues, wasAccepted) : undefined;
   const steps = stepInputs.map((step, index) => sketchStep(step, index, issues));
   if (steps.length === 0) return undefined;
 
@@ -91,12 +99,13 @@ export function readShape(input: unknown, issues: IssueList): SketchedWorkflow |
 function readSchemas(
   environment: WorkflowDocument["environment"],
   issues: IssueList,
+  wasAccepted: boolean,
 ): EnvironmentSchemas | undefined {
   if (environment === undefined) return undefined;
   const schemas = new EnvironmentSchemas();
   for (const [key, { schema }] of Object.entries(environment)) {
     try {
-      schemas.add(key, schema);
+      schemas.add(key, schema, wasAccepted);
     } catch (error) {
       if (!(error instanceof DataHammerError)) throw error;
       const message = `The schema of "${key}" cannot be used: ${error.message}`;

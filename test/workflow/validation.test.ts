@@ -77,6 +77,34 @@ describe("the shape of a document", () => {
   });
 });
 
+describe("a schema of the environment", () => {
+  const messages = (schema: object) =>
+    issuesOf([step("a")], { environment: { x: { schema } } }).map(({ code, message }) => [code, message]);
+
+  it.each([
+    ["maximum", "number", { maximum: 5 }],
+    ["minLength", "string", { type: "array", items: { minLength: 1 } }],
+    ["required", "object", { anyOf: [{ type: "null" }, { required: ["n"] }] }],
+    ["items", "array", { type: "object", properties: { items: { items: { type: "number" } } } }],
+  ])("that says %s of no type says nothing, and is told so", (keyword, type, schema) => {
+    const cause = `"${keyword}" says nothing without a type beside it. Add "type": "${type}".`;
+    expect(messages(schema)).toEqual([["E_SCHEMA", `The schema of "x" cannot be used: ${cause}`]]);
+  });
+
+  it.each([
+    { type: ["number", "null"], maximum: 5 },
+    { enum: [{ maximum: 5 }] },
+    { type: "object", properties: { maximum: { type: "number" } }, required: ["maximum"] },
+    {},
+  ])("may have any names and data: %j", (schema) => expect(messages(schema)).toEqual([]));
+
+  it("that is in a log already keeps its meaning", () => {
+    const document = { steps: [step("a")], environment: { x: { schema: { maximum: 5 } } } };
+    const { graph } = validateWorkflow(document, { wasAccepted: true });
+    expect(graph?.schemas?.problem("x", 9)).toBeUndefined();
+  });
+});
+
 it("an unknown property beside a schema of the environment is told what belongs there", () => {
   const [issue] = issuesOf([step("a")], { environment: { x: { schema: {}, type: "number" } } });
   expect(issue?.message).toBe('There is no property "type" here. Allowed are schema.');
