@@ -9,8 +9,8 @@
  *    in between, whoever gets that task next does (L5). Nobody asks meanwhile.
  *  - N2 The first result closes the dispatch (L4), so a result that is written twice counts once.
  */
-import type { Bus } from "../bus/bus.ts";
-import { checkIn, copyArtifacts, redeem } from "../bus/claim-check.ts";
+import type { ArtifactStore, Bus } from "../bus/bus.ts";
+import { checkIn, copyArtifacts, isClaimCheck, redeem } from "../bus/claim-check.ts";
 import type { DispatchRef, ResultMessage, SubmitMessage, TaskMessage } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { BudgetLimits } from "../workflow/budget.ts";
@@ -58,20 +58,27 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
     const message = `the role orchestrator has no task "${task.task}", only ${NESTED_TASK}`;
     throw new InvalidInputError("E_NESTED_INPUTS", message);
   }
-  const given = nestedInputsSchema.safeParse(task.inputs);
+  const { artifacts } = bus;
+  const given = nestedInputsSchema.safeParse({
+    ...task.inputs,
+    ...(await opened(artifacts, task.inputs, "inputs")),
+    ...(await opened(artifacts, task.inputs, "environment")),
+  });
   if (!given.success) {
     const [issue] = given.error.issues;
     const where = issue?.path.join(".");
     const message = `the inputs of a nested run: ${where ? `${where}: ` : ""}${issue?.message}`;
     throw new InvalidInputError("E_NESTED_INPUTS", message);
   }
-  const { workflow, inputs = {}, ...goals } = given.data;
-  const secrets = secretNames(task.secrets, { ...goals.environment, ...inputs });
+  const { workflow, inputs = {}, environment, ...goals } = given.data;
+  const secrets = secretNames(task.secrets, { ...environment, ...inputs });
+  const child = childRunId(task);
   return {
     v: 1,
     ...goals,
-    ...(workflow === undefined ? {} : { workflow: await redeem(bus.artifacts, workflow) }),
-    inputs,
+    ...(workflow === undefined ? {} : { workflow: await redeem(artifacts, workflow) }),
+    inputs: await checkIn(artifacts, child, inputs),
+    ...(environment && { environment: await checkIn(artifacts, child, environment) }),
     ...(secrets.length === 0 ? {} : { secrets }),
     by: `run ${run}`,
     // So that its spans go under those of its parent.
@@ -86,6 +93,16 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
     },
     ...(terms.budget === undefined ? {} : { budget: budgetOf(run, terms.budget) }),
   };
+}
+
+/** The map of this name, where it is a large value itself: the names in it are the child's. */
+async function opened(
+  artifacts: ArtifactStore,
+  given: Readonly<Record<string, unknown>>,
+  name: string,
+): Promise<Record<string, unknown> | undefined> {
+  const map = given[name];
+  return isClaimCheck(map) ? { [name]: await redeem(artifacts, map) } : undefined;
 }
 
 /** What is secret above stays so below: the names under which the child is given texts that nobody is shown. */

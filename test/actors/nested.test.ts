@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { HOLD_LIMITS } from "../../src/actors/hold-context.ts";
+import { checkIn, MESSAGE_VALUES_BYTES } from "../../src/bus/claim-check.ts";
 import { UnreachableError } from "../../src/workflow/errors.ts";
 import { childRunId } from "../../src/workflow/nested-run.ts";
 import { workingSwarm } from "./swarm-stage.ts";
@@ -65,6 +66,21 @@ describe("a nested run", () => {
       expect(JSON.stringify(shown)).not.toContain("sesame");
     }
     expect((await client.show(CHILD)).environment).toEqual({ x: "they said ***" });
+  });
+
+  it("is given a map that is a large value itself, and of many values those that are too large together", async () => {
+    const { stage } = await workingSwarm();
+    const text = (letter: string) => letter.repeat(200 * 1024);
+    const read = { steps: [step("x", { inputs: { sizes: "${[size(inputs.a), size(env.e)]}" } })] };
+    const inputs = { workflow: read, inputs: "${env.texts}", environment: { e: "${env.texts.b}" } };
+    const steps = [step("texts"), { ...nested(read), dependsOn: ["texts"], inputs, outputs: [] }];
+    await stage.submit({ steps });
+    const texts = { a: text("a"), b: text("b"), c: text("c") };
+    await stage.answer("worker", { outputs: await checkIn(stage.bus.artifacts, "r1", { texts }) });
+    await stage.clock.advance(1_000);
+    expect(stage.taken.get("worker")?.[0]?.task.inputs).toEqual({ sizes: [204_800, 204_800] });
+    const { submission } = await stage.fold(CHILD);
+    expect(JSON.stringify(submission?.inputs).length).toBeLessThan(MESSAGE_VALUES_BYTES);
   });
 
   it("that fails fails its step, and the error names the way down", async () => {
