@@ -23,6 +23,8 @@ export interface TextOptions {
   step?: string;
   /** Epoch ms, for what is still open. Default: when the last transition was. */
   now?: number;
+  /** It was asked for as of a moment: says which one it is, and what happened last before it. */
+  moment?: boolean;
   /** How times are written. Default: in UTC. */
   timeText?: (epochMs: number) => string;
 }
@@ -34,20 +36,25 @@ const DURATION_WIDTH = 7;
 const GAP = "  ";
 /** Failures of items beyond these are counted. */
 const FAILURES_SHOWN = 20;
+/** Transitions that are told as the last ones before a moment. */
+const LAST_SHOWN = 10;
 
 /** The whole text, lines separated by newlines, with one at the end. */
 export function renderText(trace: Trace, options: TextOptions = {}): string {
   const colors = pc.createColors(options.color ?? false);
   const width = Math.max(MIN_WIDTH, options.width ?? 100);
   const now = options.now ?? endOf(trace);
+  const timeText = options.timeText ?? isoTime;
+  const asOf = options.moment ? timeText(trace.asOf) : undefined;
   const lines =
     options.step === undefined
       ? [
-          ...headline(trace, now, colors, options.timeText ?? isoTime),
+          ...headline(trace, { now, asOf, timeText }, colors),
           "",
           ...chart(trace, width, now, colors),
           ...handoffs(trace, colors),
           ...failures(trace, colors),
+          ...(asOf === undefined ? [] : lastBefore(asOf, trace, colors)),
         ]
       : transitionLines(trace, colors);
   return `${[...lines, ...voidLines(trace.voids, colors)].join("\n")}\n`;
@@ -55,9 +62,8 @@ export function renderText(trace: Trace, options: TextOptions = {}): string {
 
 function headline(
   { fold }: Trace,
-  now: number,
+  { now, asOf, timeText }: { now: number; asOf: string | undefined; timeText: (epochMs: number) => string },
   colors: Colors,
-  timeText: (epochMs: number) => string,
 ): string[] {
   const { total, done, failed } = fold.counts;
   const took = formatDuration((fold.endedAt ?? now) - (fold.startedAt ?? now));
@@ -66,7 +72,9 @@ function headline(
   const steps = `${done} of ${total} steps done${failed > 0 ? `, ${failed} failed` : ""}`;
   const lines = [
     `${head}  ${colors.dim(steps)}`,
-    colors.dim(`started ${timeText(fold.startedAt ?? 0)}, log up to ${fold.lastSeq}`),
+    colors.dim(
+      `started ${timeText(fold.startedAt ?? 0)}, ${asOf === undefined ? "" : `as it was at ${asOf}, `}log up to ${fold.lastSeq}`,
+    ),
   ];
   const { origin } = fold.submission ?? {};
   if (origin !== undefined) {
@@ -209,6 +217,17 @@ function failures({ fold }: Trace, colors: Colors): string[] {
     lines.push(`${colors.red("✖")} run: ${oneLine(fold.error.message)} (${fold.error.code})`);
   }
   return lines.length === 0 ? [] : ["", ...lines];
+}
+
+/** Whoever asks about a moment wants to know what happened then. */
+function lastBefore(asOf: string, trace: Trace, colors: Colors): string[] {
+  const last = trace.transitions.slice(-LAST_SHOWN);
+  if (last.length === 0) return [];
+  return [
+    "",
+    colors.dim(`Last before ${asOf}:`),
+    ...transitionLines({ ...trace, transitions: last }, colors),
+  ];
 }
 
 function transitionLines({ transitions, fold }: Trace, colors: Colors): string[] {

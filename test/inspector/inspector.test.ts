@@ -98,6 +98,18 @@ describe("the list of runs", () => {
 });
 
 describe("a run", () => {
+  it("names the step that the mouse is over: in a large graph there is no room for names", async () => {
+    const page = await open("/runs/begins");
+    await page.element("canvas[data-drawn=true]");
+    const { x, y, width, height } = await page.value<Record<"x" | "y" | "width" | "height", number>>(
+      `document.querySelector(".graph canvas").getBoundingClientRect().toJSON()`,
+    );
+    await page.page.mouse.move(x + width / 2, y + height / 2);
+    await page.says(".graph .hint", /^hold\s[\s\S]*worker\.hold/);
+    await page.page.mouse.move(x + 5, y + 5);
+    await page.until(`document.querySelector(".graph .hint") === null`);
+  });
+
   it("goes on while it is looked at, without being loaded again", async () => {
     const steps = [held("live"), { id: "after", agent: "worker", task: "work", dependsOn: ["hold"] }];
     await stage.client.submit({ run: "live", workflow: { steps } });

@@ -178,6 +178,17 @@ describe("a fan-out", () => {
     expect(renderFlowchart(await replay("fan", records))).toContain("4900 of 10000 items, 100 failed");
   });
 
+  it("as of a moment says which one it is, and what happened last before it", async () => {
+    const trace = await replay("fan", records, { until: START + 60_000 });
+    const timeText = (epochMs: number) => `T${epochMs - START}`;
+    const lines = renderText(trace, { moment: true, timeText }).split("\n");
+    expect(lines[1]).toContain("as it was at T60000, log up to");
+    const told = lines.slice(lines.indexOf("Last before T60000:") + 1, -1);
+    expect(told).toHaveLength(10);
+    expect(told.at(-1)).toContain(trace.transitions.at(-1)?.cause);
+    expect(renderText(trace, { timeText })).not.toContain("T60000");
+  });
+
   it("an item is a step of its own, by the name that people use", async () => {
     const { fold } = await replay("fan", records);
     const { steps } = viewOf(fold, START);

@@ -48,6 +48,7 @@ export const trace: Command<TraceFlags> = async (call, flags) => {
       ...textOptions(call),
       ...(step === undefined ? {} : { step }),
       ...(open ? { now: shell.clock.now() } : {}),
+      ...(at === undefined ? {} : { moment: true }),
     }),
   );
   return EXIT.done;

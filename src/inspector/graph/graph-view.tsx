@@ -22,6 +22,9 @@ const MAX_SCALE = 2.2;
 const MAX_SPARKS = 160;
 const SPARK_MS = 900;
 const NARROW = 620;
+/** Room that the name of a step under the pointer may need. */
+const HINT_WIDTH = 220;
+const HINT_HEIGHT = 96;
 
 export interface GraphViewProps {
   store: RunStore;
@@ -36,6 +39,7 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
   const [view, setView] = useState<View | undefined>(undefined);
   const [size, setSize] = useState({ width: 0, height: 0 });
   const [focused, setFocused] = useState<string | undefined>(undefined);
+  const [under, setUnder] = useState<{ id: string; x: number; y: number } | undefined>(undefined);
   const sparks = useRef<Spark[]>([]);
   const moved = useRef(false);
   const graph = store.graph.value;
@@ -146,6 +150,10 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
       const id = picture && view ? stepUnder(picture, view, x, y) : undefined;
       if (id !== undefined) open(id);
     },
+    onHover: (at) => {
+      const id = picture && view && at ? stepUnder(picture, view, at.x, at.y) : undefined;
+      setUnder(id === undefined || at === undefined ? undefined : { id, ...at });
+    },
   });
   const onKeyDown = (event: KeyboardEvent): void => {
     if (!picture) return;
@@ -176,6 +184,7 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
         onKeyDown={onKeyDown}
         {...pointer}
       />
+      {under !== undefined && <StepHint store={store} {...under} size={size} />}
       {graph === undefined && <p class="graph-note">Reading the log …</p>}
       {picture === undefined && (graph?.steps.length ?? 0) > 0 && (
         <p class="graph-note">Laying out {plural(graph?.steps.length ?? 0, "step")} …</p>
@@ -201,6 +210,43 @@ export function GraphView({ store, selected, search }: GraphViewProps) {
           </svg>
         </button>
       </div>
+    </div>
+  );
+}
+
+/** Names the step under the pointer: in a large graph there is no room for names. */
+function StepHint({
+  store,
+  id,
+  x,
+  y,
+  size,
+}: {
+  store: RunStore;
+  id: string;
+  x: number;
+  y: number;
+  size: { width: number; height: number };
+}) {
+  const isLow = y > size.height - HINT_HEIGHT;
+  const step = store.step(id);
+  const { look, agent, attempt } = store.history.stepAt(store.history.indexOf(id));
+  return (
+    <div
+      class="hint"
+      style={{
+        left: `${Math.max(0, Math.min(x + 12, size.width - HINT_WIDTH))}px`,
+        ...(isLow ? { bottom: `${size.height - y + 10}px` } : { top: `${y + 14}px` }),
+      }}
+      aria-hidden="true"
+    >
+      <strong>{stepLabel(id)}</strong>
+      <div>
+        {LOOK_WORDS[look]}
+        {attempt > 1 && ` · attempt ${attempt}`}
+        {step !== undefined && ` · ${step.role}.${step.task}`}
+      </div>
+      {agent !== null && <div class="soft">{agent}</div>}
     </div>
   );
 }
@@ -319,19 +365,22 @@ interface PointerUse {
   setView: (view: View) => void;
   zoomBy: (factor: number, x: number, y: number) => void;
   onTap: (x: number, y: number) => void;
+  onHover: (at: { x: number; y: number } | undefined) => void;
 }
 
-/** Dragging, pinching, the wheel, and a tap that is none of them. */
-function usePointer({ view, setView, zoomBy, onTap }: PointerUse) {
+/** Dragging, pinching, the wheel, a tap that is none of them, and a mouse that only passes over. */
+function usePointer({ view, setView, zoomBy, onTap, onHover }: PointerUse) {
   const held = useRef(new Map<number, { x: number; y: number }>());
   const travel = useRef(0);
   const onPointerDown = (event: PointerEvent): void => {
     (event.currentTarget as Element).setPointerCapture(event.pointerId);
     held.current.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
+    onHover(undefined);
     if (held.current.size === 1) travel.current = 0;
   };
   const onPointerMove = (event: PointerEvent): void => {
     const before = held.current.get(event.pointerId);
+    if (!before && event.pointerType === "mouse") onHover({ x: event.offsetX, y: event.offsetY });
     if (!before || !view) return;
     const now = { x: event.offsetX, y: event.offsetY };
     const other = [...held.current].find(([id]) => id !== event.pointerId)?.[1];
@@ -361,5 +410,6 @@ function usePointer({ view, setView, zoomBy, onTap }: PointerUse) {
     event.preventDefault();
     zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016)), event.offsetX, event.offsetY);
   };
-  return { onPointerDown, onPointerMove, onPointerUp, onPointerCancel, onWheel };
+  const onPointerLeave = (): void => onHover(undefined);
+  return { onPointerDown, onPointerMove, onPointerUp, onPointerCancel, onPointerLeave, onWheel };
 }

@@ -53,6 +53,11 @@ export function count(amount: number): string {
   return COUNT.format(amount);
 }
 
+/** Dollars; of less than a cent the first digits that are not zero. */
+export function money(usd: number): string {
+  return `$${usd < 0.01 ? Number(usd.toPrecision(2)) : usd.toFixed(2)}`;
+}
+
 export function plural(amount: number, one: string, many = `${one}s`): string {
   return `${count(amount)} ${amount === 1 ? one : many}`;
 }

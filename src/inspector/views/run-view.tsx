@@ -6,7 +6,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { RunHead } from "../../http/api.ts";
 import { GraphView } from "../graph/graph-view.tsx";
-import { clock, count, duration, moment, plural, stepLabel } from "../model/format.ts";
+import { clock, count, duration, moment, money, plural, stepLabel } from "../model/format.ts";
 import { place, runAddress, setQuery } from "../model/router.ts";
 import { RunStore } from "../model/run-store.ts";
 import { LOOK_ORDER, LOOK_WORDS, LOOKS } from "../model/step-look.ts";
@@ -174,7 +174,7 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
           <span class="number soft">
             {[
               ...(spent.tokens > 0 ? [plural(spent.tokens, "token")] : []),
-              ...(spent.usd > 0 ? [`$${spent.usd.toFixed(2)}`] : []),
+              ...(spent.usd > 0 ? [money(spent.usd)] : []),
             ].join(", ")}
           </span>
         )}
