@@ -1,6 +1,7 @@
 /** The page's frame: the way between views, the theme, and what stands above all of them. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { ask, tell, tokenWanted } from "./model/api-client.ts";
+import { stepLabel } from "./model/format.ts";
 import { place } from "./model/router.ts";
 import { asApiError } from "./model/run-store.ts";
 import { ActionDialog } from "./parts/action-dialog.tsx";
@@ -13,6 +14,10 @@ import { RunsView } from "./views/runs-view.tsx";
 const THEME_WORDS = { system: "As the system", light: "Light", dark: "Dark" } as const;
 
 export function App() {
+  const title = titleOf(place.value.parts);
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
   return (
     <>
       <a class="skip" href="#main">
@@ -37,6 +42,14 @@ export function App() {
       <Announcer />
     </>
   );
+}
+
+/** What tells this view from others: among tabs, in the history, to a screen reader. */
+function titleOf([first = "runs", run, view, step]: readonly string[]): string {
+  if (first === "agents") return "Agents · DataHammer";
+  if (run === undefined) return "Runs · DataHammer";
+  if (view === "steps" && step !== undefined) return `${stepLabel(step)} of ${run} · DataHammer`;
+  return `${run}${view === undefined ? "" : `, ${view}`} · DataHammer`;
 }
 
 function Current() {

@@ -255,7 +255,7 @@ describe("a run", () => {
   it("shows values as text, whatever they hold", async () => {
     const page = await open("/runs/finished/environment");
     await page.says(".env-entry", /<script>document.title='owned'<\/script>/);
-    expect(await page.value("document.title")).toBe("DataHammer");
+    expect(await page.value("document.title")).toBe("finished, environment · DataHammer");
     expect(await page.value(`document.querySelectorAll("#app img, #app script").length`)).toBe(0);
   });
 
@@ -438,6 +438,19 @@ describe("for everybody", () => {
       }
     },
   );
+
+  it("has a title of its own in each view, and the Tab key begins at its top", async () => {
+    const page = await open("/runs/finished/time");
+    await page.element("main[data-live=true]");
+    expect(await page.value("document.title")).toBe("finished, time · DataHammer");
+    await page.page.keyboard.press("Tab");
+    expect(await page.value("document.activeElement.innerText")).toBe("To the content");
+    await page.click(".tabs a", /^Steps$/);
+    await page.click(".rows-body a", /^fail$/);
+    await page.until(`document.title === "fail of finished · DataHammer"`);
+    await page.click("header a", /^Agents$/);
+    await page.until(`document.title === "Agents · DataHammer"`);
+  });
 
   it("the chosen colours stay chosen", async () => {
     const page = await open("/runs", { scheme: "light" });

@@ -51,8 +51,7 @@ export function RunView({ run }: { run: string }) {
   const tab = selected === undefined ? third : lastTab;
   useEffect(() => {
     if (selected === undefined) setLastTab(third);
-    // On a narrow screen the tabs are wider than it.
-    document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    showTab();
   }, [third, selected]);
   const search = query.get("find") ?? "";
   const head = store.head.value;
@@ -248,6 +247,20 @@ function RunHeadLine({ store, run, head }: { store: RunStore; run: string; head:
       )}
     </header>
   );
+}
+
+/**
+ * On a narrow screen the tabs are wider than it. `scrollIntoView` would do, but the Tab key goes on from where it
+ * went, past everything above.
+ */
+function showTab(): void {
+  const tab = document.querySelector(".tabs [aria-current]");
+  const bar = tab?.parentElement;
+  if (!tab || !bar) return;
+  const own = tab.getBoundingClientRect();
+  const seen = bar.getBoundingClientRect();
+  if (own.right > seen.right) bar.scrollLeft += own.right - seen.right;
+  if (own.left < seen.left) bar.scrollLeft -= seen.left - own.left;
 }
 
 /** Draws again twice a second while something goes on, for durations that grow. */
