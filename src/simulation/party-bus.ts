@@ -29,8 +29,11 @@ export interface PartyBusScene {
   evidence: Evidence;
   /** Last sequence of a run's log. */
   logEnd(run: string): number;
-  /** The party dies in the middle of a call. */
-  dies(party: Party): void;
+  /**
+   * The party dies in the middle of a call.
+   * @returns false: it has no post, and goes on as somebody who starts it again at once
+   */
+  dies(party: Party): boolean;
   /** The party made more calls at one moment than anything could need. */
   spins(party: string, what: string): void;
   /** Tasks acked lately, which a restarting broker brings back. */
@@ -98,8 +101,10 @@ export function partyBus(inner: MemoryBus, party: Party, scene: PartyBusScene): 
     }
     const value = await heard(act());
     if (faults.strikes("crash", DIES_IN_A_CALL * (DELICATE[what] ?? 1))) {
-      scene.dies(party);
-      return never;
+      if (scene.dies(party)) return never;
+      // Whoever used it starts it again, and says again what was not confirmed.
+      world.note(party.name, `dies in ${what}, and is started again`);
+      throw unreachable(what);
     }
     const backMs = slow && faults.strikes("delay", 2) ? faults.chance("delay").next() ** 3 * 3_000 : 0;
     if (backMs > 0) await pause(backMs, true);

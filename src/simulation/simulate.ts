@@ -294,9 +294,10 @@ class Simulation {
     this.#world.after(downMs, () => this.#bear(post));
   }
 
-  #dies(party: Party, downMs: number): void {
+  #dies(party: Party, downMs: number): boolean {
     const post = this.#posts.find((one) => one.party === party);
     if (post) this.#crash(post, downMs);
+    return post !== undefined;
   }
 
   #scene(): Parameters<typeof partyBus>[2] {
