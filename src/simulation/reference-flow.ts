@@ -9,17 +9,15 @@ import type { DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
 import { ReferenceAnswers } from "./reference-answers.ts";
-import { ReferenceLooks } from "./reference-looks.ts";
+import { type Due, ReferenceLooks } from "./reference-looks.ts";
 import { ReferenceOpenings } from "./reference-openings.ts";
 import { ReferencePlan } from "./reference-plan.ts";
-import { makeStep, ms, needed, type ReferenceStep } from "./reference-step.ts";
+import { dependentsOf, isLastTimeOut, makeStep, ms, needed, type ReferenceStep } from "./reference-step.ts";
 import { ReferenceUndoing } from "./reference-undoing.ts";
 import { ReferenceValues } from "./reference-values.ts";
 
 const HANDOFFS = 8;
 const ITERATIONS = 100;
-/** Time-outs after which the step is not tried again. */
-const LAST_TIMEOUTS = new Set(["E_NO_AGENT", "E_NO_ANSWER", "E_STEP_TIMEOUT", "E_QUEUE_TIMEOUT"]);
 /** Time-outs of work: somebody had taken the task, whether the log says so or not. */
 const OF_WORK = new Set(["E_EXECUTION_TIMEOUT", "E_HEARTBEAT_TIMEOUT"]);
 
@@ -37,7 +35,7 @@ export class ReferenceFlow {
   #failing: ReferenceStep | undefined;
   #workflow: WorkflowDocument;
   readonly #planned: boolean;
-  readonly #dependents = new Map<string, ReferenceStep[]>();
+  #dependents: ReadonlyMap<string, readonly ReferenceStep[]> = new Map();
   /** A failed step that the last retry did not choose. */
   #left: ReferenceStep | undefined;
   #seq = 0;
@@ -158,7 +156,12 @@ export class ReferenceFlow {
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
       const one = step;
       if (!this.values.looks(one.doc, one)) waiting.push(...this.#begin(one));
-      else this.looks.stand(one, undefined, () => this.#release(this.#begin(one)));
+      else {
+        this.looks.stand(one, undefined, () => {
+          this.#release(this.#begin(one));
+          return one.state === "failed" && one.errors.at(-1) === "E_EXPRESSION" ? "refused" : "fits";
+        });
+      }
     }
   }
 
@@ -273,10 +276,12 @@ export class ReferenceFlow {
     const isMissing = declared.some((key) => !(key in outputs) && this.values.env.get(key)?.step !== step.id);
     const isOwn = step.parent === undefined && step.undoes === undefined;
     if (isMissing) return this.#refuse(step, "E_OUTPUT_MISSING");
-    const judge = (): void =>
-      isOwn && this.values.breaksSchema(this.#workflow, outputs, declared)
-        ? this.#refuse(step, "E_ENV_SCHEMA")
-        : this.#accept(step, outputs);
+    const judge = (): Due => {
+      const refused = isOwn && this.values.breaksSchema(this.#workflow, outputs, declared);
+      if (refused) this.#refuse(step, "E_ENV_SCHEMA");
+      else this.#accept(step, outputs);
+      return refused ? "refused" : "fits";
+    };
     const looks = isOwn && this.values.schemaLooks(this.#workflow, outputs, declared);
     if (looks) this.looks.stand(step, step.n, judge);
     else judge();
@@ -289,7 +294,11 @@ export class ReferenceFlow {
     const isWhole = forEach !== undefined && step.parent === undefined;
     if (repeat !== undefined && !isWhole) {
       step.lastOutputs = outputs;
-      const goOn = () => this.#goesOn(step, repeat) || this.#complete(step, outputs);
+      const goOn = (): Due => {
+        const due = this.#goesOn(step, repeat);
+        if (due === "over") this.#complete(step, outputs);
+        return due;
+      };
       if (!this.values.looks({ inputs: step.doc.inputs }, step)) return void goOn();
       return this.looks.stand(step, step.n, goOn);
     }
@@ -315,31 +324,31 @@ export class ReferenceFlow {
     step.outputs = outputs;
   }
 
-  /** Whether the step is not over with this iteration. */
+  /** An iteration ended; where another one is called for, the step begins it, or fails. */
   #goesOn(
     step: ReferenceStep,
     { until, max = ITERATIONS }: { until: string; max?: number | undefined },
-  ): boolean {
+  ): Due {
     try {
-      if (this.values.holds(until, step)) return false;
+      if (this.values.holds(until, step)) return "over";
       if (step.iteration % max === 0) {
         step.errors.push("E_REPEAT_LIMIT");
         step.exhausted = true;
         this.#release(this.#failed(step, "failed"));
-        return true;
+        return "again";
       }
       step.own = this.values.inputsOf(step, step.iteration + 1);
     } catch {
       step.errors.push("E_EXPRESSION");
       this.#release(this.#failed(step, "failed"));
-      return true;
+      return "refused";
     }
     step.iteration += 1;
     step.attempt = 1;
     const [first] = step.hops;
     if (first !== undefined) Object.assign(step, { ...first, hops: [], brought: undefined });
     this.openings.open(step, 0);
-    return true;
+    return "again";
   }
 
   #failedAttempt(step: ReferenceStep, retryable: boolean, outcome: string): void {
@@ -384,10 +393,7 @@ export class ReferenceFlow {
     const worked = step.state === "running" || OF_WORK.has(code);
     this.openings.shut(step, code);
     step.errors.push(code);
-    const isFinal =
-      LAST_TIMEOUTS.has(code) ||
-      [code, "TimeoutError"].some((name) => step.retry.nonRetryable.includes(name));
-    if (worked) this.#failedAttempt(step, !isFinal, "timed-out");
+    if (worked) this.#failedAttempt(step, !isLastTimeOut(step, code), "timed-out");
     else this.#release(this.#failed(step, "timed-out"));
     return true;
   }
@@ -483,16 +489,17 @@ export class ReferenceFlow {
     const { exhausted } = step;
     const isNew = exhausted || (step.n === 0 && step.brought === undefined);
     this.looks.forget(step);
-    const goOn = (): void => {
+    const goOn = (): Due => {
       try {
         if (isNew) step.own = this.values.inputsOf(step, step.iteration + (exhausted ? 1 : 0));
       } catch {
         this.#failing ??= step;
-        return;
+        return "refused";
       }
       if (exhausted) step.iteration += 1;
       step.attempt = 1;
       this.openings.open(step, 0);
+      return "fits";
     };
     if (isNew && this.values.looks({ inputs: step.doc.inputs }, step)) this.looks.stand(step, step.n, goOn);
     else goOn();
@@ -549,13 +556,7 @@ export class ReferenceFlow {
 
   #goBy(workflow: WorkflowDocument): void {
     this.#workflow = workflow;
-    this.#dependents.clear();
-    for (const step of this.documentSteps) {
-      for (const id of new Set(step.doc.dependsOn)) {
-        const dependents = this.#dependents.get(id) ?? [];
-        this.#dependents.set(id, [...dependents, step]);
-      }
-    }
+    this.#dependents = dependentsOf(this.documentSteps);
   }
 
   #leaveOut(step: ReferenceStep): void {

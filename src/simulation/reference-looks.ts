@@ -12,13 +12,16 @@ import type { ReferenceStep } from "./reference-step.ts";
 
 type Resolved = DecisionMessage & { type: "resolved" };
 
-/** What can be wrong with what was found. */
-const REFUSALS: ReadonlySet<string> = new Set(["E_EXPRESSION", "E_ENV_SCHEMA", "E_REPEAT_LIMIT"]);
+/**
+ * What whoever looks has to say of the step. Where an iteration ended: that it is `over`, or that another one is called
+ * for (`again`), even where that is one too many, which the log tells without them.
+ */
+export type Due = "refused" | "over" | "again" | "fits";
 
 interface Standing {
   /** Undefined: it stands before its first dispatch. */
   n: number | undefined;
-  goOn: () => void;
+  goOn: () => Due;
   items: unknown[];
   itemInputs: Record<string, unknown>[];
 }
@@ -39,8 +42,11 @@ export class ReferenceLooks {
     return this.#standing.has(step);
   }
 
-  /** @param n the dispatch after which it stands; undefined: it has not begun */
-  stand(step: ReferenceStep, n: number | undefined, goOn: () => void): void {
+  /**
+   * @param n the dispatch after which it stands; undefined: it has not begun
+   * @param goOn works out what is due, and goes on by it
+   */
+  stand(step: ReferenceStep, n: number | undefined, goOn: () => Due): void {
     this.#standing.set(step, { n, goOn, items: [], itemInputs: [] });
   }
 
@@ -67,19 +73,20 @@ export class ReferenceLooks {
       if (more === true) return undefined;
     }
     this.#standing.delete(step);
-    standing.goOn();
-    return this.#problem(step, decision, standing);
+    return this.#problem(step, decision, standing, standing.goOn());
   }
 
   #problem(
     step: ReferenceStep,
-    { skip, error, inputs, items }: Resolved,
+    { skip, error, again, inputs, items }: Resolved,
     found: Standing,
+    due: Due,
   ): string | undefined {
-    const { id, outcome, errors, list, own } = step;
-    const isRefused = step.state === "failed" && REFUSALS.has(errors.at(-1) ?? "");
+    const { id, outcome, list, own } = step;
     if ((skip === true) !== (outcome === "skipped")) return `${id} is ${skip ? "" : "not "}to be skipped`;
-    if ((error !== undefined) !== isRefused) return `${id} has the error ${error?.message}`;
+    if ((error !== undefined) !== (due === "refused")) return `${id} has the error ${error?.message}`;
+    const isDueAgain = due === "again" || (due === "over" ? false : undefined);
+    if (again !== isDueAgain) return `${id} is ${again ? "" : "not "}to be repeated`;
     if (items !== undefined && !this.#isSame(found.items, list))
       return `${id} is for ${JSON.stringify(found.items)}`;
     if (inputs !== undefined) {

@@ -9,6 +9,9 @@ export const RETRY_DEFAULTS = {
   jitter: 0.2,
   nonRetryable: [] as readonly string[],
 };
+/** Time-outs after which a step is not tried again. */
+const LAST_TIMEOUTS = new Set(["E_NO_AGENT", "E_NO_ANSWER", "E_STEP_TIMEOUT", "E_QUEUE_TIMEOUT"]);
+
 export type RetryRules = typeof RETRY_DEFAULTS;
 
 /** One dispatch that the log opened. */
@@ -153,6 +156,19 @@ export function undoingStep(step: ReferenceStep, defaults: WorkflowDocument["def
 export function needed({ dependsOn = [], join = "all" }: WorkflowStepDocument): number {
   if (dependsOn.length === 0) return 0;
   return join === "all" ? dependsOn.length : join === "any" ? 1 : join;
+}
+
+/** By the id of each step: those that depend on it. */
+export function dependentsOf(steps: readonly ReferenceStep[]): ReadonlyMap<string, readonly ReferenceStep[]> {
+  const all = new Map<string, ReferenceStep[]>();
+  for (const step of steps)
+    for (const id of new Set(step.doc.dependsOn)) all.set(id, [...(all.get(id) ?? []), step]);
+  return all;
+}
+
+/** Whether a time-out leaves the step no other attempt, however many it has left. */
+export function isLastTimeOut({ retry }: ReferenceStep, code: string): boolean {
+  return LAST_TIMEOUTS.has(code) || [code, "TimeoutError"].some((name) => retry.nonRetryable.includes(name));
 }
 
 /** `500ms`, `5s`, `2m`, `1h`, `3d` in milliseconds. */

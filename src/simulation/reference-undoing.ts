@@ -64,7 +64,10 @@ export class ReferenceUndoing {
     const { inputs, outputs } = done;
     if (template === undefined || !this.#values.undoingLooks(template, { inputs, outputs }))
       return this.#begin(next, done, template);
-    this.#looks.stand(next, next.n, () => this.#begin(next, done, template));
+    this.#looks.stand(next, next.n, () => {
+      this.#begin(next, done, template);
+      return next.state === "failed" ? "refused" : "fits";
+    });
   }
 
   #begin(
