@@ -137,9 +137,9 @@ function keptEnvironment(
 }
 
 function originalOf(fold: RunFold, step: string): string {
-  // Left out by a revision of the plan; what it has set is there all the same.
-  if (fold.retired.has(step)) return step;
-  return fold.steps?.step(step).origin?.of ?? step;
+  // Left out by a revision of the plan, here or in a run that this one repeats: what it has set is there all the same.
+  if (fold.steps?.has(step) !== true) return step;
+  return fold.steps.step(step).origin?.of ?? step;
 }
 
 function notSubmitted(run: string): InvalidInputError {

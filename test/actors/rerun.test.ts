@@ -233,3 +233,15 @@ it("a rerun of a planned run keeps what a step had set that its plan left out la
   const { origin } = await resubmissionOf(log.run, records(), { from: "b" });
   expect(origin).toMatchObject({ steps: [], environment: { a: { value: 7, step: "a" } } });
 });
+
+it("a rerun of a rerun keeps it, too, although neither's workflow has that step", async () => {
+  const kept = { step: "a", agent: "worker-1", value: 7 };
+  const origin = { run: "r0", seq: 5, from: "b", steps: [], environment: { a: kept } };
+  const log = new LogWriter();
+  log.add({ kind: "submit", body: { v: 1, workflow: { steps: [step("b")] }, inputs: {}, origin } });
+  async function* records() {
+    yield* log.records;
+  }
+  const again = await resubmissionOf(log.run, records(), { from: "b" });
+  expect(again.origin).toMatchObject({ run: log.run, from: "b", environment: { a: kept } });
+});
