@@ -479,8 +479,9 @@ export class ReferenceFlow {
 
   #reopen(step: ReferenceStep): void {
     step.recovering = false;
-    if (step.list !== undefined || (step.doc.forEach !== undefined && step.n === 0))
-      return this.#reopenFanOut(step);
+    // An item has its parent's document; one that was never opened is opened as the others are.
+    const isWhole = step.parent === undefined && step.doc.forEach !== undefined;
+    if (step.list !== undefined || (isWhole && step.n === 0)) return this.#reopenFanOut(step);
     this.#openAgain(step);
   }
 
@@ -519,9 +520,7 @@ export class ReferenceFlow {
     parent.state = "running";
     parent.outcome = null;
     for (const item of parent.items) {
-      if (item.outputs !== undefined) continue;
-      // An item that was never opened has no failure to be taken back: it is opened as the others are.
-      this.#reopen(item);
+      if (item.outputs === undefined) this.#reopen(item);
     }
   }
 
