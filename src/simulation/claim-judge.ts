@@ -1,11 +1,12 @@
 /** What must be true of large values: no message that the runtime writes carries one. */
+import { Packr } from "msgpackr";
 import type { LogRecord } from "../bus/bus.ts";
 import type { Fact } from "./evidence.ts";
 import type { KeptValues } from "./kept-values.ts";
 import type { Say } from "./scenario.ts";
 
-/** As JSON a value is a little longer than as it travels. */
-const JSON_BYTES = 100;
+/** The shortest MessagePack, which is what travels: names and texts of a document are a good deal longer as JSON. */
+const packr = new Packr({ useRecords: false, variableMapSize: true });
 /** One message may carry so many values of just below the bound. */
 const VALUES = 2;
 
@@ -18,9 +19,9 @@ export function claimChecks(
 ): void {
   if (fromBytes === undefined) return;
   const check = (where: string, values: Record<string, unknown> = {}): void => {
-    const sizes = Object.values(values).map((value) => JSON.stringify(value)?.length ?? 0);
-    const largest = Math.max(0, ...sizes) - JSON_BYTES;
-    const all = sizes.reduce((sum, size) => sum + size, 0) - JSON_BYTES * sizes.length;
+    const sizes = Object.values(values).map((value) => packr.pack(value).length);
+    const largest = Math.max(0, ...sizes);
+    const all = sizes.reduce((sum, size) => sum + size, 0);
     if (largest > fromBytes || all > VALUES * fromBytes)
       say("a large value goes by claim check", `${run} ${where} carries ${largest} and ${all} together`);
   };
