@@ -59,6 +59,14 @@ const worker = defineAgent({
         return { word };
       },
     },
+    // Two ways to the same value, of which one is closed.
+    "live-rate": {
+      gives: ["rate"],
+      run() {
+        throw new NonRetryableError("the exchange does not answer");
+      },
+    },
+    "kept-rate": { gives: ["rate"], run: () => ({ rate: 1.1 }) },
     // Knows its limits.
     guess: {
       run({ question }, ctx) {
