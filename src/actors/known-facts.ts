@@ -1,6 +1,7 @@
 /**
  * What planning knows of a run: its environment and inputs as they are at the moment, with the values themselves
- * where a guard, a cost or an advisor looks inside one that is in the log as a reference.
+ * where a guard, a cost or an advisor looks inside one that is in the log as a reference; and which of the tasks
+ * that are there its goals rule out.
  *
  * It owns fetching them before a plan is thought about, since a decision is made without waiting (L3). A value
  * that was purged is as good as not set. Nobody else's values are fetched: a plan passes them on by reference.
@@ -9,16 +10,21 @@ import type { Bus } from "../bus/bus.ts";
 import { FetchedValues, holdsReference } from "../bus/claim-check.ts";
 import { referencesRead } from "../fold/large-values.ts";
 import type { RunFold } from "../fold/run-fold.ts";
+import { tasksRuledOut } from "../planner/goal-matching.ts";
+import type { WeighRequest } from "../planner/revision.ts";
 import type { RoleCard } from "../workflow/capability.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 
 type Values = Readonly<Record<string, unknown>>;
 
 export class KnownFacts {
+  /** Of the tasks that are there, those that no plan of this run may have: not only its first one. */
+  readonly ruledOut: NonNullable<WeighRequest["excluded"]>;
   readonly #fold: RunFold;
   readonly #fetched: FetchedValues;
 
-  private constructor(fold: RunFold, fetched: FetchedValues) {
+  private constructor(fold: RunFold, cards: readonly RoleCard[], fetched: FetchedValues) {
+    this.ruledOut = ruledOutBy([fold.submission?.goals ?? []].flat(), cards);
     this.#fold = fold;
     this.#fetched = fetched;
   }
@@ -38,7 +44,7 @@ export class KnownFacts {
       };
       for (let some = missing(); some.length > 0; some = missing()) await fetched.fetch(bus.artifacts, some);
     }
-    return new KnownFacts(fold, fetched);
+    return new KnownFacts(fold, cards, fetched);
   }
 
   get environment(): Values {
@@ -65,4 +71,15 @@ export class KnownFacts {
     }
     return known;
   }
+}
+
+function ruledOutBy(goals: readonly string[], cards: readonly RoleCard[]): KnownFacts["ruledOut"] {
+  const reasons = tasksRuledOut(goals, cards);
+  if (reasons.size === 0) return [];
+  return cards.flatMap(({ role, tasks }) =>
+    tasks.flatMap(({ name: task }) => {
+      const reason = reasons.get(`${role}.${task}`);
+      return reason === undefined ? [] : [{ role, task, reason }];
+    }),
+  );
 }

@@ -10,7 +10,7 @@ import type { KnownFacts } from "./known-facts.ts";
 /** @param lost dispatches of roles that are gone */
 export function restOf(
   fold: RunFold,
-  { environment, inputs }: Pick<KnownFacts, "environment" | "inputs">,
+  { environment, inputs, ruledOut }: Pick<KnownFacts, "environment" | "inputs" | "ruledOut">,
   lost: readonly { step: string; role: string }[] = [],
 ): WeighRequest | undefined {
   const { graph } = fold;
@@ -19,6 +19,7 @@ export function restOf(
   const running: string[] = [];
   const gone = new Set([...fold.recovering, ...lost.map(({ step }) => step)]);
   const excluded = [
+    ...ruledOut,
     ...new Map(lost.map(({ role }) => [role, { role, reason: "nobody serves its role" }])).values(),
   ];
   const lookAt = (id: string, status: StepStatus): void => {

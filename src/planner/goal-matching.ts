@@ -132,16 +132,15 @@ export function tasksRuledOut(
   goals: readonly string[],
   cards: readonly RoleCard[],
 ): ReadonlyMap<string, string> {
+  const ruling = goals.map(readGoal).filter(({ ruledOut }) => ruledOut.length > 0);
+  if (ruling.length === 0) return new Map();
   const entries = entriesOf(cards);
   return new Map(
-    goals.flatMap((goal) => {
-      const words = readGoal(goal);
-      return entries
-        .filter((entry) => isNamedBy(entry, words.ruledOut))
-        .map(
-          (entry) => [`${entry.role}.${entry.capability.name}`, ruledOutReason(words.ruledOutText)] as const,
-        );
-    }),
+    ruling.flatMap(({ ruledOut, ruledOutText }) =>
+      entries
+        .filter((entry) => isNamedBy(entry, ruledOut))
+        .map(({ role, capability }) => [`${role}.${capability.name}`, ruledOutReason(ruledOutText)] as const),
+    ),
   );
 }
 

@@ -45,6 +45,16 @@ export function scriptedAgent(role: string, party: Party, scene: CrewScene, craf
   };
 }
 
+/** What the tasks of a seed say that they can do, by `role.task`. */
+export function cardsOf({ skills, spareInTwo }: Craft): ReadonlyMap<string, Skill["card"]> {
+  const tools = ["tools"];
+  return new Map<string, Skill["card"]>([
+    ...skills.map(({ role, name, card }) => [`${role}.${name}`, card] as const),
+    [`${SPARE_ROLE}.rescue`, { gives: ALL_KEYS, ...(spareInTwo ? { needs: tools } : {}) }],
+    ...(spareInTwo ? [[`${SPARE_ROLE}.prepare`, { gives: tools }] as const] : []),
+  ]);
+}
+
 function resultOfSkill(
   name: string,
   { gives = [] }: Skill["card"],

@@ -69,7 +69,7 @@ export function judge(life: Life): Verdict {
     acknowledged(run, records, facts, say);
     dispatches(run, reference, facts, scenario.language.kept, isPrompt(life), say);
     claimChecks(run, records, facts, scenario.language.kept, say);
-    scenario.judge?.(run, reference, say);
+    if (submission !== undefined) scenario.judge?.(run, reference, submission, say);
     undoing(run, reference, facts, say);
     acks(run, reference, records, facts, say);
     sequences(run, records, facts, say);

@@ -2,15 +2,18 @@
 import { pino } from "pino";
 import type { ShareWindow } from "../actors/role-shares.ts";
 import { SwarmPlanning } from "../actors/swarm-planning.ts";
+import type { SubmitMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
-import { type Craft, scriptedAgent } from "./crew.ts";
+import { type Craft, cardsOf, scriptedAgent } from "./crew.ts";
+import { askedBy, randomGoals } from "./goals.ts";
 import { KeptValues } from "./kept-values.ts";
 import { fewForms } from "./language.ts";
 import type { Meddling } from "./people.ts";
+import { judgePlans } from "./plan-judge.ts";
 import type { Scenario, ScenarioRun, Seat } from "./scenario.ts";
 import { judgeScripts } from "./script-judge.ts";
-import { judgePlanned, PLANNED_KEYS, randomSkills, randomWants } from "./skills.ts";
+import { judgePlanned, keysOf, PLANNED_KEYS, randomSkills, randomWants, type Skill } from "./skills.ts";
 import {
   BULKY_FROM_BYTES,
   ENDLESS,
@@ -47,10 +50,16 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
   for (let at = 1; at <= count; at++) {
     const plans = new Chance(seed, `plan ${at}`);
     if (craft.skills.length > 0 && plans.happens(0.7)) {
-      const want = randomWants(plans, craft.skills);
+      const asked = randomWish(plans, craft.skills);
       const budget = plans.happens(0.15) ? { budget: randomBudget(plans, 5) } : {};
       const ask = plans.happens(0.3) ? { ask: plans.pick(["3s", "20s"]) } : {};
-      runs.set(`r${at}`, { want, inputs: {}, environment: { e0: plans.between(0, 500) }, ...budget, ...ask });
+      runs.set(`r${at}`, {
+        ...asked,
+        inputs: {},
+        environment: { e0: plans.between(0, 500) },
+        ...budget,
+        ...ask,
+      });
       continue;
     }
     const plain = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps, bulk);
@@ -67,11 +76,10 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
       environment: { e0: chance.between(0, 500), list, ...secret },
     });
   }
-  /** A rerun's name begins with that of the run that it repeats. */
-  const wantedBy = (run: string) => runs.get(run.split("-")[0] ?? "")?.want;
-  const meddling = (run: string): Meddling => ({
+  const cards = cardsOf(craft);
+  const meddling = (submission: Pick<SubmitMessage, "goals" | "want">): Meddling => ({
     repeats: true,
-    ...(wantedBy(run) === undefined ? {} : { keys: [...PLANNED_KEYS, "note"] }),
+    ...(isPlanned(submission) ? { keys: [...PLANNED_KEYS, "note"] } : {}),
   });
   return {
     runs,
@@ -82,24 +90,39 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
       for (const [run, submission] of runs) {
         people.submit(run, submission, people.chance.between(0, 2_000));
         people.answerFor(run);
-        people.meddleWith(run, meddling(run));
+        people.meddleWith(run, meddling(submission));
       }
     },
-    attendLater(people, run, { workflow, parent }) {
+    attendLater(people, run, submission) {
+      const { workflow, parent } = submission;
       if ((workflow as WorkflowDocument | undefined)?.name === ENDLESS) return;
       people.answerFor(run);
-      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run, meddling(run));
+      if (parent === undefined || people.chance.happens(0.3)) people.meddleWith(run, meddling(submission));
     },
     ...(chance.happens(0.5) ? { window: randomWindow(chance) } : {}),
     curses: true,
     language: fewForms(kept),
-    judge(run, reference, say) {
-      const want = wantedBy(run);
-      if (want === undefined) judgeScripts(run, reference, kept, say);
-      else judgePlanned(run, want, reference, say);
+    judge(run, reference, submission, say) {
+      judgePlans(run, reference, submission, cards, say);
+      if (isPlanned(submission)) judgePlanned(run, reference, askedBy(submission), say);
+      else judgeScripts(run, reference, kept, say);
     },
   };
 }
+
+/** What is to be there in the end: by name, in words, or both. */
+function randomWish(chance: Chance, skills: readonly Skill[]): Pick<ScenarioRun, "goals" | "want"> {
+  const inWords = chance.happens(0.4);
+  const byName = !inWords || chance.happens(0.15);
+  return {
+    ...(inWords ? { goals: randomGoals(chance, keysOf(skills)) } : {}),
+    ...(byName ? { want: randomWants(chance, skills) } : {}),
+  };
+}
+
+/** Also when its plan travels with it, because it repeats another run. */
+const isPlanned = ({ goals, want }: Pick<SubmitMessage, "goals" | "want">): boolean =>
+  (goals ?? want) !== undefined;
 
 /** In some seeds the roles can do what runs can be planned with. */
 function randomCraft(chance: Chance): Craft {

@@ -20,6 +20,14 @@ import { ReferenceBudget } from "./reference-budget.ts";
 import { ReferenceFlow } from "./reference-flow.ts";
 import type { Opening, ReferenceStep } from "./reference-step.ts";
 
+/** A document that became the run's, beside the one that it was submitted with. */
+export interface TakenPlan {
+  readonly seq: number;
+  readonly workflow: WorkflowDocument;
+  /** Keys that had a value then. */
+  readonly there: readonly string[];
+}
+
 const DUE_ENDS = "only ends that are due are written";
 const UNPLANNED: WorkflowDocument = { steps: [] };
 
@@ -33,6 +41,10 @@ export class Reference {
   readonly claims: { epoch: number; holder: string; seq: number }[] = [];
   /** Where in the log it ended, as often as it did. */
   readonly endings: number[] = [];
+  /** Its plan and the revisions of it, or of what was submitted. */
+  readonly plans: TakenPlan[] = [];
+  /** With which error it failed last; undefined: it says none, or did not fail. */
+  failedWith: string | undefined;
   /** Of a run with a budget: where in the log each dispatch was allowed. */
   readonly grants = new Map<string, number>();
   /** Of a run with a budget: what was spent by a dispatch that was given out after the limit was reached. */
@@ -308,20 +320,24 @@ export class Reference {
       return;
     }
     if (decision.epoch !== this.epoch || this.ended || this.status === "none") return;
-    if (decision.type === "end") return this.#end(decision.status, decision.id);
+    if (decision.type === "end") return this.#end(decision);
     if (decision.type === "compensate") return this.#giveUp(decision.status, decision.id);
     if (decision.type === "run-timed-out" || decision.type === "defeated") {
       this.#runFailure = true;
       return;
     }
     if (decision.type === "plan") {
-      if (this.#workflow === undefined && !this.#runFailure)
-        this.#begin(decision.workflow as WorkflowDocument, true);
+      if (this.#workflow === undefined && !this.#runFailure) {
+        const workflow = decision.workflow as WorkflowDocument;
+        this.#take(workflow);
+        this.#begin(workflow, true);
+      }
       return;
     }
     if (decision.type === "revise") {
-      if (this.#workflow !== undefined)
-        this.#workflow = this.#flow.plan.weigh({ upTo: this.#seq, ...decision }) ?? this.#workflow;
+      const next = this.#workflow && this.#flow.plan.weigh({ upTo: this.#seq, ...decision });
+      if (next !== undefined) this.#take(next);
+      this.#workflow = next ?? this.#workflow;
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
@@ -385,7 +401,12 @@ export class Reference {
     this.#flow.undo(status === "cancelled");
   }
 
-  #end(status: "done" | "failed" | "cancelled", id: string): void {
+  #take(workflow: WorkflowDocument): void {
+    const there = [...this.env].filter(([, { value }]) => value !== null).map(([key]) => key);
+    this.plans.push({ seq: this.#seq, workflow, there });
+  }
+
+  #end({ status, id, error }: DecisionMessage & { type: "end" }): void {
     if (!this.isDue(status)) {
       const what = `an end as ${status} was written at ${this.#seq}, which was not due`;
       this.wrongs.push({ rule: DUE_ENDS, decision: id, what });
@@ -395,6 +416,7 @@ export class Reference {
     else this.#flow.cancelOpen(status === "cancelled");
     this.#closePause();
     this.status = status;
+    this.failedWith = status === "failed" ? error?.code : undefined;
     this.endings.push(this.#seq);
   }
 }

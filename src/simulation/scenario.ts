@@ -15,9 +15,10 @@ import type { Reference } from "./reference.ts";
 import type { Party } from "./world.ts";
 
 export interface ScenarioRun {
-  /** Undefined: it is planned from what is wanted. */
+  /** Undefined: it is planned from what is wanted, or said in words. */
   workflow?: WorkflowDocument;
   want?: string[];
+  goals?: string | string[];
   inputs: Record<string, unknown>;
   environment: Record<string, unknown>;
   timeout?: string;
@@ -69,5 +70,5 @@ export interface Scenario {
   /** What the judges understand of conditions and templates. */
   readonly language: Language;
   /** Judges what the scripts of the tasks alone say about a run's end. */
-  judge?(run: string, reference: Reference, say: Say): void;
+  judge?(run: string, reference: Reference, submission: SubmitMessage, say: Say): void;
 }

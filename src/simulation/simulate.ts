@@ -129,8 +129,8 @@ class Simulation {
   async live(): Promise<Omit<Life, "strays">> {
     const world = this.#world;
     this.#faults.kinds.size > 0 && world.note("world", `faults: ${[...this.#faults.kinds].join(", ")}`);
-    for (const [run, { workflow, want }] of this.#scenario.runs)
-      world.note("world", `${run}: ${JSON.stringify(workflow ?? { want })}`);
+    for (const [run, { workflow, goals, want }] of this.#scenario.runs)
+      world.note("world", `${run}: ${JSON.stringify(workflow ?? { goals, want })}`);
     this.#hire();
     for (const post of this.#posts) world.after(this.#chance.between(0, 500), () => this.#bear(post));
     this.#scheduleFaults();
@@ -464,10 +464,11 @@ class Simulation {
   /** A run that the scenario did not know of is watched like the others. */
   #submitted(run: string, submission: SubmitMessage): void {
     if (this.#references.has(run)) return;
+    const { goals, want } = submission;
     const workflow = submission.workflow as WorkflowDocument | undefined;
     // Documents that went by reference are beyond the judges.
     if (workflow !== undefined && workflow.steps === undefined) return;
-    this.#world.note("world", `${run}: ${JSON.stringify(workflow ?? { want: submission.want })}`);
+    this.#world.note("world", `${run}: ${JSON.stringify(workflow ?? { goals, want })}`);
     this.#references.set(run, new Reference(workflow, this.#scenario.language));
     if (workflow !== undefined && submission.parent === undefined) this.#submittedOnes.push(workflow);
     void this.#watchLog(run);

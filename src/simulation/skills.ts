@@ -6,6 +6,7 @@
  */
 import type { TaskDefinition } from "../agent/define.ts";
 import type { Chance } from "./chance.ts";
+import { type Asked, wordFor } from "./goals.ts";
 import type { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 import type { Say } from "./scenario.ts";
@@ -14,7 +15,7 @@ import { ROLES, type Script } from "./workflows.ts";
 export interface Skill {
   name: string;
   role: string;
-  card: Pick<TaskDefinition, "needs" | "gives" | "when" | "cost" | "observes" | "fallback">;
+  card: Pick<TaskDefinition, "needs" | "gives" | "when" | "cost" | "observes" | "fallback" | "synonyms">;
   script: Script;
 }
 
@@ -48,6 +49,7 @@ function randomSkill(chance: Chance, place: number, way: number): Skill {
     card: {
       needs,
       gives: [key],
+      synonyms: [wordFor(key)],
       cost: isSure ? chance.between(3, 12) : chance.between(1, 9),
       ...(!isSure && chance.happens(0.4) ? { when: randomGuard(chance, before) } : {}),
       ...(chance.happens(0.3) ? { observes: [key] } : {}),
@@ -62,8 +64,13 @@ function randomGuard(chance: Chance, before: readonly string[]): string {
   return `env.${key} != null && env.${key} > ${chance.between(0, 900)}.0`;
 }
 
+/** What they can make, each from some before it. */
+export const keysOf = (skills: readonly Skill[]): string[] => [
+  ...new Set(skills.flatMap(({ card }) => card.gives ?? [])),
+];
+
 export function randomWants(chance: Chance, skills: readonly Skill[]): string[] {
-  const keys = [...new Set(skills.flatMap(({ card }) => card.gives ?? []))];
+  const keys = keysOf(skills);
   return [...new Set([keys.at(-1) as string, ...chance.some(keys.slice(1), 0.2)])];
 }
 
@@ -77,8 +84,8 @@ export function productOfSkill(name: string, inputs: Readonly<Record<string, unk
   return sum;
 }
 
-/** What came of a planned run: each step gave what its task makes of its inputs, and what was wanted is there. */
-export function judgePlanned(run: string, want: readonly string[], reference: Reference, say: Say): void {
+/** What came of a planned run: each step gave what its task makes of its inputs, and what was asked for is there. */
+export function judgePlanned(run: string, reference: Reference, asked: Asked, say: Say): void {
   for (const step of reference.steps.values()) {
     const due = dueOf(step);
     const [key = ""] = step.doc.outputs ?? [];
@@ -89,7 +96,10 @@ export function judgePlanned(run: string, want: readonly string[], reference: Re
     );
   }
   if (reference.status !== "done") return;
-  for (const key of want)
+  // The last of what was said in words and heard: what comes before it may be on the way there, and not wanted.
+  const planned = reference.plans[0]?.workflow.steps.flatMap(({ outputs = [] }) => outputs);
+  const heard = asked.byName.length > 0 ? [] : asked.inWords.filter((key) => planned?.includes(key));
+  for (const key of [...asked.byName, ...heard.slice(-1)])
     if (!reference.env.has(key)) say("a finished plan gives what was wanted", `${run} has no ${key}`);
 }
 

@@ -79,6 +79,21 @@ describe("facts that arrive", () => {
     expect(decisions).toEqual(["claim", "plan", "revise"]);
   });
 
+  it("bring back nothing that the goal rules out", async () => {
+    const { stage } = await stageWith({
+      explorer: [{ name: "profile", gives: ["profile"] }],
+      cleaner: [{ name: "clean", needs: ["profile"], gives: ["table"], when: "env.profile.nulls > 0" }],
+      guesser: [{ name: "guess", needs: ["profile"], gives: ["table"], cost: 2 }],
+      copier: [{ name: "copy", needs: ["profile"], gives: ["table"], cost: 5 }],
+      reporter: [{ name: "report", needs: ["table"], gives: ["report"] }],
+    });
+    const body = { v: 1 as const, goals: "a report without guess", inputs: {}, environment: {} };
+    await stage.bus.log.append("r1", { kind: "submit", body }, { expectLast: 0 });
+    await stage.clock.advance(0);
+    await stage.answer("explorer", { outputs: { profile: { nulls: 0 } } });
+    expect((await stage.fold()).revisions).toMatchObject([{ added: ["copy"], dropped: ["clean"], cost: 6 }]);
+  });
+
   it("do not change it for a saving within the margin", async () => {
     const { stage } = await stageWith({
       counter: [{ name: "count", gives: ["rows"] }],

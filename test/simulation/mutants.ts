@@ -310,6 +310,12 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "return text;",
   },
   {
+    name: "a revised plan has what its goal rules out",
+    file: "src/actors/rest-of-run.ts",
+    from: "    ...ruledOut,\n",
+    to: "",
+  },
+  {
     name: "an agent is not told what is secret",
     file: "src/fold/task-message.ts",
     from: "{ secrets: secrets.textsIn(inputs) }",

@@ -20,9 +20,9 @@ describe("a seed", () => {
   it("gives workflows that are valid, with every feature that a step can have", () => {
     const used = new Set<string>();
     for (let seed = 1; seed <= 500; seed++) {
-      for (const { workflow, environment } of randomScenario(seed).runs.values()) {
+      for (const { workflow, goals, environment } of randomScenario(seed).runs.values()) {
         if (workflow === undefined) {
-          used.add("planned");
+          used.add(goals === undefined ? "planned" : "planned from words");
           continue;
         }
         const { issues } = WorkflowGraph.validate(workflow, { environmentKeys: Object.keys(environment) });
@@ -51,6 +51,7 @@ const FEATURES = [
   "budget",
   "maxParallel",
   "planned",
+  "planned from words",
 ];
 
 describe("a failing history", () => {
