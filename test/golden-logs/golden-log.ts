@@ -28,6 +28,8 @@ export interface GoldenLog {
   half: boolean;
   /** What the version that wrote it made of it. */
   expected: unknown;
+  /** And of so many of its first records. */
+  halfway?: { records: number; expected: unknown };
   messages: GoldenMessage[];
 }
 
