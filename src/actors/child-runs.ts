@@ -13,7 +13,7 @@ import type { ArtifactStore, Bus } from "../bus/bus.ts";
 import { checkIn, copyArtifacts, isClaimCheck, redeem } from "../bus/claim-check.ts";
 import type { DispatchRef, ResultMessage, SubmitMessage, TaskMessage } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
-import type { BudgetLimits } from "../workflow/budget.ts";
+import type { BudgetLimits, OnLimit } from "../workflow/budget.ts";
 import { DataHammerError, InvalidInputError, UnreachableError } from "../workflow/errors.ts";
 import { childRunId, MAX_NESTING, NESTED_TASK, nestedInputsSchema } from "../workflow/nested-run.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
@@ -25,6 +25,8 @@ export interface NestingTerms {
   readonly depth: number;
   /** What is left of the parent's budget; undefined: it has none. */
   readonly budget: BudgetLimits | undefined;
+  /** What the parent does at a limit. */
+  readonly onLimit: OnLimit;
   /** The dispatches above the parent on whose runs' budgets it draws itself. */
   readonly above: readonly Omit<DispatchRef, "role">[];
 }
@@ -91,7 +93,7 @@ async function submissionOf(bus: Bus, task: TaskMessage, terms: NestingTerms): P
       outputs,
       ...(terms.budget === undefined ? {} : { budgets: [{ run, step, n }, ...terms.above] }),
     },
-    ...(terms.budget === undefined ? {} : { budget: budgetOf(run, terms.budget) }),
+    ...(terms.budget === undefined ? {} : { budget: budgetOf(run, terms.budget, terms.onLimit) }),
   };
 }
 
@@ -112,17 +114,20 @@ function secretNames(texts: readonly string[] = [], given: Readonly<Record<strin
   return Object.keys(given).filter((name) => mask.textsIn(given[name]).length > 0);
 }
 
-/** The child fails at a limit, and its parent, which then is at the same limit, does what it is told to. */
-function budgetOf(run: string, left: BudgetLimits): NonNullable<SubmitMessage["budget"]> {
-  const spent = Object.entries(left).find(([, amount]) => amount <= 0);
-  if (spent) throw new DataHammerError("E_BUDGET", `run ${run} has no ${spent[0]} left for a run of its own`);
-  const { wall, tokens, usd, dispatches } = left;
+/** What is left is known to the child; what is allowed when it wants to spend, it asks for. */
+function budgetOf(run: string, left: BudgetLimits, onLimit: OnLimit): NonNullable<SubmitMessage["budget"]> {
+  const amounts = Object.entries(left);
+  const spent = amounts.find(([, amount]) => amount <= 0);
+  if (spent && onLimit === "fail")
+    throw new DataHammerError("E_BUDGET", `run ${run} has no ${spent[0]} left for a run of its own`);
+  const { wall, tokens, usd, dispatches }: BudgetLimits = Object.fromEntries(
+    amounts.filter(([, amount]) => amount > 0),
+  );
   return {
     ...(tokens === undefined ? {} : { tokens: Math.ceil(tokens) }),
     ...(usd === undefined ? {} : { usd }),
     ...(dispatches === undefined ? {} : { dispatches }),
     ...(wall === undefined ? {} : { wall: `${Math.ceil(wall)}ms` }),
-    onLimit: "fail",
   };
 }
 
@@ -179,6 +184,8 @@ export async function reportToParent(bus: Bus, fold: RunFold): Promise<void> {
   };
   const id = `${ORCHESTRATOR_ROLE}:${run}:${step}:${n}`;
   await bus.log.append(run, { kind: "result", role: ORCHESTRATOR_ROLE, body }, { id });
+  // It may have been put away, while it was at a limit that its nested runs waited at.
+  if (parent.budgets !== undefined) await bus.runs.push(run);
 }
 
 async function outcomeOf(

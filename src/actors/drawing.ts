@@ -3,7 +3,8 @@
  *
  * It asks each of them, in their own logs, before it gives a dispatch out, and tells them what it has spent. So all
  * runs below a budget keep it together, whichever daemons hold them. It owns what was told; it does not own the
- * verdicts, which follow from the log of the run above (L1), nor what a refusal means for this run.
+ * verdicts, which follow from the log of the run above (L1), nor what a refusal means for this run: where the run
+ * above pauses, this one pauses, until that one says that it was raised (`raises-below.ts`).
  *
  *  - W1 A dispatch counts above before it is given out, and before it is noted here.
  *  - W2 It tells sums, not additions: after a crash, or an answer that was lost, it says the same again.
@@ -39,11 +40,11 @@ export class Drawing {
   async draw(wants: number): Promise<number> {
     let granted = wants;
     for (const above of this.#above) {
-      const answer = await this.#ask(above, granted);
-      if (answer === undefined) return 0;
-      granted = Math.min(granted, answer.granted ?? 0);
+      const verdict = await this.#ask(above, granted);
+      if (verdict === undefined) return 0;
+      granted = Math.min(granted, verdict.granted ?? 0);
       if (granted > 0) continue;
-      await this.#refused(above, answer);
+      await this.#refused(above, verdict);
       return 0;
     }
     return granted;
@@ -80,17 +81,17 @@ export class Drawing {
   }
 
   /** Undefined: the hold is over. */
-  async #ask(above: Above, wants: number): Promise<Answer | undefined> {
+  async #ask(above: Above, wants: number): Promise<(Answer & { seq: number }) | undefined> {
     const { run, context } = this.#frame;
     while (!this.#frame.over) {
       try {
         const seq = await this.#append(above, wants);
         // A run that was removed needs nothing any more.
-        if (seq === undefined) return { open: false, granted: 0 };
+        if (seq === undefined) return { open: false, granted: 0, seq: 0 };
         const ref = { ...above, role: ORCHESTRATOR_ROLE };
         const question = { q: "draw", child: run, seq } as const;
         const answer = await context.bus.live.ask(ref, question, HOLD_LIMITS.drawAnswerMs);
-        if (answer?.granted !== undefined) return answer;
+        if (answer?.granted !== undefined) return { ...answer, seq };
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
       }
@@ -103,19 +104,20 @@ export class Drawing {
   async #append({ run, step, n }: Above, wants: number): Promise<number | undefined> {
     const { context, fold, writer } = this.#frame;
     if (!(await context.bus.log.exists(run))) return undefined;
-    const drawn = [{ child: fold.run, step, n, ...fold.spending.own, wants }];
+    const draw = { child: fold.run, step, n, ...fold.spending.own, wants };
+    const drawn = [wants === 0 ? draw : { ...draw, pauses: true as const }];
     const body = { v: 1 as const, epoch: writer.epoch, dispatched: [], started: [], drawn };
     const outcome = await context.bus.log.append(run, { kind: "observed", body });
     return outcome.ok ? outcome.seq : undefined;
   }
 
-  async #refused({ run }: Above, { excess }: Answer): Promise<void> {
+  async #refused({ run }: Above, { excess, onLimit = "fail", seq }: Answer & { seq: number }): Promise<void> {
     // Nobody waits for this run, and soon it is told so: until then it need not ask again and again.
     if (excess === undefined) return this.#frame.pause(HOLD_LIMITS.retryMaxMs);
     await this.#frame.propose(() => {
       const { ended, budget } = this.#frame.fold;
       if (ended || budget === undefined || budget.excess !== undefined) return undefined;
-      return { type: "spent-above", run, excess };
+      return { type: "spent-above", run, excess, onLimit, seq };
     });
   }
 }

@@ -11,7 +11,7 @@
  *    it reads its log to the end before it does anything more (L3).
  */
 import type { Logger } from "pino";
-import type { Bus, Clock, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
+import type { Bus, Clock, LogRecord, Puller, RunDelivery, Subscription } from "../bus/bus.ts";
 import type { Answer, DispatchRef, Question, RunStatus } from "../bus/messages.ts";
 import { answerFrom } from "./answer.ts";
 import { Defeats } from "./defeats.ts";
@@ -34,6 +34,10 @@ const ANSWER_FOR_OTHERS_MS = 300;
 const REOFFER_MS = 1_000;
 /** One that only a newer daemon can go on with is offered again after this, to whoever takes it. */
 const LEFT_TO_NEWER_MS = 30_000;
+
+/** Records that want an orchestrator; where the run was put away, also how a nested run of it has ended. */
+const CALLS: ReadonlySet<LogRecord["kind"]> = new Set(["control", "submit"]);
+const CALLS_OF_PARKED: ReadonlySet<LogRecord["kind"]> = new Set([...CALLS, "result"]);
 
 export interface OrchestratorAgentOptions {
   bus: Bus;
@@ -140,7 +144,8 @@ export class OrchestratorAgent {
     this.#held.delete(run);
     this.#puller?.wake();
     if (hold.defeat === undefined) this.#defeats.forget(run);
-    if (outcome === "finished" || outcome === "parked") await this.#remove(receipt, hold.readTo);
+    if (outcome === "finished") await this.#remove(receipt, hold.readTo, CALLS);
+    else if (outcome === "parked") await this.#remove(receipt, hold.readTo, CALLS_OF_PARKED);
     else if (outcome === "newer") receipt.nak(this.#stopping ? 0 : LEFT_TO_NEWER_MS);
     else if (outcome === "released") {
       const again = hold.defeat && this.#defeats.note(run, hold.defeat, clock.monotonic() - taken);
@@ -149,7 +154,7 @@ export class OrchestratorAgent {
   }
 
   /** The run has ended or only waits: its task goes, unless something arrived while it went and may have opened it again. */
-  async #remove(delivery: RunDelivery, readTo: number): Promise<void> {
+  async #remove(delivery: RunDelivery, readTo: number, calls: ReadonlySet<LogRecord["kind"]>): Promise<void> {
     const { bus, clock, log } = this.#options;
     try {
       await delivery.ack();
@@ -160,7 +165,7 @@ export class OrchestratorAgent {
     // What called for an orchestrator before the ack found the task there and pushed none: nobody else will.
     while (!this.#stopping) {
       try {
-        if (await this.#wasCalled(delivery.run, readTo + 1)) await bus.runs.push(delivery.run);
+        if (await this.#wasCalled(delivery.run, readTo + 1, calls)) await bus.runs.push(delivery.run);
         return;
       } catch (error) {
         log.debug({ run: delivery.run, err: error }, "the log of an ended run could not be looked at");
@@ -172,10 +177,8 @@ export class OrchestratorAgent {
     }
   }
 
-  async #wasCalled(run: string, from: number): Promise<boolean> {
-    for await (const record of this.#options.bus.log.read(run, { from })) {
-      if (record.kind === "control" || record.kind === "submit") return true;
-    }
+  async #wasCalled(run: string, from: number, calls: ReadonlySet<LogRecord["kind"]>): Promise<boolean> {
+    for await (const { kind } of this.#options.bus.log.read(run, { from })) if (calls.has(kind)) return true;
     return false;
   }
 

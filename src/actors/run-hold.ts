@@ -45,6 +45,7 @@ import { ParentWatch } from "./parent-watch.ts";
 import { Parking } from "./parking.ts";
 import { PlanKeeper, ROLE_LOOK_MS } from "./plan-keeper.ts";
 import { RunPlannerDesk } from "./planner-desk.ts";
+import { RaisesBelow } from "./raises-below.ts";
 import { RunEnding } from "./run-ending.ts";
 import { leftInQueues, takeOverFlights } from "./take-over.ts";
 import { TimeOuts } from "./time-outs.ts";
@@ -75,6 +76,7 @@ export class RunHold {
   readonly #envFeed: EnvFeed;
   readonly #envHistory: EnvHistory;
   readonly #parking: Parking;
+  readonly #raises: RaisesBelow;
   #live: Subscription | undefined;
   #defeat: Defeat | undefined;
   #settle: (outcome: HoldOutcome) => void = () => {};
@@ -119,6 +121,7 @@ export class RunHold {
     this.#envFeed = new EnvFeed(this.#context);
     this.#envHistory = new EnvHistory(context.bus);
     this.#parking = this.#makeParking();
+    this.#raises = new RaisesBelow(this.#frame);
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -145,6 +148,7 @@ export class RunHold {
         const bounds = budget !== undefined && !budget.isLifted;
         return {
           depth: submission?.parent?.depth ?? 0,
+          onLimit: budget?.onLimit ?? "pause",
           budget: bounds ? budget.left(frame.now() - (fold.startedAt ?? frame.now())) : undefined,
           above: bounds ? (submission?.parent?.budgets ?? []) : [],
         };
@@ -155,11 +159,12 @@ export class RunHold {
 
   #makeParking(): Parking {
     return new Parking(this.#frame, {
-      busy: () => this.#flights.size > 0 || this.fold.held.length > 0 || !this.#frame.writer.idle,
+      busy: () => !this.#standsStill || this.fold.held.length > 0 || !this.#frame.writer.idle,
       untilDue: () => {
         const due = this.#deadlines.untilNext((key) => {
           const [what, step] = splitKey(key);
-          return what === "budget" || this.#timeOuts.matters(what, step);
+          const isOut = step !== undefined && this.#flights.has(step);
+          return what === "budget" || isOut || this.#timeOuts.matters(what, step);
         });
         const { longestRestMs } = this.#parent;
         return longestRestMs === undefined ? due : Math.min(longestRestMs, due ?? longestRestMs);
@@ -169,6 +174,14 @@ export class RunHold {
         this.#close("parked");
       },
     });
+  }
+
+  /** Nothing is out but nested runs that wait at this run's limit: should one end all the same, it wakes this run. */
+  get #standsStill(): boolean {
+    if (this.#flights.size === 0) return true;
+    if (!this.#flights.areChildren) return false;
+    const waiting = new Set(this.fold.waitsBelow.map(({ step }) => step));
+    return [...this.#flights.all()].every(({ ref }) => waiting.has(ref.step));
   }
 
   /** Whether it has nothing to do until a nested run of it ends. */
@@ -384,6 +397,7 @@ export class RunHold {
     this.#timeOuts.resume();
     for (const step of fold.cancelling.keys()) void this.#ending.stop(step);
     this.#giving.gate.arm();
+    this.#raises.tell();
     // Watchers tell a repeated change by its revision.
     for (const key of fold.environment.keys()) {
       const entry = fold.environment.entry(key);
@@ -425,6 +439,7 @@ export class RunHold {
         return this.#ending.putOff();
       case "status":
         this.#giving.gate.arm();
+        this.#raises.tell();
         return this.#index.changed(true);
       case "ended":
         return void this.#ending.finish();

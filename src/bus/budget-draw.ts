@@ -17,5 +17,7 @@ export const drawSchema = z.object({
   dispatches: z.int().min(0),
   /** How many dispatches more it wants to give out. */
   wants: z.int().min(0),
+  /** Where nothing is granted at a limit at which the run above pauses, the nested run waits until it is raised. */
+  pauses: z.literal(true).optional(),
 });
 export type Draw = z.infer<typeof drawSchema>;

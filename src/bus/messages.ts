@@ -6,7 +6,7 @@
  * A message of a newer major version (`v` above 1) is refused by the schema, never misread.
  */
 import { z } from "zod";
-import { budgetExcessSchema, budgetSchema } from "../workflow/budget.ts";
+import { budgetExcessSchema, budgetSchema, onLimitSchema } from "../workflow/budget.ts";
 import { roleCardSchema } from "../workflow/capability.ts";
 import { envKeySchema, idSchema, stepRefSchema } from "../workflow/names.ts";
 import { PLANNER_TASKS } from "../workflow/planner-task.ts";
@@ -172,6 +172,11 @@ export const controlSchema = z.object({
    * Without it they do so at once.
    */
   others: z.literal("later").optional(),
+  /**
+   * Of a `resume` by a run above: its budget was raised at this sequence of its log. Only a run that waits for that
+   * goes on, and what was refused there before holds it back no more.
+   */
+  raised: z.object({ run: idSchema, seq: z.int().min(1) }).optional(),
   by: z.string(),
 });
 export type ControlMessage = z.infer<typeof controlSchema>;
@@ -305,7 +310,16 @@ export const decisionSchema = z.discriminatedUnion("type", [
   /** The time that the run's budget allows is over. */
   z.object({ ...decisionBase, type: z.literal("time-spent"), elapsedMs: z.number() }),
   /** A run above, on whose budget this nested run draws, has reached a limit of it. */
-  z.object({ ...decisionBase, type: z.literal("spent-above"), run: idSchema, excess: budgetExcessSchema }),
+  z.object({
+    ...decisionBase,
+    type: z.literal("spent-above"),
+    run: idSchema,
+    excess: budgetExcessSchema,
+    /** What the run above does at its limits: this one does the same. Without it what its own `onLimit` says. */
+    onLimit: onLimitSchema.optional(),
+    /** Sequence of the draw in the log of the run above; void, if that was raised later. */
+    seq: z.int().min(1).optional(),
+  }),
   /** The task is gone and the log has no result (L10). */
   z.object({ ...decisionBase, type: z.literal("lost"), step: stepRefSchema, n: dispatchNumber }),
   /** A failed step goes on with another capability that gives the same keys. */
@@ -527,9 +541,10 @@ export const answerSchema = z.object({
   /** For `verdict`: applied, or the writer whose revision stands instead. */
   applied: z.boolean().optional(),
   conflict: z.object({ revision: z.int(), writer: z.string(), message: z.string().optional() }).optional(),
-  /** For `draw`: how many dispatches may be given out, and the limit that allows no more. */
+  /** For `draw`: how many dispatches may be given out, the limit that allows no more, and what is done at it. */
   granted: z.int().min(0).optional(),
   excess: budgetExcessSchema.optional(),
+  onLimit: onLimitSchema.optional(),
   error: z.string().optional(),
 });
 export type Answer = z.infer<typeof answerSchema>;

@@ -10,6 +10,7 @@ import { EXIT, type ExitCode } from "./exit-code.ts";
 
 /** Longer values are cut for people; `--json` has them whole. */
 const VALUE_MAX = 2_000;
+const MAX_NAMED = 5;
 const NO_PLAN_CODES = ["E_NO_PLAN", "E_GOAL_UNCLEAR", "E_NOTHING_TO_DO"];
 
 /** 0 done, 1 failed or cancelled, 5 when there never was a workflow to run. */
@@ -43,8 +44,14 @@ export function runText(view: RunView, colors: Colors): string {
   if (view.plan !== undefined) lines.push(...revisionLines(view.plan.revisions, colors));
   if (view.pause !== undefined) {
     lines.push(colors.yellow(`paused: ${oneLine(view.pause.message)}`));
-    if (view.pause.code === "E_BUDGET")
-      lines.push(colors.dim(`raise it: datahammer resume ${run} --budget RESOURCE=AMOUNT`));
+    const { code, above = run, below = [] } = view.pause;
+    const others = below.length > MAX_NAMED ? `, and ${below.length - MAX_NAMED} more` : "";
+    if (below.length > 0)
+      lines.push(
+        colors.dim(`nested runs that wait for it: ${below.slice(0, MAX_NAMED).join(", ")}${others}`),
+      );
+    if (code === "E_BUDGET")
+      lines.push(colors.dim(`raise it: datahammer resume ${above} --budget RESOURCE=AMOUNT`));
   }
   if (view.budget !== undefined || view.spent.tokens + view.spent.usd > 0)
     lines.push(colors.dim(`spent ${spentText(view.spent)}`));

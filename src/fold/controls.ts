@@ -29,10 +29,11 @@ export function applyControl(course: RunCourse, control: ControlMessage, cause: 
       course.pauseFor({ code: "E_PAUSED", message: cause });
       return undefined;
     case "resume": {
+      if (control.raised !== undefined && !course.ended) return course.raisedAbove(control.raised, cause);
       if (course.status !== "paused") return standing;
       const limits = raisedLimits(course.budget, control.value);
       if (typeof limits === "string") return limits;
-      course.budget?.raise(limits);
+      course.raise(limits);
       course.move({ type: "resume" }, cause);
       return undefined;
     }
@@ -66,7 +67,7 @@ function retry(
   if (typeof limits === "string") return limits;
   const isMeant = flow.retry(control.step, cause, control.others === "later");
   // What is refused changes nothing; but in the logs of earlier versions it did (L1).
-  if (isMeant || budget?.heedsRaises === false) budget?.raise(limits);
+  if (isMeant || budget?.heedsRaises === false) course.raise(limits);
   if (!isMeant) return notFailed(flow, control.step);
   course.reopen(cause);
   return undefined;

@@ -96,10 +96,7 @@ export class Decisions {
       course.budget?.noteTime(decision.elapsedMs);
       return undefined;
     }
-    if (decision.type === "spent-above") {
-      course.budget?.noteAbove(decision.run, decision.excess);
-      return undefined;
-    }
+    if (decision.type === "spent-above") return course.budget?.noteAbove(decision);
     if (decision.type === "judged") return this.#updates.judged(decision);
     if (decision.type === "consult") return this.#consultations.ask(decision);
     if (decision.type === "timed-out" && isConsultation(decision)) return this.#consultations.leave(decision);

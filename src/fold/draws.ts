@@ -6,9 +6,11 @@
  *
  *  - W1 A dispatch below counts before it is given out, so that all runs below together keep the limit exactly.
  *  - W2 Amounts are those of the whole nested run: whoever draws again after a crash draws no more than before.
+ *  - W3 A nested run that is granted nothing waits from that draw on until this run's budget is raised, where this
+ *    run pauses at its limits. It draws again once it is told so, which is said until it does.
  */
 import type { Draw } from "../bus/budget-draw.ts";
-import type { BudgetExcess } from "../workflow/budget.ts";
+import type { BudgetExcess, OnLimit } from "../workflow/budget.ts";
 import type { RunBudget } from "./run-budget.ts";
 import type { Spending } from "./spending.ts";
 
@@ -16,14 +18,25 @@ export interface DrawVerdict {
   /** Whether anybody waits for the nested run. */
   readonly open: boolean;
   readonly granted: number;
-  /** The limit that allows no more. */
+  /** The limit that allows no more, and what the run does at it. */
   readonly excess?: BudgetExcess;
+  readonly onLimit?: OnLimit;
 }
+
+/** W3 */
+export interface WaitBelow extends Pick<Draw, "child" | "step" | "n"> {
+  /** Log sequence of the draw that was granted nothing. */
+  readonly seq: number;
+}
+
+const NOBODY: readonly WaitBelow[] = [];
 
 export class Draws {
   readonly #spending: Spending;
   /** The last draw of each nested run. */
   readonly #verdicts = new Map<string, { seq: number; verdict: DrawVerdict }>();
+  /** W3, by nested run. */
+  readonly #waits = new Map<string, WaitBelow>();
 
   constructor(spending: Spending) {
     this.#spending = spending;
@@ -35,16 +48,27 @@ export class Draws {
     return last !== undefined && last.seq >= seq ? last.verdict : undefined;
   }
 
-  /** @param open whether the dispatch that the nested run is below of waits for a result */
-  apply(draw: Draw, seq: number, open: boolean, budget: RunBudget | undefined): void {
-    const { wants, ...spent } = draw;
-    this.#spending.draw(spent);
-    if (wants === 0) return;
-    const verdict = open ? this.#grant(draw, budget) : { open, granted: 0 };
-    this.#verdicts.set(draw.child, { seq, verdict });
+  /** W3. Those that wait, and those that are not known to go on since. @param isOpen whether a dispatch is */
+  waits(isOpen: (dispatch: Pick<Draw, "step" | "n">) => boolean): readonly WaitBelow[] {
+    if (this.#waits.size === 0) return NOBODY;
+    for (const wait of this.#waits.values()) if (!isOpen(wait)) this.#waits.delete(wait.child);
+    return [...this.#waits.values()];
   }
 
-  #grant({ wants, ...spent }: Draw, budget: RunBudget | undefined): DrawVerdict {
+  /** @param open whether the dispatch that the nested run is below of waits for a result */
+  apply(draw: Draw, seq: number, open: boolean, budget: RunBudget | undefined): void {
+    const { wants, pauses, ...spent } = draw;
+    this.#spending.draw(spent);
+    if (wants === 0) return;
+    const verdict: DrawVerdict = open ? this.#grant(draw, budget) : { open, granted: 0 };
+    const { child, step, n } = draw;
+    this.#verdicts.set(child, { seq, verdict });
+    if (pauses && verdict.granted === 0 && verdict.onLimit === "pause")
+      this.#waits.set(child, { child, step, n, seq });
+    else this.#waits.delete(child);
+  }
+
+  #grant({ wants, pauses, ...spent }: Draw, budget: RunBudget | undefined): DrawVerdict {
     const counted = this.#spending.drawnBy(spent);
     const asked = spent.dispatches + wants;
     // W2: what counts already was granted before.
@@ -55,6 +79,7 @@ export class Draws {
     const granted = spentOtherwise ? 0 : wants - Math.max(0, more - left);
     // W1
     if (granted > 0) this.#spending.draw({ ...spent, dispatches: spent.dispatches + granted });
-    return { open: true, granted, ...(granted < wants && excess !== undefined && { excess }) };
+    if (granted === wants || budget === undefined || excess === undefined) return { open: true, granted };
+    return { open: true, granted, excess, onLimit: budget.onLimit };
   }
 }

@@ -8,12 +8,13 @@
  *  - G2 A dispatch of a run with a budget counts only once the log has it (`grants`), so that two holders
  *    together never give out more than is allowed.
  *  - G3 What runs below spend counts as it is told (`draws.ts`): a nested run that reached a limit above it has
- *    that in its own log, as a decision (L3).
+ *    that in its own log, as a decision (L3), and does what the run does whose limit it is. One that waits goes on
+ *    once that run says that it was raised: later, by the sequences of its log, than the draw that it refused.
  *  - G4 What a nested run got from above is what was left there at its start. A person may raise that, so it binds
  *    only under holders that do not ask above for each dispatch all the same (L1).
  */
 import { z } from "zod";
-import type { SubmitMessage } from "../bus/messages.ts";
+import type { DecisionMessage, SubmitMessage } from "../bus/messages.ts";
 import {
   amountOf,
   BUDGET_RESOURCES,
@@ -24,11 +25,12 @@ import {
   budgetLimits,
   budgetSchema,
   narrowest,
+  type OnLimit,
 } from "../workflow/budget.ts";
 import type { Spending } from "./spending.ts";
 
 export class RunBudget {
-  readonly onLimit: "pause" | "fail";
+  readonly onLimit: OnLimit;
   readonly #spending: Spending;
   /** The run's own, as its workflow or a person set them. */
   #own: BudgetLimits;
@@ -41,14 +43,12 @@ export class RunBudget {
   /** Ms that the run had taken when it was decided that its time is up. */
   #wallMs = 0;
   /** G3. */
-  #above: (BudgetExcess & { run: string }) | undefined;
+  #above: ExcessAbove | undefined;
+  /** G3. By run above, the place in its log at which it was last raised, as far as it said so. */
+  #raisesAbove: Map<string, number> | undefined;
+  #raisedSeq = 0;
 
-  private constructor(
-    own: BudgetLimits,
-    inherited: BudgetLimits,
-    onLimit: "pause" | "fail",
-    spending: Spending,
-  ) {
+  private constructor(own: BudgetLimits, inherited: BudgetLimits, onLimit: OnLimit, spending: Spending) {
     this.#own = own;
     this.#inherited = inherited;
     this.#limits = narrowest(own, inherited);
@@ -78,6 +78,13 @@ export class RunBudget {
   /** The first limit that is reached; undefined: the run may spend. */
   get excess(): (BudgetExcess & { run?: string }) | undefined {
     return this.excessUnder(this.#limits) ?? (this.#lifted ? undefined : this.#above);
+  }
+
+  /** What the run does that wants to spend more all the same: at a limit of a run above what that does. */
+  get atLimit(): OnLimit {
+    return this.excessUnder(this.#limits) === undefined
+      ? (this.#above?.onLimit ?? this.onLimit)
+      : this.onLimit;
   }
 
   /** The first limit that is reached if these replace the standing ones. */
@@ -127,13 +134,32 @@ export class RunBudget {
     this.#wallMs = Math.max(this.#wallMs, elapsedMs);
   }
 
-  /** G3. The budget of a run above is spent. */
-  noteAbove(run: string, excess: BudgetExcess): void {
-    this.#above = { ...excess, run };
+  /** G3. The budget of a run above is spent. Returns why that is not so any more. */
+  noteAbove({ excess, run, seq, onLimit = this.onLimit }: SpentAbove): string | undefined {
+    if (seq !== undefined && seq < (this.#raisesAbove?.get(run) ?? 0))
+      return `the budget of run ${run} was raised since`;
+    this.#above = { ...excess, run, onLimit, ...(seq === undefined ? {} : { seq }) };
+    return undefined;
   }
 
-  /** Sets new bounds for some resources; the others keep theirs. Whether there is more above is asked anew. */
-  raise(limits: BudgetLimits): void {
+  /** G3. A run above says where in its log it was raised last. */
+  noteRaiseAbove({ run, seq }: { run: string; seq: number }): void {
+    this.#raisesAbove ??= new Map();
+    this.#raisesAbove.set(run, Math.max(seq, this.#raisesAbove.get(run) ?? 0));
+    if (this.#above?.run === run && (this.#above.seq ?? 0) < seq) this.#above = undefined;
+  }
+
+  /** Log sequence at which a person last let the run go on; what was refused before is to be asked for again. */
+  get raisedSeq(): number {
+    return this.#raisedSeq;
+  }
+
+  /**
+   * Sets new bounds for some resources; the others keep theirs. Whether there is more above is asked anew.
+   * @param seq log sequence of whoever says so
+   */
+  raise(limits: BudgetLimits, seq: number): void {
+    this.#raisedSeq = seq;
     this.#own = { ...this.#own, ...limits };
     const replaced = new Set(Object.keys(limits));
     const kept = Object.entries(this.#inherited).filter(([resource]) => !replaced.has(resource));
@@ -161,6 +187,15 @@ export class RunBudget {
   #actual(resource: BudgetResource): number {
     return resource === "wall" ? this.#wallMs : this.#spending.total[resource];
   }
+}
+
+type SpentAbove = Pick<DecisionMessage & { type: "spent-above" }, "excess" | "run" | "seq" | "onLimit">;
+
+interface ExcessAbove extends BudgetExcess {
+  readonly run: string;
+  readonly onLimit: OnLimit;
+  /** Of the draw that was refused, in the log of that run. */
+  readonly seq?: number;
 }
 
 /** What a resume or a retry may carry. */

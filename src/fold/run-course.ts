@@ -4,18 +4,28 @@
  * It owns the run machine's moves and what an end consists of. It does not own the steps (the step flow does)
  * nor which record may change anything: controls, decisions and results are judged where they are folded.
  *
- *  - G1 A run that wants to spend what it may not pauses, or fails. One that wants nothing more just ends.
+ *  - G1 A run that wants to spend what it may not pauses, or fails. One that wants nothing more just ends. What a
+ *    nested run waits for (W3) is wanted, too.
  */
 import type { FetchedValues } from "../bus/claim-check.ts";
 import type { DecisionMessage, RunError } from "../bus/messages.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
+import type { BudgetLimits } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";
+import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
 import { deliverSignals } from "./answers.ts";
+import type { Draws, WaitBelow } from "./draws.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import { excessText, type RunBudget } from "./run-budget.ts";
 import type { RunEnd } from "./run-end.ts";
 import { RunStatusHost } from "./run-status-host.ts";
 import type { StepFlow } from "./step-flow.ts";
+
+/** Why a run is paused. */
+export interface RunPause extends RunError {
+  /** The run above at whose limit it waits. */
+  readonly above?: string;
+}
 
 export class RunCourse {
   /** Undefined until there is a valid workflow. */
@@ -32,8 +42,9 @@ export class RunCourse {
   /** Epoch ms from which the run's own time-out counts: its submission, or the retry that opened it again. */
   timedFrom: number | undefined;
   readonly #frame: FoldFrame;
+  readonly #draws: Draws;
   readonly #status = new RunStatusHost();
-  #pause: RunError | undefined;
+  #pause: RunPause | undefined;
   /** How the run will end once what it did is undone. */
   #givenUp: RunEnd | undefined;
   #outputs: Record<string, unknown> = {};
@@ -41,8 +52,9 @@ export class RunCourse {
   #endedAt: number | undefined;
   #rested = false;
 
-  constructor(frame: FoldFrame) {
+  constructor(frame: FoldFrame, draws: Draws) {
     this.#frame = frame;
+    this.#draws = draws;
   }
 
   get status(): RunState {
@@ -62,7 +74,7 @@ export class RunCourse {
   get isGivenUp(): boolean {
     return this.#givenUp !== undefined;
   }
-  get pause(): RunError | undefined {
+  get pause(): RunPause | undefined {
     return this.status === "paused" ? this.#pause : undefined;
   }
   get outputs(): Record<string, unknown> {
@@ -181,15 +193,41 @@ export class RunCourse {
   }
 
   /** G1. */
-  keepBudget({ excess, onLimit }: RunBudget): void {
-    if (!excess || this.status !== "running" || this.flow?.wantsDispatch !== true) return;
+  keepBudget(budget: RunBudget): void {
+    const { excess, raisedSeq } = budget;
+    if (!excess || this.status !== "running" || this.flow === undefined) return;
+    const wants = this.flow.wantsDispatch;
+    const child = wants ? undefined : this.waitsBelow.find(({ seq }) => seq > raisedSeq)?.child;
+    if (!wants && child === undefined) return;
     if (this.cancelRequested || this.failure || this.flow.frontier.failure) return;
-    const error = { code: "E_BUDGET", message: excessText(excess) };
-    if (onLimit === "fail") this.failure = error;
-    else this.pauseFor(error);
+    const forWhom = child === undefined ? "" : `; its nested run ${child} waits for more`;
+    const error = { code: "E_BUDGET", message: `${excessText(excess)}${forWhom}` };
+    if (budget.atLimit === "fail") this.failure = error;
+    else this.pauseFor(excess.run === undefined ? error : { ...error, above: excess.run });
   }
 
-  pauseFor(reason: RunError): void {
+  /** W3. Nested runs that wait at a limit of this run, or that have not yet gone on since it was raised. */
+  get waitsBelow(): readonly WaitBelow[] {
+    const { flow, ended } = this;
+    const { run } = this.#frame;
+    const role = ORCHESTRATOR_ROLE;
+    return this.#draws.waits(
+      ({ step, n }) => !ended && flow !== undefined && flow.isOpen({ run, step, n, role }),
+    );
+  }
+
+  raise(limits: BudgetLimits): void {
+    this.budget?.raise(limits, this.#frame.seq);
+  }
+
+  /** The budget of a run above was raised, at a sequence of its log: whoever waits for that goes on. */
+  raisedAbove(raised: { run: string; seq: number }, cause: string): undefined {
+    this.budget?.noteRaiseAbove(raised);
+    const { above } = this.pause ?? {};
+    if (above === raised.run && this.budget?.excess?.run !== above) this.move({ type: "resume" }, cause);
+  }
+
+  pauseFor(reason: RunPause): void {
     this.#pause = reason;
     this.move({ type: "pause" }, reason.message);
   }

@@ -36,7 +36,7 @@ import { CANCELLED_CODE, type Stopped } from "./cancellations.ts";
 import { Consultations, isConsultation } from "./consultations.ts";
 import { applyControl } from "./controls.ts";
 import { Decisions } from "./decisions.ts";
-import { Draws, type DrawVerdict } from "./draws.ts";
+import { Draws, type DrawVerdict, type WaitBelow } from "./draws.ts";
 import type { Effect } from "./effect.ts";
 import { EnvUpdates, type HeldValue } from "./env-updates.ts";
 import type { EnvVerdictRecord } from "./env-verdicts.ts";
@@ -45,7 +45,7 @@ import { FoldFrame } from "./fold-frame.ts";
 import type { LookInside } from "./large-values.ts";
 import type { PlanRecord, PlanRevision } from "./plan-history.ts";
 import { excessText, RunBudget } from "./run-budget.ts";
-import { RunCourse } from "./run-course.ts";
+import { RunCourse, type RunPause } from "./run-course.ts";
 import type { RunEnd } from "./run-end.ts";
 import type { RunSteps } from "./run-steps.ts";
 import type { RunValues } from "./run-values.ts";
@@ -92,7 +92,7 @@ export class RunFold {
     this.run = run;
     this.#host = options.steps ?? new SnapshotStepHost();
     this.#frame = new FoldFrame(run, options.observer ?? {});
-    this.#course = new RunCourse(this.#frame);
+    this.#course = new RunCourse(this.#frame, this.#draws);
     this.#updates = new EnvUpdates(this.#frame, this.#course);
     this.consultations = new Consultations(this.#frame, this.#course, this.#spending);
     this.#decisions = new Decisions(
@@ -196,8 +196,12 @@ export class RunFold {
     return this.#course.error;
   }
   /** Why the run is paused; undefined while it is not. */
-  get pause(): RunError | undefined {
+  get pause(): RunPause | undefined {
     return this.#course.pause;
+  }
+  /** Nested runs that wait at a limit of this run, or that have not yet gone on since it was raised. */
+  get waitsBelow(): readonly WaitBelow[] {
+    return this.#course.waitsBelow;
   }
   get spending(): Spending {
     return this.#spending;

@@ -80,6 +80,11 @@ const stepViewSchema = z.object({
 
 const runError = z.object({ code: z.string(), message: z.string(), step: z.string().optional() });
 
+const pauseSchema = runError.extend({
+  above: z.string().optional().describe("The run above at whose limit it waits."),
+  below: z.array(z.string()).optional().describe("Nested runs that wait at its limit."),
+});
+
 const originSchema = z.object({
   run: z.string(),
   seq,
@@ -104,7 +109,7 @@ export const runViewSchema = z
     environment: values,
     steps: z.record(z.string(), stepViewSchema),
     error: runError.optional(),
-    pause: runError.optional(),
+    pause: pauseSchema.optional(),
     origin: originSchema.optional(),
     spent,
     budget: limitsSchema.optional(),
@@ -142,7 +147,7 @@ export const runHeadSchema = z.object({
   inputs: values,
   outputs: values,
   error: runError.optional(),
-  pause: runError.optional().describe("Why it is paused."),
+  pause: pauseSchema.optional().describe("Why it is paused."),
   origin: originSchema.optional().describe("The run that it repeats or goes on from."),
   parent: z
     .object({ run: z.string(), step: z.string() })

@@ -4,7 +4,16 @@ import type { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { waitViewOf } from "../fold/wait-view.ts";
 import type { Dispatch } from "../trace/dispatches.ts";
-import { budgetView, errorView, isoTime, nameOf, originView, parentView, spentView } from "../trace/view.ts";
+import {
+  budgetView,
+  errorView,
+  isoTime,
+  nameOf,
+  originView,
+  parentView,
+  pauseView,
+  spentView,
+} from "../trace/view.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { childRunId } from "../workflow/nested-run.ts";
 import { ORCHESTRATOR_ROLE } from "../workflow/reserved-roles.ts";
@@ -39,7 +48,7 @@ export function countsView(fold: RunFold): StepCountsView {
 }
 
 export function headView({ fold, firstSeq, lastSeq }: RunReading): RunHead {
-  const { submission, error, pause } = fold;
+  const { submission, error } = fold;
   return {
     run: fold.run,
     name: nameOf(fold),
@@ -59,7 +68,7 @@ export function headView({ fold, firstSeq, lastSeq }: RunReading): RunHead {
       : {
           error: errorView(error),
         }),
-    ...(pause === undefined ? {} : { pause: errorView(pause) }),
+    ...pauseView(fold),
     ...originView(fold),
     ...parentView(fold),
     ...budgetView(fold),

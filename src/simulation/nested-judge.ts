@@ -76,16 +76,15 @@ function handedDown(
     if (record.seq > seq) break;
     then.apply(record);
     if (record.seq < openSeq) continue;
-    lefts.push(shown([...(then.left ?? [])]));
+    // One that has nothing left, and would pause, begins its nested run all the same: that waits as it does.
+    lefts.push(shown([...(then.left ?? [])].filter(([, amount]) => amount > 0)));
   }
-  const is = shown(Object.entries(budget ?? {}).filter(([resource]) => resource !== "onLimit"));
+  const is = shown(Object.entries(budget ?? {}));
   if (!lefts.includes(is))
     say(
       "a nested run gets what is left of a budget",
       `${name} gets ${is || "none"}, and left is ${lefts.at(-1)}`,
     );
-  if (budget !== undefined && budget.onLimit !== "fail")
-    say("a nested run gets what is left of a budget", `${name} would pause at its limit`);
 }
 
 /** Without how much time: that passes while nothing is written. */

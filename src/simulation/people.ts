@@ -172,7 +172,9 @@ export class People {
     this.#ending = true;
     const wake = (): void => {
       for (const run of this.#runs) {
-        if (this.referenceOf(run).status === "paused") void this.#resume(run);
+        const { status, pausedBy } = this.referenceOf(run);
+        // What waits at a limit of a run above is let go on by that run.
+        if (status === "paused" && pausedBy === undefined) void this.#resume(run);
       }
       this.#scene.world.after(5_000, wake);
     };

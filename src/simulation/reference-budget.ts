@@ -1,6 +1,6 @@
 /** What a run may spend and has spent, said a second time. */
 import type { Draw } from "../bus/budget-draw.ts";
-import type { ResultMessage } from "../bus/messages.ts";
+import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
 import { ms } from "./reference-step.ts";
 
 interface BudgetDocument {
@@ -12,6 +12,7 @@ interface BudgetDocument {
 }
 
 type Limits = Map<string, number>;
+type SpentAbove = Pick<DecisionMessage & { type: "spent-above" }, "run" | "onLimit" | "seq">;
 
 export class ReferenceBudget {
   readonly onLimit: "pause" | "fail";
@@ -33,7 +34,13 @@ export class ReferenceBudget {
   /** By dispatch, what each run below it says that it has spent. */
   readonly #below = new Map<string, Map<string, Map<string, number>>>();
   readonly #settled = new Set<string>();
-  #aboveIsSpent = false;
+  /** The run above that is at a limit: what it does there, and where in its log it refused a draw. */
+  #above: { run: string; onLimit: "pause" | "fail"; seq: number } | undefined;
+  /** Where in its log each run above says that it was raised. */
+  readonly #raisesAbove = new Map<string, number>();
+  /** Runs below that wait for more, since when. */
+  readonly #waitsBelow = new Map<string, { name: string; seq: number }>();
+  #raisedSeq = 0;
 
   constructor(
     workflow: BudgetDocument | undefined,
@@ -74,25 +81,50 @@ export class ReferenceBudget {
   }
 
   get exceeded(): boolean {
-    return this.#exceeds(this.bounds) || this.#aboveIsSpent;
+    return this.#exceeds(this.bounds) || this.#above !== undefined;
+  }
+
+  /** The run above for which it stops; undefined: it does for itself, or for nobody. */
+  get stoppedBy(): string | undefined {
+    return this.#exceeds(this.bounds) ? undefined : this.#above?.run;
+  }
+
+  get atLimit(): "pause" | "fail" {
+    return this.#exceeds(this.bounds) ? this.onLimit : (this.#above?.onLimit ?? this.onLimit);
   }
 
   /** A limit of a run above. */
-  spentAbove(): void {
-    this.#aboveIsSpent = this.limited;
+  spentAbove({ run, onLimit = this.onLimit, seq = 0 }: SpentAbove): void {
+    const isOld = seq > 0 && seq < (this.#raisesAbove.get(run) ?? 0);
+    if (this.limited && !isOld) this.#above = { run, onLimit, seq };
+  }
+
+  raisedAbove(run: string, seq: number): void {
+    this.#raisesAbove.set(run, Math.max(seq, this.#raisesAbove.get(run) ?? 0));
+    if (this.#above?.run === run && this.#above.seq < seq) this.#above = undefined;
+  }
+
+  /** Whether a run below waits at a limit, and nobody has let it go on. */
+  holdsBelow(isOpen: (name: string) => boolean): boolean {
+    return [...this.#waitsBelow.values()].some(({ name, seq }) => seq > this.#raisedSeq && isOpen(name));
   }
 
   /** A run below tells what it has spent, and takes dispatches as far as there are any. */
-  draw({ child, step, n, tokens, usd, dispatches, wants }: Draw, open: boolean): void {
+  draw({ child, step, n, tokens, usd, dispatches, wants, pauses }: Draw, open: boolean, seq: number): void {
     const name = `${step}#${n}`;
+    if (wants > 0) this.#waitsBelow.delete(child);
     if (this.#settled.has(name)) return;
     this.#tell(name, child, { tokens, usd, dispatches });
+    if (!open || wants === 0) return;
     const bound = this.bounds.get("dispatches") ?? Number.POSITIVE_INFINITY;
     const others = [...this.bounds].filter(([resource]) => resource !== "dispatches");
-    if (!open || wants === 0 || this.#exceeds(new Map(others))) return;
     const known = this.#below.get(name)?.get(child)?.get("dispatches") ?? 0;
-    const most = known + Math.max(0, bound - (this.#spent.get("dispatches") ?? 0));
-    this.#tell(name, child, { dispatches: Math.min(dispatches + wants, most) });
+    const left = this.#exceeds(new Map(others))
+      ? Number.NEGATIVE_INFINITY
+      : Math.max(0, bound - (this.#spent.get("dispatches") ?? 0));
+    const most = known + left;
+    if (pauses && this.onLimit === "pause" && most <= dispatches) this.#waitsBelow.set(child, { name, seq });
+    if (most > dispatches) this.#tell(name, child, { dispatches: Math.min(dispatches + wants, most) });
   }
 
   #tell(name: string, child: string, sums: Record<string, number>): void {
@@ -110,7 +142,7 @@ export class ReferenceBudget {
   /** What a run did is undone whatever it costs. */
   lift(): void {
     this.#lifted = true;
-    this.#aboveIsSpent = false;
+    this.#above = undefined;
   }
 
   dispatched(step: string, n: number): void {
@@ -144,9 +176,10 @@ export class ReferenceBudget {
     return this.limited ? !this.#exceeds(new Map([...this.bounds, ...limitsOf(given)])) : given === undefined;
   }
 
-  raise(given: BudgetDocument | undefined): void {
+  raise(given: BudgetDocument | undefined, seq: number): void {
     const raised = limitsOf(given);
-    this.#aboveIsSpent = false;
+    this.#raisedSeq = seq;
+    this.#above = undefined;
     this.#own = new Map([...this.#own, ...raised]);
     this.#inherited = new Map([...this.#inherited].filter(([resource]) => !raised.has(resource)));
   }

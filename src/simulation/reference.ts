@@ -64,6 +64,7 @@ export class Reference {
   /** How the run will end once what it did is undone. */
   #givenUp: "failed" | "cancelled" | undefined;
   #waited = false;
+  #pausedBy: string | undefined;
   /** Where in the log it had spent what it may. */
   #exceededAt = Number.POSITIVE_INFINITY;
   #seq = 0;
@@ -221,7 +222,7 @@ export class Reference {
     for (const draw of drawn) {
       const step = this.steps.get(draw.step);
       const isOpen = !this.ended && step?.role === "orchestrator" && this.#flow.isIn(step, draw.n);
-      if (step) this.#budget.draw(draw, isOpen);
+      if (step) this.#budget.draw(draw, isOpen, this.#seq);
     }
     if (this.ended) return;
     for (const { step: id, n, role } of dispatched) {
@@ -246,9 +247,16 @@ export class Reference {
   /** A run that would spend what it may not pauses or fails. */
   #keepBudget(): void {
     if (!this.budgeted || this.status !== "running" || !this.#budget.exceeded) return;
-    if (this.#cancel || this.#runFailure || this.#flow.failure || !this.#flow.wantsDispatch) return;
-    if (this.#budget.onLimit === "fail") this.#runFailure = true;
-    else this.#pause();
+    if (this.#cancel || this.#runFailure || this.#flow.failure) return;
+    if (!this.#flow.wantsDispatch && !this.#budget.holdsBelow((name) => this.#isNestedOpen(name))) return;
+    if (this.#budget.atLimit === "fail") this.#runFailure = true;
+    else this.#pause(this.#budget.stoppedBy);
+  }
+
+  #isNestedOpen(name: string): boolean {
+    const [id = "", n] = name.split("#");
+    const step = this.steps.get(id);
+    return step?.role === "orchestrator" && this.#flow.isIn(step, Number(n));
   }
 
   #keepWaits(): void {
@@ -262,7 +270,7 @@ export class Reference {
 
   // ── people ───────────────────────────────────────────────────────────────────────────────────────
 
-  #control({ verb, step: id, name, value, others }: ControlMessage): void {
+  #control({ verb, step: id, name, value, others, raised }: ControlMessage): void {
     const step = this.steps.get(id ?? "");
     const { status } = this;
     if (verb === "retry") {
@@ -274,17 +282,29 @@ export class Reference {
     if (verb === "cancel" && id !== undefined) step && this.#flow.want(step);
     else if (verb === "cancel") this.#cancel = true;
     else if (verb === "pause" && (status === "running" || status === "waiting")) this.#pause();
+    else if (verb === "resume" && raised !== undefined) this.#raisedAbove(raised);
     else if (verb === "resume" && status === "paused") {
       if (!this.#budget.allows(budgetIn(value))) return;
-      this.#budget.raise(budgetIn(value));
+      this.#budget.raise(budgetIn(value), this.#seq);
       this.#goOn();
     } else if (verb === "signal" && name !== undefined) this.#flow.answers.signal(name, value);
     else if ((verb === "approve" || verb === "reject") && step && step.waits !== "signal")
       this.#flow.answers.say(step, verb, value);
   }
 
-  #pause(): void {
+  #raisedAbove({ run, seq }: NonNullable<ControlMessage["raised"]>): void {
+    this.#budget.raisedAbove(run, seq);
+    if (this.pausedBy === run && this.#budget.stoppedBy !== run) this.#goOn();
+  }
+
+  /** The run above for which it is paused. */
+  get pausedBy(): string | undefined {
+    return this.status === "paused" ? this.#pausedBy : undefined;
+  }
+
+  #pause(above?: string): void {
     this.status = "paused";
+    this.#pausedBy = above;
     this.pauses.push({ from: this.#seq, to: Number.POSITIVE_INFINITY });
   }
 
@@ -301,7 +321,7 @@ export class Reference {
   #retry(chosen: string | undefined, value: unknown, othersLater: boolean): void {
     if (this.#givenUp !== undefined || !this.#budget.allows(budgetIn(value))) return;
     if (!this.#flow.retry(chosen, othersLater)) return;
-    this.#budget.raise(budgetIn(value));
+    this.#budget.raise(budgetIn(value), this.#seq);
     this.status = "running";
     this.#runFailure = false;
   }
@@ -341,7 +361,7 @@ export class Reference {
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
-    if (decision.type === "spent-above") return this.#budget.spentAbove();
+    if (decision.type === "spent-above") return this.#budget.spentAbove(decision);
     if (decision.type === "consult" || decision.type === "judged") return;
     const step = this.steps.get(decision.step);
     if (step && decision.type === "resolved") {

@@ -68,8 +68,11 @@ export interface RunView {
   compensations?: ({ step: string; error?: { code: string; message: string } } & StepView)[];
   /** The first record that a newer DataHammer wrote: what is shown is what was understood. */
   newer?: { seq: number; version: number };
-  /** Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. */
-  pause?: { code: string; message: string };
+  /**
+   * Why it is paused: `E_BUDGET`, or `E_PAUSED` by a person. `above` is the run at whose limit it waits, if that is
+   * not its own; `below` are nested runs that wait at this one's.
+   */
+  pause?: { code: string; message: string; above?: string; below?: string[] };
   /** Of a planned run, or one whose plan was changed: see `PlanView`. */
   plan?: PlanView;
   /** The run that it repeats or goes on from, and which steps it took over. */
@@ -101,7 +104,7 @@ export function viewOf(fold: RunFold, now: number): RunView {
     environment: { ...fold.environment.values },
     steps,
     ...(fold.error === undefined ? {} : { error: errorView(fold.error) }),
-    ...(fold.pause === undefined ? {} : { pause: errorView(fold.pause) }),
+    ...pauseView(fold),
     ...parentView(fold),
     ...compensationsView(fold),
     ...planViewOf(fold, (id) => stepViewOf(fold, id)),
@@ -150,6 +153,14 @@ function compensationsView(fold: RunFold): Pick<RunView, "compensations"> | unde
     return { step: stepLabel(id), ...stepViewOf(fold, id), ...(why ? { error: why } : {}) };
   });
   return { compensations };
+}
+
+export function pauseView({ pause, waitsBelow }: RunFold): Pick<RunView, "pause"> | undefined {
+  if (pause === undefined) return undefined;
+  const { code, message, above } = pause;
+  const below = waitsBelow.map(({ child }) => child);
+  const where = { ...(above === undefined ? {} : { above }), ...(below.length === 0 ? {} : { below }) };
+  return { pause: { code, message, ...where } };
 }
 
 export function budgetView({ budget }: RunFold): Pick<RunView, "budget"> | undefined {

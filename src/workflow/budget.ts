@@ -10,13 +10,16 @@ import { durationSchema, parseDuration } from "./names.ts";
 export const BUDGET_RESOURCES = ["tokens", "usd", "wall", "dispatches"] as const;
 export type BudgetResource = (typeof BUDGET_RESOURCES)[number];
 
+/** What a run does that wants to spend what it may not. */
+export const onLimitSchema = z.enum(["pause", "fail"]);
+export type OnLimit = z.infer<typeof onLimitSchema>;
+
 export const budgetSchema = z.strictObject({
   tokens: z.int().min(1).optional().describe("Tokens that the agents report."),
   usd: z.number().positive().optional().describe("Money that the agents report."),
   wall: durationSchema.optional().describe("Time since the submission, pauses included."),
   dispatches: z.int().min(1).optional().describe("Times that a step is given to an agent, retries included."),
-  onLimit: z
-    .enum(["pause", "fail"])
+  onLimit: onLimitSchema
     .optional()
     .describe("At a limit the run pauses, to be resumed with a raised budget, or fails. Default pause."),
 });

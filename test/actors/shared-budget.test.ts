@@ -68,13 +68,16 @@ describe("nested runs at the same time", () => {
     await stage.submit(fanOut(5, 3, { dispatches: 11 }));
     expect(await answerAll(stage)).toBe(6);
     const fold = await stage.fold();
-    expect(fold.pause?.message).toBe("the budget of 11 dispatches is spent: 11 dispatches");
+    expect(fold.pause?.message).toMatch(/^the budget of 11 dispatches is spent: 11 dispatches; /);
+    expect(fold.waitsBelow).toHaveLength(5);
     await resume(stage, { dispatches: 200 });
     for (let turn = 0; turn < 60 && !(await stage.fold()).ended; turn++) {
       while (stage.inHand("worker").length > 0) await stage.answer("worker");
       await settled(stage);
     }
     expect((await stage.fold()).status).toBe("done");
+    // All went on in their first attempt: five nested runs of three steps each.
+    expect((await stage.fold()).spending.total.dispatches).toBe(20);
   });
 
   it("start no step once they have spent all tokens together", async () => {
@@ -93,11 +96,12 @@ describe("nested runs at the same time", () => {
     await settled(stage);
     expect(stage.inHand("worker")).toEqual([]);
     const fold = await stage.fold();
-    expect(fold.pause?.message).toBe("the budget of 100 tokens is spent: 120 tokens");
+    expect(fold.pause?.message).toMatch(/^the budget of 100 tokens is spent: 120 tokens; /);
     expect(fold.spending.total.tokens).toBe(121);
     const child = await stage.fold(childRunId({ run: "r1", step: "sub~0", n: 1 }));
-    expect(child.error).toMatchObject({
+    expect(child.pause).toEqual({
       code: "E_BUDGET",
+      above: "r1",
       message: expect.stringMatching(/^the budget of 100 tokens of run r1 is spent: 12[01] tokens$/),
     });
   });

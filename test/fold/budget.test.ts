@@ -211,3 +211,98 @@ describe("resuming", () => {
     expect(replayed.spending.total).toEqual(log.fold.spending.total);
   });
 });
+
+describe("a nested run that wants more than there is", () => {
+  const parent = () => {
+    const sub = step("sub", {
+      agent: "orchestrator",
+      task: "run",
+      inputs: { workflow: { steps: [step("x")] } },
+    });
+    const log = new LogWriter().submit({ budget: { dispatches: 1 }, steps: [sub] });
+    log.started("sub", 1, "child-1");
+    return log;
+  };
+  const draw = (log: LogWriter, more: { pauses?: true } = { pauses: true }) => {
+    const drawn = [
+      { child: "child-1", step: "sub", n: 1, tokens: 0, usd: 0, dispatches: 0, wants: 1, ...more },
+    ];
+    log.add({ kind: "observed", body: { v: 1, epoch: 1, dispatched: [], started: [], drawn } });
+  };
+
+  it("pauses the run whose limit it is, until that is raised or its dispatch is closed", () => {
+    const log = parent();
+    draw(log);
+    expect(log.fold.status).toBe("paused");
+    expect(log.fold.pause?.message).toBe(
+      "the budget of 1 dispatches is spent: 1 dispatches; its nested run child-1 waits for more",
+    );
+    log.control("resume", { value: { budget: { dispatches: 2 } } });
+    expect(log.fold.status).toBe("running");
+    // It was told so, and did not yet ask again.
+    expect(log.fold.waitsBelow).toMatchObject([{ child: "child-1" }]);
+    draw(log);
+    expect(log.fold.waitsBelow).toEqual([]);
+    expect(log.fold.spending.total.dispatches).toBe(2);
+    log.result("sub");
+    expect(log.fold.dueEnd()).toMatchObject({ status: "done" });
+  });
+
+  it("did not in the logs of earlier versions, whose nested runs failed then", () => {
+    const log = parent();
+    draw(log, {});
+    expect(log.fold.status).toBe("running");
+    expect(log.fold.waitsBelow).toEqual([]);
+  });
+
+  const child = (onLimit?: "fail") => {
+    const log = new LogWriter();
+    const budgets = [{ run: "above", step: "sub", n: 1 }];
+    const above = { run: "above", step: "sub", n: 1, depth: 1, outputs: [], budgets };
+    const budget = { tokens: 9, ...(onLimit && { onLimit }) };
+    log.add({
+      kind: "submit",
+      body: { v: 1, workflow: { steps: [step("x")] }, inputs: {}, parent: above, budget },
+    });
+    log.decide({ type: "claim", holder: "daemon-1", raises: true }, 1);
+    return log;
+  };
+  const excess = { resource: "tokens" as const, bound: 9, actual: 9 };
+  const refused = (log: LogWriter, seq: number) =>
+    log.decide({ type: "spent-above", run: "above", excess, onLimit: "pause", seq });
+  const raised = (log: LogWriter, seq: number) =>
+    log.control("resume", { by: "run above", raised: { run: "above", seq } });
+
+  it("waits for a raise that comes after what was refused, and for no older one", () => {
+    const log = child();
+    refused(log, 40);
+    expect(log.fold.pause).toMatchObject({ code: "E_BUDGET", above: "above" });
+    raised(log, 30);
+    expect(log.fold.status).toBe("paused");
+    raised(log, 50);
+    expect(log.fold.status).toBe("running");
+    // A successor says it again, and the word of a holder that was slow is overtaken.
+    raised(log, 50);
+    refused(log, 45);
+    expect(log.fold.status).toBe("running");
+    expect(log.voids).toMatchObject([{ verdict: "void", reason: expect.stringContaining("raised since") }]);
+    refused(log, 60);
+    expect(log.fold.status).toBe("paused");
+  });
+
+  it("stays paused where a person paused it, and asks again when that person lets it go on", () => {
+    const log = child();
+    log.control("pause");
+    refused(log, 40);
+    raised(log, 50);
+    expect(log.fold.pause).toMatchObject({ code: "E_PAUSED" });
+    log.control("resume");
+    expect(log.fold.status).toBe("running");
+  });
+
+  it("failed in the logs of earlier versions", () => {
+    const log = child("fail");
+    log.decide({ type: "spent-above", run: "above", excess });
+    expect(log.fold.dueEnd()?.error?.message).toBe("the budget of 9 tokens of run above is spent: 9 tokens");
+  });
+});

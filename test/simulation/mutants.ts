@@ -256,6 +256,18 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "left[resource] = bound;",
   },
   {
+    name: "a nested run that waits at a limit above is not told that it was raised",
+    file: "src/actors/raises-below.ts",
+    from: "if (raisedSeq === 0 ||",
+    to: "if (raisedSeq >= 0 ||",
+  },
+  {
+    name: "a nested run that waits for more goes unnoticed",
+    file: "src/fold/run-course.ts",
+    from: "this.waitsBelow.find(({ seq }) => seq > raisedSeq)?.child;",
+    to: "this.waitsBelow.find(({ seq }) => seq < raisedSeq)?.child;",
+  },
+  {
     name: "what comes after a fact does not wait until the plan was weighed",
     file: "src/fold/step-flow.ts",
     from: "if (this.planned && step.observes !== undefined) return this.facts.add(id);",
