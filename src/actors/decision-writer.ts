@@ -84,7 +84,7 @@ export class DecisionWriter {
   async claim(holder: string): Promise<boolean> {
     while (!this.#scene.over()) {
       const epoch = this.#scene.epoch + 1;
-      const rules = { looks: true, judges: true, raises: true, rules: 2 } as const;
+      const rules = { looks: true, judges: true, raises: true, rules: 3 } as const;
       if (!(await this.#write({ type: "claim", holder, ...rules }, epoch))) continue;
       if (this.#scene.epoch !== epoch) return false;
       this.#epoch = epoch;

@@ -123,15 +123,18 @@ export class ValueResolver {
   async #parts(fold: RunFold, id: string): Promise<Resolved[]> {
     const { values, steps } = fold;
     if (values === undefined || steps === undefined) return [];
-    const step = steps.step(id);
+    const { state, context } = fold.step(id);
+    const standing = state === "pending" ? {} : { n: context.n };
+    // Whoever opens a failed step again does not ask for its condition.
+    const step = state === "pending" ? steps.step(id) : { ...steps.step(id), when: undefined };
     const wanted = values.lookedInto(step);
     let resolution: Resolution;
     try {
       const { claimCheckBytes } = this.#frame.context.bus.artifacts;
       resolution = values.resolveStep(step, await this.#fetch(fold, wanted), claimCheckBytes);
-      return await this.#cut(resolution);
+      return (await this.#cut(resolution)).map((part) => ({ ...part, ...standing }));
     } catch (thrown) {
-      return [{ error: wireErrorOf(thrown) }];
+      return [{ error: wireErrorOf(thrown), ...standing }];
     }
   }
 
@@ -162,24 +165,28 @@ export class ValueResolver {
     if ("inputs" in resolution) return [{ inputs: await this.#small(resolution.inputs) }];
     const { items, itemInputs } = resolution;
     const parts: Resolved[] = [];
-    let part = { from: 0, items: [] as unknown[], itemInputs: [] as Record<string, unknown>[] };
+    let part = emptyPart(0);
     const most = messageValuesBytes(this.#frame.context.bus.artifacts);
     let bytes = 0;
     const push = (more: boolean) => {
-      const { itemInputs: inputs, ...rest } = part;
-      parts.push({ ...rest, ...(itemInputs === undefined ? {} : { itemInputs: inputs }), more });
+      const { from, items, itemInputs: inputs, itemErrors } = part;
+      const found = itemInputs === undefined ? {} : { itemInputs: inputs };
+      parts.push({ from, items, ...found, ...(itemErrors.length === 0 ? {} : { itemErrors }), more });
     };
     for (const [place, value] of items.entries()) {
       const { item } = await this.#small({ item: value });
-      const inputs = itemInputs?.[place] === undefined ? {} : await this.#small(itemInputs[place]);
-      const size = encodeBody({ item, inputs }).length;
+      const found = itemInputs?.[place] ?? { inputs: {} };
+      const inputs = "inputs" in found ? await this.#small(found.inputs) : {};
+      const error = "error" in found ? found.error : undefined;
+      const size = encodeBody({ item, inputs, error }).length;
       if (bytes + size > most && part.items.length > 0) {
         push(true);
-        part = { from: place, items: [], itemInputs: [] };
+        part = emptyPart(place);
         bytes = 0;
       }
       part.items.push(item);
       part.itemInputs.push(inputs);
+      if (error !== undefined) part.itemErrors.push({ place, error });
       bytes += size;
     }
     push(false);
@@ -192,6 +199,16 @@ export class ValueResolver {
     return checkIn(artifacts, this.#frame.run, values);
   }
 }
+
+/** A part of what was found for a fan-out. */
+interface ItemsPart {
+  from: number;
+  items: unknown[];
+  itemInputs: Record<string, unknown>[];
+  itemErrors: { place: number; error: WireError }[];
+}
+
+const emptyPart = (from: number): ItemsPart => ({ from, items: [], itemInputs: [], itemErrors: [] });
 
 /** What the step fails with. Anything but a fault of its expressions or values is thrown again. */
 function wireErrorOf(thrown: unknown): WireError {

@@ -247,6 +247,9 @@ export const decisionSchema = z.discriminatedUnion("type", [
      * 1: large values are also found inside of others (in a fan-out's list, in what a nested run gave), where an
      * expression saw their references; and an answer that its key's schema refuses leaves the step waiting.
      * 2: a step that waits for what is in a large value does not begin once its run gives up.
+     * 3: a fan-out that never began has its list found anew by a retry, also inside large values; the inputs of all
+     * items are fixed with the list; and what is opened again and cannot be given inputs fails again, an item with
+     * its fan-out, unless people are asked about it.
      */
     rules: z.number().int().min(1).optional(),
   }),
@@ -390,6 +393,8 @@ export const decisionSchema = z.discriminatedUnion("type", [
     from: z.int().min(0).optional(),
     items: z.array(z.unknown()).optional(),
     itemInputs: z.array(z.record(z.string(), z.unknown())).optional(),
+    /** Of these items, those whose inputs cannot be worked out, by their place in the list. */
+    itemErrors: z.array(z.object({ place: z.int().min(0), error: wireErrorSchema })).optional(),
     more: z.boolean().optional(),
     error: wireErrorSchema.optional(),
   }),

@@ -120,7 +120,7 @@ function settleFailure(flow: StepFlow, step: string, answer: GivenAnswer): strin
   if (value === undefined) {
     flow.waits.answered(step, answer);
     flow.waits.settleAsked(step);
-    flow.approve(step, `tried again by ${by}`);
+    flow.chances.tryAgain(step, `tried again by ${by}`);
     return undefined;
   }
   const mapped = outputsOfAnswer(flow.steps.step(step).outputs, value);

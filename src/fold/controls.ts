@@ -65,7 +65,7 @@ function retry(
   const { budget } = course;
   const limits = raisedLimits(budget, control.value);
   if (typeof limits === "string") return limits;
-  const isMeant = flow.retry(control.step, cause, control.others === "later");
+  const isMeant = flow.chances.retry(control.step, cause, control.others === "later");
   // What is refused changes nothing; but in the logs of earlier versions it did (L1).
   if (isMeant || budget?.heedsRaises === false) course.raise(limits);
   if (!isMeant) return notFailed(flow, control.step);

@@ -163,11 +163,11 @@ export class Decisions {
     const waits = flow.frontier.recovering.has(step) && flow.read(step).context.n === n;
     if (!waits) return `dispatch ${n} of the step does not wait for a recovery`;
     flow.frontier.recovering.delete(step);
-    if (fallback !== undefined) flow.fallBack(step, fallback);
-    else if (decision.ask === true) flow.ask(step, `asks people: ${reason}`);
-    else if (role === undefined || task === undefined) flow.giveUpRecovery(step);
+    if (fallback !== undefined) flow.chances.fallBack(step, fallback);
+    else if (decision.ask === true) flow.chances.ask(step, `asks people: ${reason}`);
+    else if (role === undefined || task === undefined) flow.chances.giveUp(step);
     else
-      flow.reopen(
+      flow.chances.reopen(
         step,
         inputs === undefined ? { role, task } : { role, task, inputs },
         `recovered: ${reason}`,

@@ -5,8 +5,8 @@
  * recovery or for the plan to be weighed, and the failure that the run will end with. It does not own how a
  * step's dispatches end: the step flow does, and tells what that lets go on.
  */
-import type { DecisionMessage, RunError } from "../bus/messages.ts";
-import type { StepContext } from "../machines/step.ts";
+import type { DecisionMessage, RunError, WireError } from "../bus/messages.ts";
+import type { StepContext, StepEvent } from "../machines/step.ts";
 import { isDerived, itemRef, stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import type { GraphExecution, WorkflowGraph } from "../workflow/graph.ts";
@@ -27,6 +27,8 @@ export class Frontier {
   readonly unresolved = new Set<string>();
   /** Of those, the ones that are not pending: what they wait for, and how they go on. */
   readonly #looks = new Map<string, { look: LookInside; goOn: (found: Found) => void }>();
+  /** And failed fan-outs that never began, each with why it is opened again once its list is found. */
+  readonly #again = new Map<string, string>();
   readonly items: ItemFlow;
   readonly compensations: Compensations;
   /** What the run fails with, unless it is taken away by a retry. */
@@ -53,11 +55,14 @@ export class Frontier {
     this.compensations = new Compensations(moves, values, (id, look, goOn) =>
       this.lookInside(id, look, goOn),
     );
-    this.items = new ItemFlow(moves, values, {
-      refuse: (step, thrown) => this.#refuse(step, thrown),
+    this.items = new ItemFlow(frame, moves, values, {
+      refuse: (step, error) => this.#refuse(step, error),
+      refuseAgain: (step, error, reason) => this.refuseAgain(step, error, { type: "reopen" }, reason),
+      cancel: (id, reason) => this.cancel(id, reason),
       settle: (step, context) => this.settle(step, context),
       close: (id) => this.close(id),
       lookInside: (id, look, goOn) => this.lookInside(id, look, (found) => this.release(goOn(found), LOOKED)),
+      standAgain: (id, reason) => this.#standAgain(id, reason),
     });
   }
 
@@ -107,7 +112,7 @@ export class Frontier {
         if (step.forEach === undefined) this.#values.fixInputs(step);
         else this.#values.fixItems(step);
       } catch (thrown) {
-        waiting.push(...this.#refuse(step, thrown));
+        waiting.push(...this.#refuse(step, expressionError(thrown)));
         continue;
       }
       waiting.push(...this.#ready(step, cause));
@@ -122,7 +127,9 @@ export class Frontier {
 
   /** Its inputs, or its list, are fixed. */
   #ready(step: WorkflowStep, cause: string): string[] {
-    this.#moves.move(step.id, { type: "dependencies met" }, cause);
+    const again = this.#again.get(step.id);
+    this.#moves.move(step.id, { type: again === undefined ? "dependencies met" : "reopen" }, again ?? cause);
+    if (again !== undefined) this.#again.delete(step.id);
     if (step.forEach === undefined) {
       this.#moves.offer(step.id, 0);
       return [];
@@ -147,15 +154,30 @@ export class Frontier {
     return this.#looks.get(id)?.look;
   }
 
+  /** The step stands as it did before its list was found first. */
+  #standAgain(id: string, cause: string): void {
+    this.unresolved.add(id);
+    this.#again.set(id, cause);
+    this.#frame.effects.push({ type: "resolve", step: id });
+  }
+
   /** The step is stopped or opened again: what it waited for means nothing any more. */
   forgetLook(id: string): void {
-    if (this.#looks.delete(id)) this.unresolved.delete(id);
+    const stands = this.#looks.delete(id);
+    if (this.#again.delete(id) || stands) this.unresolved.delete(id);
   }
 
   /** The run gives up: nothing begins any more, whatever its expressions find. */
   forgetLooks(): void {
     this.unresolved.clear();
     this.#looks.clear();
+    this.#again.clear();
+  }
+
+  /** Cancels a step that was made from another one. */
+  cancel(id: string, cause: string): void {
+    if (this.#frame.rules >= 3) this.forgetLook(id);
+    this.#moves.cancel(id, cause);
   }
 
   /** Takes what came of a step's expressions. Returns why it does not apply, or undefined when it does. */
@@ -163,19 +185,22 @@ export class Frontier {
     const step = this.#moves.steps.step(decision.step);
     if (!this.unresolved.has(step.id)) return "the step does not wait for its expressions";
     const waiting = this.#looks.get(step.id);
+    const hasBegun = waiting !== undefined || this.#again.has(step.id);
+    if (hasBegun && decision.n !== this.#moves.read(step.id).context.n)
+      return `dispatch ${decision.n} does not wait`;
     if (waiting !== undefined) {
-      if (decision.n !== this.#moves.read(step.id).context.n) return `dispatch ${decision.n} does not wait`;
       this.forgetLook(step.id);
       waiting.goOn(decision);
       return undefined;
     }
-    const { items, from = 0, itemInputs = [], more } = decision;
+    const { items, from = 0, itemInputs = [], itemErrors = [], more } = decision;
     if (items !== undefined) {
       if (from > 0 && from !== this.#values.itemsOf(step.id).length)
         return `the items before ${from} are missing`;
       this.#values.addItems(step.id, items, from);
       for (const [at, inputs] of itemInputs.entries())
         this.#values.giveInputs(itemRef(step.id, from + at), inputs);
+      for (const { place, error } of itemErrors) this.#values.refuseInputs(itemRef(step.id, place), error);
       if (more === true) return undefined;
     }
     this.unresolved.delete(step.id);
@@ -188,16 +213,27 @@ export class Frontier {
     { skip, error, inputs, items }: DecisionMessage & { type: "resolved" },
   ): string[] {
     if (skip === true) return this.#skip(step);
-    if (error !== undefined) {
-      return this.settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
-    }
+    if (error !== undefined) return this.#refuse(step, error);
     if (items === undefined) this.#values.giveInputs(step.id, inputs ?? {});
     return this.#ready(step, LOOKED);
   }
 
-  #refuse(step: WorkflowStep, thrown: unknown): string[] {
-    const error = expressionError(thrown);
+  #refuse(step: WorkflowStep, error: WireError): string[] {
+    const again = this.#again.get(step.id);
+    if (again !== undefined) return this.refuseAgain(step, error, { type: "reopen" }, again);
     return this.settle(step, this.#moves.move(step.id, { type: "refuse", error }, error.message).context);
+  }
+
+  /** A failed step is opened again, and cannot be given out: it fails again. Returns the steps that may go on. */
+  refuseAgain(
+    step: WorkflowStep,
+    error: WireError,
+    reopen: StepEvent & { type: "reopen" },
+    cause: string,
+  ): string[] {
+    this.#again.delete(step.id);
+    this.#moves.move(step.id, reopen, cause);
+    return this.#refuse(step, error);
   }
 
   /** What a failed step means for the run. Returns the steps that may go on nevertheless. */

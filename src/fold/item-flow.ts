@@ -10,30 +10,39 @@ import type { StepContext } from "../machines/step.ts";
 import { type DerivedStep, type StepOrigin, stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import { type FanOutProgress, FanOuts, itemStep } from "./fan-outs.ts";
+import type { FoldFrame } from "./fold-frame.ts";
 import type { Found, LookInside } from "./large-values.ts";
 import type { RunValues } from "./run-values.ts";
-import { runErrorOf, schemaError } from "./step-error.ts";
+import { expressionError, runErrorOf, schemaError } from "./step-error.ts";
 import type { StepMoves } from "./step-moves.ts";
 
 /** What items need of the step flow. Each returns the steps that may go on by it. */
 export interface ItemFlowScene {
   /** An expression of the step failed: so does the step. */
-  refuse(step: WorkflowStep, thrown: unknown): string[];
+  refuse(step: WorkflowStep, error: WireError): string[];
+  /** The same of a step that is opened again. */
+  refuseAgain(step: WorkflowStep, error: WireError, cause: string): string[];
+  /** The step is cancelled, whatever it waits for. */
+  cancel(id: string, cause: string): void;
   /** The step has failed for good. */
   settle(step: WorkflowStep, context: StepContext): string[];
   /** Nothing waits for the step any more. */
   close(id: string): string[];
   /** The step stands until large values were looked into, and goes on then. */
   lookInside(id: string, look: LookInside, goOn: (found: Found) => string[]): void;
+  /** The failed step stands until its list was found inside large values, and is opened again then. */
+  standAgain(id: string, cause: string): void;
 }
 
 export class ItemFlow {
+  readonly #frame: FoldFrame;
   readonly #moves: StepMoves;
   readonly #values: RunValues;
   readonly #scene: ItemFlowScene;
   readonly #fanOuts = new FanOuts();
 
-  constructor(moves: StepMoves, values: RunValues, scene: ItemFlowScene) {
+  constructor(frame: FoldFrame, moves: StepMoves, values: RunValues, scene: ItemFlowScene) {
+    this.#frame = frame;
     this.#moves = moves;
     this.#values = values;
     this.#scene = scene;
@@ -78,12 +87,15 @@ export class ItemFlow {
     if (length === 0) return this.#complete(step);
     for (let place = 0; place < length; place += 1) moves.make(itemStep(step, place));
     const released: string[] = [];
+    let isOpen = true;
     for (const item of moves.steps.madeFrom(step.id)) {
-      try {
-        if (this.#values.inputsOf(item.id) === undefined) this.#values.fixInputs(item);
-      } catch (thrown) {
-        released.push(...this.#scene.refuse(item, thrown));
-        if (moves.read(step.id).state !== "running") break;
+      const error = this.#values.fixItemInputs(item);
+      // It fails with another item: what it would have been given is fixed all the same, for a retry.
+      if (!isOpen) continue;
+      if (error !== undefined) {
+        released.push(...this.#scene.refuse(item, error));
+        isOpen = moves.read(step.id).state === "running";
+        if (!isOpen && this.#frame.rules < 3) break;
         continue;
       }
       moves.move(item.id, { type: "dependencies met" }, `${step.id} fans out`);
@@ -105,7 +117,7 @@ export class ItemFlow {
     const parent = moves.steps.step(item.origin.of);
     if (moves.read(parent.id).state !== "running") return [];
     const label = stepLabel(item.id);
-    for (const { id } of moves.steps.madeFrom(parent.id)) moves.cancel(id, `${label} failed`);
+    for (const { id } of moves.steps.madeFrom(parent.id)) this.#scene.cancel(id, `${label} failed`);
     const { code, message } = runErrorOf(context);
     const error = { name: "ItemFailedError", code, message: `${label}: ${message}`, retryable: false };
     const after = moves.move(parent.id, { type: "fail", error }, error.message);
@@ -115,17 +127,35 @@ export class ItemFlow {
   /**
    * Opens a failed fan-out again: what its items gave is kept, the others get a new chance.
    * @returns the items to be opened, and the steps that may go on
-   * @throws ExpressionError when there never was a list, and still is none
+   * @throws ExpressionError when there never was a list, and still is none, under a holder that keeps it failed then
    */
   reopen(step: WorkflowStep, cause: string): { items: readonly DerivedStep[]; released: string[] } {
-    const isNew = !this.#fanOuts.has(step.id);
-    if (isNew) this.#values.fixItems(step);
+    if (!this.#fanOuts.has(step.id)) return { items: [], released: this.#beginAgain(step, cause) };
     this.#moves.move(step.id, { type: "reopen" }, cause);
-    if (isNew) return { items: [], released: this.begin(step) };
     this.#moves.move(step.id, { type: "fan out" }, cause);
     const all = this.#moves.steps.madeFrom(step.id);
     const isAwaited = ({ origin }: DerivedStep) => origin.kind === "item" && !this.#fanOuts.isSettled(origin);
-    return { items: all.filter(isAwaited), released: [] };
+    const items = all.filter(isAwaited);
+    // Each has given what it gives, and the lists of that were refused.
+    if (items.length === 0 && this.#frame.rules >= 3) return { items, released: this.#complete(step) };
+    return { items, released: [] };
+  }
+
+  /** Opens a fan-out that never began: its list is found anew. */
+  #beginAgain(step: WorkflowStep, cause: string): string[] {
+    const isNewer = this.#frame.rules >= 3;
+    if (isNewer && this.#values.lookedInto({ ...step, when: undefined }) !== undefined) {
+      this.#scene.standAgain(step.id, cause);
+      return [];
+    }
+    try {
+      this.#values.fixItems(step);
+    } catch (thrown) {
+      if (isNewer) return this.#scene.refuseAgain(step, expressionError(thrown), cause);
+      throw thrown;
+    }
+    this.#moves.move(step.id, { type: "reopen" }, cause);
+    return this.begin(step);
   }
 
   #complete(step: WorkflowStep): string[] {

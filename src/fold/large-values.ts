@@ -26,6 +26,7 @@ import {
 } from "../workflow/expressions.ts";
 import { literalWorkflow } from "../workflow/nested-run.ts";
 import { splitTemplate, visitTexts } from "../workflow/template.ts";
+import { expressionError } from "./step-error.ts";
 
 /** Keys of the scope whose values have to be fetched before a step's expressions can be evaluated. */
 export interface LookedInto {
@@ -39,7 +40,10 @@ export type Resolution =
   | { skip: true }
   | { inputs: Record<string, unknown> }
   /** The list of a fan-out; the items' inputs where they look inside large values themselves. */
-  | { items: readonly unknown[]; itemInputs?: readonly Record<string, unknown>[] };
+  | { items: readonly unknown[]; itemInputs?: readonly ItemInputs[] };
+
+/** What an item is given, or why that cannot be worked out: that is the matter of this item alone. */
+export type ItemInputs = { inputs: Record<string, unknown> } | { error: WireError };
 
 /** What can be said only once large values are there. */
 export interface LookInside {
@@ -243,7 +247,11 @@ export function resolveStep(
   if (!looksInside && items.every((item) => travelsAsItIs({ item }, claimCheckBytes))) return { items };
   const itemInputs = items.map((item, place) => {
     const local = { item, index: BigInt(place), iteration: 1n, outputs: {} };
-    return inputsOf(step, resolveMixed({ ...raw, ...local }, { ...full, ...local }));
+    try {
+      return { inputs: inputsOf(step, resolveMixed({ ...raw, ...local }, { ...full, ...local })) };
+    } catch (thrown) {
+      return { error: expressionError(thrown) };
+    }
   });
   return { items, itemInputs };
 }

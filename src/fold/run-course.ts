@@ -167,7 +167,7 @@ export class RunCourse {
   }
 
   get #dueFailure(): RunError | undefined {
-    return this.failure ?? this.flow?.frontier.failure ?? this.flow?.leftFailure;
+    return this.failure ?? this.flow?.frontier.failure ?? this.flow?.chances.leftFailure;
   }
 
   // ── the moves ────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,8 @@
  * so that a retry and a failover send the same task. It does not own when that is.
  */
 import { holdsReference, isClaimCheck, referencesIn } from "../bus/claim-check.ts";
+import type { WireError } from "../bus/messages.ts";
+import { itemRef } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
 import type { EnvironmentSchemas } from "../workflow/environment-schema.ts";
 import { DataHammerError } from "../workflow/errors.ts";
@@ -24,7 +26,7 @@ import {
   resolveStep,
   templateLook,
 } from "./large-values.ts";
-import { schemaError } from "./step-error.ts";
+import { expressionError, schemaError } from "./step-error.ts";
 
 export class RunValues {
   /** The workflow's inputs, with the submission's over the defaults. */
@@ -37,6 +39,8 @@ export class RunValues {
   /** Of every step that is repeated: how often it was done, and what it gave last. */
   readonly #iterations = new Map<string, { count: number; outputs: Record<string, unknown> }>();
   readonly #stepInputs = new Map<string, Record<string, unknown>>();
+  /** Why items that are about to be made cannot be given inputs, where that was found inside large values. */
+  readonly #inputsErrors = new Map<string, WireError>();
   readonly #stepOutputs: ExpressionScope["steps"] = Object.create(null);
   /** Whether any input or output ever was too large for the log. */
   #hasLarge: boolean;
@@ -71,15 +75,26 @@ export class RunValues {
    * @throws ExpressionError, or DataHammerError `E_NOT_A_LIST`, `E_LIMIT`
    */
   fixItems(step: WorkflowStep): readonly unknown[] {
+    if (this.#frame.rules >= 3) this.forgetItems(step.id);
     const list = listOf(step, this.#scope);
     this.#items.set(step.id, list);
     return list;
   }
 
-  /** Fixes the list of a fan-out, part by part. */
+  /** Fixes the list of a fan-out, part by part. A successor may begin anew. */
   addItems(step: string, items: readonly unknown[], from: number): void {
+    if (from === 0 && this.#frame.rules >= 3) this.forgetItems(step);
     const known = from === 0 ? [] : this.itemsOf(step);
     this.#items.set(step, [...known, ...items]);
+  }
+
+  /** The list, and what its items would have been given, is to be found anew. */
+  forgetItems(step: string): void {
+    for (const place of this.itemsOf(step).keys()) {
+      this.#stepInputs.delete(itemRef(step, place));
+      this.#inputsErrors.delete(itemRef(step, place));
+    }
+    this.#items.delete(step);
   }
 
   /** What has to be fetched before the step's expressions can be evaluated; undefined: nothing. */
@@ -192,6 +207,33 @@ export class RunValues {
       step.id,
       inputsOf(step, (template) => resolveTemplate(template, scope)),
     );
+  }
+
+  /** Fixes an item's inputs, unless they were found before. @returns why that cannot be */
+  fixItemInputs(item: WorkflowStep): WireError | undefined {
+    if (this.#stepInputs.has(item.id)) return undefined;
+    const found = this.#inputsErrors.get(item.id);
+    if (found !== undefined) {
+      this.#inputsErrors.delete(item.id);
+      return found;
+    }
+    try {
+      this.fixInputs(item);
+    } catch (thrown) {
+      return expressionError(thrown);
+    }
+    return undefined;
+  }
+
+  /** The step's inputs cannot be worked out: that was found inside large values. */
+  refuseInputs(step: string, error: WireError): void {
+    this.#stepInputs.delete(step);
+    this.#inputsErrors.set(step, error);
+  }
+
+  /** The inputs were those of another iteration. */
+  forgetInputs(step: string): void {
+    this.#stepInputs.delete(step);
   }
 
   /** Fixes a step's inputs to these. */

@@ -1,19 +1,12 @@
 /**
  * How the steps of a run follow one another: released when their dependencies allow, completed, failed,
- * tried again, recovered.
+ * tried again.
  *
  * It owns how a dispatch ends and what a step is given then. It does not own whether a record may move a step
- * (the fold judges that before), where steps stand (the moves), which of them may go on (the frontier), nor
- * values (the run's values).
+ * (the fold judges that before), where steps stand (the moves), which of them may go on (the frontier), what failed
+ * for good and is opened again (the second chances), nor values (the run's values).
  */
-import type {
-  DispatchRef,
-  ResultMessage,
-  RunError,
-  RunOrigin,
-  TaskMessage,
-  WireError,
-} from "../bus/messages.ts";
+import type { DispatchRef, ResultMessage, RunOrigin, TaskMessage, WireError } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import { isDerived, stepLabel } from "../workflow/derived-step.ts";
 import type { Repeat, WorkflowStep } from "../workflow/document.ts";
@@ -27,24 +20,19 @@ import type { Found, LookInside } from "./large-values.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { RunSteps } from "./run-steps.ts";
 import { RunValues } from "./run-values.ts";
-import { expressionError, repeatLimit, runErrorOf, schemaError } from "./step-error.ts";
+import { SecondChances } from "./second-chances.ts";
+import { expressionError, repeatLimit, schemaError } from "./step-error.ts";
 import type { StepHost, StepStatus } from "./step-host.ts";
 import type { StepCounts } from "./step-ledger.ts";
 import { type OpenDispatch, StepMoves } from "./step-moves.ts";
 import { taskMessage } from "./task-message.ts";
 import type { Waits } from "./waits.ts";
 
-/** What a reopened step may change. */
-export interface Reopening {
-  role?: string;
-  task?: string;
-  inputs?: Record<string, unknown>;
-}
-
 export class StepFlow {
   readonly values: RunValues;
   readonly frontier: Frontier;
   readonly facts: FactsToWeigh;
+  readonly chances: SecondChances;
   /** Steps that had begun when a revision left them out: their history stays, their results are late. */
   readonly retired = new Map<string, WorkflowStep>();
   /** Whether the workflow was planned from goals, and so may be weighed again. */
@@ -52,8 +40,6 @@ export class StepFlow {
   readonly #frame: FoldFrame;
   readonly #moves: StepMoves;
   #graph: WorkflowGraph;
-  /** A failed step that the last retry did not choose. */
-  #leftFailed: string | undefined;
 
   constructor(
     graph: WorkflowGraph,
@@ -72,6 +58,7 @@ export class StepFlow {
     this.frontier = new Frontier(graph, frame, this.#moves, this.values, (step, cause) =>
       this.stop(step, cause, undefined),
     );
+    this.chances = new SecondChances(frame, this.#moves, this);
   }
 
   get graph(): WorkflowGraph {
@@ -344,7 +331,7 @@ export class StepFlow {
     const error = { name: "CancelledError", code: CANCELLED_CODE, message: cause, retryable: false };
     if (how !== undefined) this.cancellations.note(id, how);
     this.frontier.forgetLook(id);
-    for (const made of this.steps.madeFrom(id)) this.#moves.cancel(made.id, message);
+    for (const made of this.steps.madeFrom(id)) this.frontier.cancel(made.id, message);
     if (how === undefined) this.#moves.cancel(id, message, error);
     else this.#moves.closeCancelled(id, message, error);
     this.frontier.release(
@@ -386,72 +373,6 @@ export class StepFlow {
 
   lose(id: string, cause: string): void {
     this.#moves.lose(id, cause);
-  }
-
-  /** Opens a failed step again; its failure is no longer the run's. */
-  reopen(id: string, changes: Reopening, cause: string): void {
-    const step = this.steps.step(id);
-    // Another way to the outputs gives them as a whole.
-    if (step.forEach !== undefined && changes.role !== undefined) this.frontier.items.abandon(id);
-    if (this.frontier.items.isFor(step)) return this.#reopenItems(step, cause);
-    const { context } = this.read(id);
-    // After the last iteration that was allowed, a person's retry allows as many again.
-    const last = context.failures.at(-1);
-    // A fan-out that failed with an item's limit has no iterations of its own.
-    const isExhausted =
-      step.forEach === undefined && last?.error.code === "E_REPEAT_LIMIT" && last.n === context.n;
-    const iteration = isExhausted ? context.iteration + 1 : context.iteration;
-    const given = isExhausted ? undefined : (changes.inputs ?? context.inputs ?? this.values.inputsOf(id));
-    this.frontier.forgetLook(id);
-    const goOn = () => {
-      // A person's retry comes before a recovery that is still thought about.
-      this.frontier.recovering.delete(id);
-      this.#moves.move(id, { type: "reopen", ...changes, iteration }, cause);
-      this.#moves.offer(id, 0);
-    };
-    if (given !== undefined) return goOn();
-    const look = this.values.inputsLook(step);
-    if (look !== undefined) {
-      return this.frontier.lookInside(id, look, ({ inputs, error }) => {
-        if (error !== undefined) return this.#failReopened(id, error);
-        this.values.giveInputs(id, inputs ?? {});
-        goOn();
-      });
-    }
-    try {
-      this.values.fixInputs(step);
-    } catch (thrown) {
-      return this.#failReopened(id, expressionError(thrown));
-    }
-    goOn();
-  }
-
-  /** It stays failed: its inputs still cannot be worked out. */
-  #failReopened(id: string, { message }: WireError): void {
-    this.frontier.failure ??= { code: "E_EXPRESSION", message, step: id };
-  }
-
-  #reopenItems(step: WorkflowStep, cause: string): void {
-    this.frontier.recovering.delete(step.id);
-    try {
-      const { items, released } = this.frontier.items.reopen(step, cause);
-      for (const { id } of items) this.reopen(id, {}, cause);
-      this.frontier.release(released, `${step.id} is done`);
-    } catch (thrown) {
-      this.frontier.failure ??= {
-        code: "E_EXPRESSION",
-        message: expressionError(thrown).message,
-        step: step.id,
-      };
-    }
-  }
-
-  /** Nothing can make its outputs any more: the step stays failed, and the run goes on with these values. */
-  fallBack(id: string, values: Readonly<Record<string, unknown>>): void {
-    const step = this.graph.step(id);
-    const outputs = Object.fromEntries(step.outputs.map((key) => [key, values[key] ?? null]));
-    this.values.giveOutputs(step, outputs, undefined);
-    this.frontier.release(this.frontier.close(id), `${id} failed, and its fallback is there`);
   }
 
   /** The plan stands after these steps' facts: what waits for them goes on. */
@@ -509,48 +430,6 @@ export class StepFlow {
     this.values.dropInputs(step);
     this.retired.set(id, step);
     if (this.frontier.failure?.step === id) this.frontier.failure = undefined;
-  }
-
-  /** Nothing else is left: people are asked what to do about the failure. */
-  ask(id: string, cause: string): void {
-    const { role, task } = this.read(id).context;
-    this.waits.ask(id);
-    this.reopen(id, { role, task }, cause);
-  }
-
-  /** What a failed step that a retry left alone fails the run with, once everything else is closed. */
-  get leftFailure(): RunError | undefined {
-    if (this.#leftFailed === undefined || this.read(this.#leftFailed).state !== "failed") return undefined;
-    const { recovering, unresolved } = this.frontier;
-    const isOpen = this.counts.ready + this.counts.running + recovering.size + unresolved.size > 0;
-    return isOpen || this.facts.givers.size > 0 ? undefined : runErrorOf(this.read(this.#leftFailed).context);
-  }
-
-  /** No other way was found: the step stays failed, and so fails the run. */
-  giveUpRecovery(id: string): void {
-    this.frontier.failure ??= runErrorOf(this.read(id).context);
-  }
-
-  /**
-   * Gives the chosen failed steps a new chance, and every step that was cancelled only because the run
-   * failed. An item is chosen with its whole fan-out. Returns whether there was one.
-   * @param othersLater a failed step that was not chosen fails the run only once nothing else is open
-   */
-  retry(chosen: string | undefined, cause: string, othersLater: boolean): boolean {
-    const isKnown = chosen !== undefined && this.steps.has(chosen);
-    const target = isKnown ? (this.steps.step(chosen).origin?.of ?? chosen) : chosen;
-    const failed = [...this.graph.steps()]
-      .map((step) => step.id)
-      .filter((id) => this.read(id).state === "failed" && !this.frontier.isClosed(id));
-    const cancelled = (id: string) => this.read(id).context.outcome === "cancelled";
-    const wanted = failed.filter((id) => target === undefined || id === target || cancelled(id));
-    if (!wanted.some((id) => target === undefined || id === target)) return false;
-    this.frontier.failure = undefined;
-    const left = failed.find((id) => !wanted.includes(id));
-    for (const id of wanted) this.reopen(id, {}, cause);
-    this.#leftFailed = othersLater ? left : undefined;
-    if (left !== undefined && !othersLater) this.giveUpRecovery(left);
-    return true;
   }
 
   /** The run gives up: what is open is taken back, and what completed is undone. */

@@ -15,6 +15,8 @@ export interface AnsweredFlow {
   refuses(step: ReferenceStep, outputs: Record<string, unknown>): boolean;
   /** It will not be done. */
   refuse(step: ReferenceStep, code: string): void;
+  /** It is tried once more, with inputs that are worked out now. */
+  tryAgain(step: ReferenceStep): void;
 }
 
 export class ReferenceAnswers {
@@ -51,7 +53,10 @@ export class ReferenceAnswers {
     const failed = step.waits === "failure";
     if (step.waits === "approval" || (failed && value === undefined)) {
       step.asked = false;
-      openings.free(step);
+      if (step.lacksInputs && step.brought === undefined) {
+        step.approved = true;
+        this.#flow.tryAgain(step);
+      } else openings.free(step);
       return true;
     }
     const outputs = outputsOfAnswer(step.doc.outputs ?? [], value);

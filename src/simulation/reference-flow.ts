@@ -1,18 +1,29 @@
 /**
  * How the steps of a run follow one another, said a second time: released, given out, tried again, repeated,
- * fanned out, waited for, opened again.
+ * stopped, undone.
  *
  * It owns steps, dispatches and the environment of one run. What the log's records do to them is the
- * reference's matter. Simple before fast: it may look at every step wherever that says it best.
+ * reference's matter; how items go, and what becomes of failed steps, is said by the fan-outs and the chances. Simple
+ * before fast: it may look at every step wherever that says it best.
  */
-import type { DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.ts";
+import type { ResultMessage, RunOrigin } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
 import { ReferenceAnswers } from "./reference-answers.ts";
+import { ReferenceChances } from "./reference-chances.ts";
+import { ReferenceFanOuts } from "./reference-fan-outs.ts";
 import { type Due, ReferenceLooks } from "./reference-looks.ts";
 import { ReferenceOpenings } from "./reference-openings.ts";
 import { ReferencePlan } from "./reference-plan.ts";
-import { dependentsOf, isLastTimeOut, makeStep, ms, needed, type ReferenceStep } from "./reference-step.ts";
+import {
+  dependentsOf,
+  giveOwn,
+  isLastTimeOut,
+  makeStep,
+  ms,
+  needed,
+  type ReferenceStep,
+} from "./reference-step.ts";
 import { ReferenceUndoing } from "./reference-undoing.ts";
 import { ReferenceValues } from "./reference-values.ts";
 
@@ -31,13 +42,16 @@ export class ReferenceFlow {
   /** Whom somebody wanted stopped, from which to which sequence. */
   readonly unwanted: { step: ReferenceStep; from: number; to: number }[] = [];
   readonly undoing: ReferenceUndoing;
+  readonly fanOuts = new ReferenceFanOuts(this);
+  readonly chances = new ReferenceChances(this);
+  /** The document that it goes by now. */
+  workflow: WorkflowDocument;
+  /** Edition of the rules by which the records that follow are read. */
+  rules = 0;
   /** For whose failure the run fails. */
-  #failing: ReferenceStep | undefined;
-  #workflow: WorkflowDocument;
+  failing: ReferenceStep | undefined;
   readonly #planned: boolean;
   #dependents: ReadonlyMap<string, readonly ReferenceStep[]> = new Map();
-  /** A failed step that the last retry did not choose. */
-  #left: ReferenceStep | undefined;
   #seq = 0;
 
   /** @param planned whether the workflow was planned, so that facts are weighed */
@@ -47,7 +61,7 @@ export class ReferenceFlow {
     language: Language,
     planned = false,
   ) {
-    this.#workflow = workflow;
+    this.workflow = workflow;
     this.#planned = planned;
     const flow = this;
     this.plan = new ReferencePlan({
@@ -57,8 +71,8 @@ export class ReferenceFlow {
       },
       isOpen: (step) => this.isOpen(step),
       goBy: (next) => this.#goBy(next),
-      closeWell: (step) => this.#closeWell(step),
-      release: (steps) => this.#release(steps),
+      closeWell: (step) => this.closeWell(step),
+      release: (steps) => this.release(steps),
       leaveOut: (step) => this.#leaveOut(step),
     });
     this.values = new ReferenceValues(language, { ...workflow.inputs, ...inputs }, () =>
@@ -72,8 +86,9 @@ export class ReferenceFlow {
         return flow.documentSteps;
       },
       done: (step, outputs) => this.#done(step, outputs),
-      refuses: (step, outputs) => this.values.breaksSchema(this.#workflow, outputs, step.doc.outputs ?? []),
-      refuse: (step, code) => this.#refuse(step, code),
+      refuses: (step, outputs) => this.values.breaksSchema(this.workflow, outputs, step.doc.outputs ?? []),
+      refuse: (step, code) => this.refuse(step, code),
+      tryAgain: (step) => this.chances.tryAgain(step),
     });
     for (const doc of workflow.steps) this.steps.set(doc.id, makeStep(doc, workflow.defaults));
     this.#goBy(workflow);
@@ -81,7 +96,7 @@ export class ReferenceFlow {
 
   /** The steps of the document. */
   get documentSteps(): ReferenceStep[] {
-    return this.#workflow.steps.map(({ id }) => this.steps.get(id) as ReferenceStep);
+    return this.workflow.steps.map(({ id }) => this.steps.get(id) as ReferenceStep);
   }
 
   get complete(): boolean {
@@ -90,14 +105,14 @@ export class ReferenceFlow {
 
   /** Something failed for which the run fails. */
   get failure(): boolean {
-    return this.#failing !== undefined;
+    return this.failing !== undefined;
   }
 
   /** Whether the run fails: now, or because nothing is open beside what a retry left failed. */
   get fails(): boolean {
     const isOpen = (step: ReferenceStep) => this.isOpen(step) || step.recovering;
     if (this.failure) return true;
-    if (this.#left?.state !== "failed" || this.plan.waits || this.looks.some) return false;
+    if (!this.chances.leftOne || this.plan.waits || this.looks.some) return false;
     return ![...this.steps.values()].some(isOpen);
   }
 
@@ -121,6 +136,11 @@ export class ReferenceFlow {
     this.openings.at(seq, ts);
   }
 
+  heed(rules: number): void {
+    this.rules = rules;
+    if (rules >= 1) this.answers.heedSchemas();
+  }
+
   /** @param taken steps that another run has done */
   begin(taken: RunOrigin["steps"]): void {
     const free = new Set(this.documentSteps.filter(({ doc }) => needed(doc) === 0));
@@ -131,9 +151,9 @@ export class ReferenceFlow {
       step.outcome = outcome;
       step.completions = outcome === "completed" ? 1 : 0;
       step.outputs = outputs;
-      for (const next of this.#closeWell(step)) free.add(next);
+      for (const next of this.closeWell(step)) free.add(next);
     }
-    this.#release([...free].filter(({ closedWell }) => !closedWell));
+    this.release([...free].filter(({ closedWell }) => !closedWell));
   }
 
   isOpen({ state }: ReferenceStep): boolean {
@@ -151,15 +171,18 @@ export class ReferenceFlow {
 
   // ── the frontier ─────────────────────────────────────────────────────────────────────────────────
 
-  #release(steps: ReferenceStep[]): void {
+  release(steps: ReferenceStep[]): void {
     const waiting = [...steps];
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
       const one = step;
       if (!this.values.looks(one.doc, one)) waiting.push(...this.#begin(one));
       else {
         this.looks.stand(one, undefined, () => {
-          this.#release(this.#begin(one));
-          return one.state === "failed" && one.errors.at(-1) === "E_EXPRESSION" ? "refused" : "fits";
+          this.release(this.#begin(one));
+          // From the third edition on, a fan-out has begun when one of its items fails.
+          const mayBeRefused = this.rules < 3 || one.n === 0;
+          const isRefused = one.state === "failed" && one.errors.at(-1) === "E_EXPRESSION";
+          return mayBeRefused && isRefused ? "refused" : "fits";
         });
       }
     }
@@ -175,19 +198,19 @@ export class ReferenceFlow {
         return this.#closeWithNulls(step);
       }
       if (doc.forEach !== undefined) step.list = this.values.listOf(step);
-      else step.own = this.values.inputsOf(step);
+      else giveOwn(step, this.values.inputsOf(step));
     } catch {
       step.errors.push("E_EXPRESSION");
-      return this.#failed(step, "failed");
+      return this.failed(step, "failed");
     }
     if (doc.forEach !== undefined && step.unwanted)
       return this.#stopped(Object.assign(step, { n: step.n + 1 }));
-    if (doc.forEach !== undefined) return this.#fanOut(step);
+    if (doc.forEach !== undefined) return this.fanOuts.begin(step);
     this.openings.open(step, 0);
     return [];
   }
 
-  #closeWell(step: ReferenceStep): ReferenceStep[] {
+  closeWell(step: ReferenceStep): ReferenceStep[] {
     if (step.closedWell) return [];
     step.closedWell = true;
     const ready: ReferenceStep[] = [];
@@ -202,7 +225,7 @@ export class ReferenceFlow {
     const keys = step.doc.outputs ?? [];
     for (const key of keys) if (!this.values.env.has(key)) this.set(key, null, step.id);
     step.outputs = Object.fromEntries(keys.map((key) => [key, null]));
-    return this.#closeWell(step);
+    return this.closeWell(step);
   }
 
   // ── how a dispatch ends ──────────────────────────────────────────────────────────────────────────
@@ -240,14 +263,14 @@ export class ReferenceFlow {
   }
 
   stop(step: ReferenceStep): void {
-    this.#release(this.#stopped(step));
+    this.release(this.#stopped(step));
   }
 
   /** @returns the steps that may go on nevertheless */
   #stopped(step: ReferenceStep): ReferenceStep[] {
-    for (const item of step.items) this.#cancel(item);
+    for (const item of step.items) this.cancel(item);
     step.errors.push("E_CANCELLED");
-    return this.#failed(step, "cancelled");
+    return this.failed(step, "cancelled");
   }
 
   /** Whoever is closed is wanted stopped no more. */
@@ -262,7 +285,7 @@ export class ReferenceFlow {
   #handOff(step: ReferenceStep, { role, task, inputs }: NonNullable<ResultMessage["handoff"]>): void {
     if (step.hops.length >= HANDOFFS) {
       step.errors.push("E_HANDOFF_LIMIT");
-      return this.#release(this.#failed(step, "failed"));
+      return this.release(this.failed(step, "failed"));
     }
     step.hops.push({ role: step.role, task: step.task });
     step.role = role;
@@ -275,20 +298,20 @@ export class ReferenceFlow {
     const declared = step.doc.outputs ?? [];
     const isMissing = declared.some((key) => !(key in outputs) && this.values.env.get(key)?.step !== step.id);
     const isOwn = step.parent === undefined && step.undoes === undefined;
-    if (isMissing) return this.#refuse(step, "E_OUTPUT_MISSING");
+    if (isMissing) return this.refuse(step, "E_OUTPUT_MISSING");
     const judge = (): Due => {
-      const refused = isOwn && this.values.breaksSchema(this.#workflow, outputs, declared);
-      if (refused) this.#refuse(step, "E_ENV_SCHEMA");
+      const refused = isOwn && this.values.breaksSchema(this.workflow, outputs, declared);
+      if (refused) this.refuse(step, "E_ENV_SCHEMA");
       else this.#accept(step, outputs);
       return refused ? "refused" : "fits";
     };
-    const looks = isOwn && this.values.schemaLooks(this.#workflow, outputs, declared);
+    const looks = isOwn && this.values.schemaLooks(this.workflow, outputs, declared);
     if (looks) this.looks.stand(step, step.n, judge);
     else judge();
   }
 
   #accept(step: ReferenceStep, outputs: Record<string, unknown>): void {
-    if (step.parent === undefined) this.#give(step, outputs);
+    if (step.parent === undefined) this.give(step, outputs);
     // The items of a fan-out are repeated; whoever does it as a whole does it once.
     const { repeat, forEach } = step.doc;
     const isWhole = forEach !== undefined && step.parent === undefined;
@@ -313,13 +336,13 @@ export class ReferenceFlow {
     step.completions += 1;
     step.outputs = outputs;
     if (step.undoes !== undefined) return this.undoing.next();
-    if (step.parent !== undefined) return this.#release(this.#settleItem(step.parent));
+    if (step.parent !== undefined) return this.release(this.fanOuts.settle(step.parent));
     // What comes after it waits until the plan was weighed with what it found.
     if (this.#planned && step.doc.observes !== undefined) this.plan.found(step);
-    else this.#release(this.#closeWell(step));
+    else this.release(this.closeWell(step));
   }
 
-  #give(step: ReferenceStep, outputs: Record<string, unknown>): void {
+  give(step: ReferenceStep, outputs: Record<string, unknown>): void {
     for (const key of step.doc.outputs ?? []) if (key in outputs) this.set(key, outputs[key], step.id);
     step.outputs = outputs;
   }
@@ -334,13 +357,13 @@ export class ReferenceFlow {
       if (step.iteration % max === 0) {
         step.errors.push("E_REPEAT_LIMIT");
         step.exhausted = true;
-        this.#release(this.#failed(step, "failed"));
+        this.release(this.failed(step, "failed"));
         return "again";
       }
-      step.own = this.values.inputsOf(step, step.iteration + 1);
+      giveOwn(step, this.values.inputsOf(step, step.iteration + 1));
     } catch {
       step.errors.push("E_EXPRESSION");
-      this.#release(this.#failed(step, "failed"));
+      this.release(this.failed(step, "failed"));
       return "refused";
     }
     step.iteration += 1;
@@ -353,14 +376,14 @@ export class ReferenceFlow {
 
   #failedAttempt(step: ReferenceStep, retryable: boolean, outcome: string): void {
     const { maxAttempts, initial, factor, max, jitter } = step.retry;
-    if (!retryable || step.attempt >= maxAttempts) return this.#release(this.#failed(step, outcome));
+    if (!retryable || step.attempt >= maxAttempts) return this.release(this.failed(step, outcome));
     step.attempt += 1;
     const grown = Math.min(ms(initial) * factor ** (step.attempt - 2), ms(max));
     this.openings.open(step, grown * (1 - jitter));
   }
 
   /** @returns the steps that may go on nevertheless */
-  #failed(step: ReferenceStep, outcome: string): ReferenceStep[] {
+  failed(step: ReferenceStep, outcome: string): ReferenceStep[] {
     step.state = "failed";
     step.outcome = outcome;
     this.looks.forget(step);
@@ -370,11 +393,11 @@ export class ReferenceFlow {
       return [];
     }
     const { onFailure = "fail" } = step.doc;
-    if (step.parent !== undefined) return this.#itemFailed(step, step.parent, onFailure);
+    if (step.parent !== undefined) return this.fanOuts.fail(step, step.parent);
     if (onFailure === "continue") return this.#closeWithNulls(step);
     // That people were asked was the last that could be done.
     if (onFailure === "recover" && !step.asked) step.recovering = true;
-    else this.#failing ??= step;
+    else this.failing ??= step;
     step.asked = false;
     return [];
   }
@@ -394,156 +417,16 @@ export class ReferenceFlow {
     this.openings.shut(step, code);
     step.errors.push(code);
     if (worked) this.#failedAttempt(step, !isLastTimeOut(step, code), "timed-out");
-    else this.#release(this.#failed(step, "timed-out"));
+    else this.release(this.failed(step, "timed-out"));
     return true;
   }
 
-  // ── fan-outs ─────────────────────────────────────────────────────────────────────────────────────
-
-  #fanOut(parent: ReferenceStep): ReferenceStep[] {
-    parent.n += 1;
-    parent.state = "running";
-    parent.outcome = null;
-    const list = parent.list ?? [];
-    if (list.length === 0) return this.#completeFanOut(parent);
-    parent.items = list.map((_, place) => makeStep(parent.doc, this.#workflow.defaults, { parent, place }));
-    for (const item of parent.items) this.steps.set(item.id, item);
-    const released: ReferenceStep[] = [];
-    for (const item of parent.items) {
-      try {
-        item.own = this.values.inputsOf(item);
-      } catch {
-        item.errors.push("E_EXPRESSION");
-        released.push(...this.#failed(item, "failed"));
-        if (parent.state !== "running") break;
-        continue;
-      }
-      this.openings.open(item, 0);
-    }
-    return released;
-  }
-
-  /** An item has its place in the lists. The last one completes the whole. */
-  #settleItem(parent: ReferenceStep): ReferenceStep[] {
-    const open = parent.items.some(({ outputs }) => outputs === undefined);
-    return open || parent.state !== "running" ? [] : this.#completeFanOut(parent);
-  }
-
-  #completeFanOut(parent: ReferenceStep): ReferenceStep[] {
-    const lists: Record<string, unknown> = {};
-    for (const key of parent.doc.outputs ?? [])
-      lists[key] = parent.items.map(({ outputs }) => outputs?.[key] ?? null);
-    this.#give(parent, lists);
-    parent.state = "done";
-    parent.outcome = "completed";
-    parent.completions += 1;
-    return this.#closeWell(parent);
-  }
-
-  #itemFailed(item: ReferenceStep, parent: ReferenceStep, onFailure: string): ReferenceStep[] {
-    if (onFailure === "continue") {
-      item.outputs = null;
-      return this.#settleItem(parent);
-    }
-    if (parent.state !== "running") return [];
-    for (const one of parent.items) this.#cancel(one);
-    parent.errors.push(...item.errors.slice(-1));
-    return this.#failed(parent, "failed");
-  }
-
-  #cancel(step: ReferenceStep): void {
+  cancel(step: ReferenceStep): void {
     this.looks.forget(step);
     if (step.state === "done" || step.state === "failed") return;
     step.state = "failed";
     step.outcome = "cancelled";
     this.openings.shut(step, "cancelled");
-  }
-
-  // ── second chances ───────────────────────────────────────────────────────────────────────────────
-
-  /** @returns whether there was a failed step to open again */
-  retry(chosen: string | undefined, othersLater: boolean): boolean {
-    const target = this.steps.get(chosen ?? "")?.parent?.id ?? chosen;
-    const failed = this.documentSteps.filter(({ state, closedWell }) => state === "failed" && !closedWell);
-    const named = failed.filter(({ id }) => target === undefined || id === target);
-    if (named.length === 0) return false;
-    this.#failing = undefined;
-    this.#left = undefined;
-    for (const step of failed) {
-      if (named.includes(step) || step.outcome === "cancelled") this.#reopen(step);
-      else if (othersLater) this.#left ??= step;
-      else this.#failing ??= step;
-    }
-    return true;
-  }
-
-  #reopen(step: ReferenceStep): void {
-    step.recovering = false;
-    // An item has its parent's document; one that was never opened is opened as the others are.
-    const isWhole = step.parent === undefined && step.doc.forEach !== undefined;
-    if (step.list !== undefined || (isWhole && step.n === 0)) return this.#reopenFanOut(step);
-    this.#openAgain(step);
-  }
-
-  /** Where the iterations were used up, it goes on with the next one. */
-  #openAgain(step: ReferenceStep): void {
-    const { exhausted } = step;
-    const isNew = exhausted || (step.n === 0 && step.brought === undefined);
-    this.looks.forget(step);
-    const goOn = (): Due => {
-      try {
-        if (isNew) step.own = this.values.inputsOf(step, step.iteration + (exhausted ? 1 : 0));
-      } catch {
-        this.#failing ??= step;
-        return "refused";
-      }
-      if (exhausted) step.iteration += 1;
-      step.attempt = 1;
-      this.openings.open(step, 0);
-      return "fits";
-    };
-    if (isNew && this.values.looks({ inputs: step.doc.inputs }, step)) this.looks.stand(step, step.n, goOn);
-    else goOn();
-  }
-
-  #reopenFanOut(parent: ReferenceStep): void {
-    if (parent.items.length === 0) {
-      try {
-        parent.list = this.values.listOf(parent);
-      } catch {
-        this.#failing ??= parent;
-        return;
-      }
-      return this.#release(this.#fanOut(parent));
-    }
-    parent.n += 1;
-    parent.state = "running";
-    parent.outcome = null;
-    for (const item of parent.items) {
-      if (item.outputs === undefined) this.#reopen(item);
-    }
-  }
-
-  recover(step: ReferenceStep, decision: DecisionMessage & { type: "recover" }): void {
-    if (!step.recovering) return;
-    step.recovering = false;
-    const { role, task, inputs, fallback, ask } = decision;
-    if (fallback !== undefined) {
-      const values = (step.doc.outputs ?? []).map((key) => [key, fallback[key] ?? null]);
-      this.#give(step, Object.fromEntries(values));
-      return this.#release(this.#closeWell(step));
-    }
-    if (ask === true) step.asked = true;
-    else if (role === undefined || task === undefined) {
-      this.#failing ??= step;
-      return;
-    }
-    step.role = role ?? step.role;
-    step.task = task ?? step.task;
-    // Another way to the outputs gives them as a whole.
-    step.list = undefined;
-    if (inputs !== undefined) step.brought = inputs;
-    this.#openAgain(step);
   }
 
   // ── plans ────────────────────────────────────────────────────────────────────────────────────────
@@ -554,23 +437,23 @@ export class ReferenceFlow {
   }
 
   #goBy(workflow: WorkflowDocument): void {
-    this.#workflow = workflow;
+    this.workflow = workflow;
     this.#dependents = dependentsOf(this.documentSteps);
   }
 
   #leaveOut(step: ReferenceStep): void {
     for (const item of step.items) {
-      this.#cancel(item);
+      this.cancel(item);
       this.steps.delete(item.id);
     }
-    this.#cancel(step);
-    if (this.#failing === step) this.#failing = undefined;
+    this.cancel(step);
+    if (this.failing === step) this.failing = undefined;
   }
 
   /** The run has ended without what is open. */
   cancelOpen(pendingToo: boolean): void {
     for (const step of this.steps.values()) {
-      if (pendingToo || step.state !== "pending") this.#cancel(step);
+      if (pendingToo || step.state !== "pending") this.cancel(step);
     }
   }
 
@@ -579,7 +462,7 @@ export class ReferenceFlow {
     for (const step of this.steps.values()) step.recovering = false;
     this.looks.clear();
     this.cancelOpen(pendingToo);
-    for (const step of this.undoing.begin(this.#workflow.defaults)) this.steps.set(step.id, step);
+    for (const step of this.undoing.begin(this.workflow.defaults)) this.steps.set(step.id, step);
     this.undoing.next();
   }
 
@@ -592,8 +475,8 @@ export class ReferenceFlow {
     this.values.set(key, value, step, this.#seq);
   }
 
-  #refuse(step: ReferenceStep, code: string): void {
+  refuse(step: ReferenceStep, code: string): void {
     step.errors.push(code);
-    this.#release(this.#failed(step, "failed"));
+    this.release(this.failed(step, "failed"));
   }
 }

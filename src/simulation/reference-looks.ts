@@ -24,6 +24,8 @@ interface Standing {
   goOn: () => Due;
   items: unknown[];
   itemInputs: Record<string, unknown>[];
+  /** Places of items that cannot be given anything. */
+  lacking: Set<number>;
 }
 
 export class ReferenceLooks {
@@ -47,7 +49,7 @@ export class ReferenceLooks {
    * @param goOn works out what is due, and goes on by it
    */
   stand(step: ReferenceStep, n: number | undefined, goOn: () => Due): void {
-    this.#standing.set(step, { n, goOn, items: [], itemInputs: [] });
+    this.#standing.set(step, { n, goOn, items: [], itemInputs: [], lacking: new Set() });
   }
 
   /** What has begun and is closed or opened otherwise stands no more. */
@@ -64,12 +66,14 @@ export class ReferenceLooks {
   resolved(step: ReferenceStep, decision: Resolved): string | undefined {
     const standing = this.#standing.get(step);
     if (standing === undefined || (standing.n !== undefined && standing.n !== decision.n)) return undefined;
-    const { items, from = 0, itemInputs = [], more } = decision;
+    const { items, from = 0, itemInputs = [], itemErrors = [], more } = decision;
     if (items !== undefined) {
       if (from > 0 && from !== standing.items.length) return undefined;
       // A successor begins anew.
       standing.items.splice(from, Number.POSITIVE_INFINITY, ...items);
       standing.itemInputs.splice(from, Number.POSITIVE_INFINITY, ...itemInputs);
+      if (from === 0) standing.lacking.clear();
+      for (const { place } of itemErrors) standing.lacking.add(place);
       if (more === true) return undefined;
     }
     this.#standing.delete(step);
@@ -97,6 +101,9 @@ export class ReferenceLooks {
     for (const [place, given] of found.itemInputs.entries()) {
       const item = step.items[place];
       if (item === undefined) continue;
+      if (found.lacking.has(place) !== item.lacksInputs)
+        return `${item.id} can${item.lacksInputs ? "not" : ""} be given inputs`;
+      if (item.lacksInputs) continue;
       if (!this.#isSame(given, item.own)) return `${item.id} gets ${JSON.stringify(given)}`;
       item.own = given;
     }

@@ -53,6 +53,8 @@ export interface ReferenceStep {
   task: string;
   /** Its own inputs, fixed when it became ready. */
   own: Record<string, unknown>;
+  /** Nobody has worked them out: it did not begin, or that failed. */
+  lacksInputs: boolean;
   /** Those of a handoff or a recovery, which come before its own. */
   brought: Record<string, unknown> | undefined;
   hops: { role: string; task: string }[];
@@ -73,6 +75,8 @@ export interface ReferenceStep {
   completions: number;
   /** Codes of the errors that its dispatches ended with. */
   errors: string[];
+  /** A recovery has found whoever does the work of all its items. */
+  asWhole: boolean;
   /** The list of a fan-out; undefined while the step does its work itself. */
   list: readonly unknown[] | undefined;
   /** The items that were made. */
@@ -105,6 +109,7 @@ export function makeStep(
     role: doc.agent,
     task: doc.task,
     own: {},
+    lacksInputs: true,
     brought: undefined,
     hops: [],
     closedWell: false,
@@ -117,12 +122,19 @@ export function makeStep(
     closedDependencies: 0,
     completions: 0,
     errors: [],
+    asWhole: false,
     list: undefined,
     items: [],
     exhausted: false,
     lastOutputs: {},
     outputs: undefined,
   };
+}
+
+/** From now on these are its own inputs. */
+export function giveOwn(step: ReferenceStep, inputs: Record<string, unknown>): void {
+  step.own = inputs;
+  step.lacksInputs = false;
 }
 
 /** It stands as it does in another document from now on; what has begun of it goes on as it was given out. */

@@ -6,7 +6,7 @@
 import type { WorkflowDocument } from "../workflow/document.ts";
 import type { ReferenceLooks } from "./reference-looks.ts";
 import type { ReferenceOpenings } from "./reference-openings.ts";
-import { type ReferenceStep, undoingStep } from "./reference-step.ts";
+import { giveOwn, type ReferenceStep, undoingStep } from "./reference-step.ts";
 import type { ReferenceValues } from "./reference-values.ts";
 
 interface Done {
@@ -76,10 +76,9 @@ export class ReferenceUndoing {
     template: Record<string, unknown> | undefined,
   ): void {
     try {
-      next.own =
-        template === undefined
-          ? { ...inputs, ...outputs }
-          : this.#values.undoingInputsOf(step, template, { inputs, outputs });
+      const self = { inputs, outputs };
+      const given = template && this.#values.undoingInputsOf(step, template, self);
+      giveOwn(next, given ?? { ...inputs, ...outputs });
     } catch {
       next.errors.push("E_EXPRESSION");
       next.state = "failed";

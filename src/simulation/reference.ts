@@ -58,7 +58,8 @@ export class Reference {
   #budget = new ReferenceBudget(undefined, undefined, false);
   /** Whether the present holder says that it heeds raised budgets. */
   #heedsRaises = false;
-  #heedsSchemas = false;
+  /** Edition of the rules that the present holder goes by. */
+  #rules = 0;
   #runFailure = false;
   #cancel = false;
   /** How the run will end once what it did is undone. */
@@ -175,7 +176,7 @@ export class Reference {
     for (const [key, { value, revision, step }] of env) this.#flow.values.set(key, value, step, revision);
     this.#budget = new ReferenceBudget(workflow.budget, budget, (parent?.budgets ?? []).length > 0);
     this.#budget.claimed(this.#heedsRaises);
-    if (this.#heedsSchemas) this.#flow.answers.heedSchemas();
+    this.#flow.heed(this.#rules);
     this.#flow.begin(origin?.steps ?? []);
   }
 
@@ -320,7 +321,7 @@ export class Reference {
 
   #retry(chosen: string | undefined, value: unknown, othersLater: boolean): void {
     if (this.#givenUp !== undefined || !this.#budget.allows(budgetIn(value))) return;
-    if (!this.#flow.retry(chosen, othersLater)) return;
+    if (!this.#flow.chances.retry(chosen, othersLater)) return;
     this.#budget.raise(budgetIn(value), this.#seq);
     this.status = "running";
     this.#runFailure = false;
@@ -333,8 +334,8 @@ export class Reference {
       if (decision.epoch <= this.epoch) return;
       this.epoch = decision.epoch;
       this.#heedsRaises = decision.raises === true;
-      this.#heedsSchemas = (decision.rules ?? 0) >= 1;
-      if (this.#heedsSchemas) this.#flow.answers.heedSchemas();
+      this.#rules = decision.rules ?? 0;
+      this.#flow.heed(this.#rules);
       this.#budget.claimed(this.#heedsRaises);
       this.claims.push({ epoch: decision.epoch, holder: decision.holder, seq: this.#seq });
       return;
@@ -373,7 +374,7 @@ export class Reference {
     if (!step || decision.type === "resolved" || step.n !== decision.n) return;
     if (decision.type === "recover") {
       this.#lookAtRecovery(step, decision);
-      return this.#flow.recover(step, decision);
+      return this.#flow.chances.recover(step, decision);
     }
     if (!this.#flow.isIn(step, decision.n)) return;
     if (decision.type === "defaulted")

@@ -17,7 +17,7 @@ export function judgeScripts(run: string, reference: Reference, kept: KeptValues
   for (const step of reference.steps.values()) {
     const { doc, outcome, parent } = step;
     // What another run has done is judged there.
-    if (step.undoes !== undefined || (step.n === 0 && step.outcome !== "skipped")) continue;
+    if (step.undoes !== undefined || (!hasBegun(step) && step.outcome !== "skipped")) continue;
     const key = doc.outputs?.[0] ?? "";
     // Whoever took a failed step's place may give the keys of others, too.
     const writer = reference.steps.get(reference.env.get(key)?.step ?? "");
@@ -36,6 +36,11 @@ export function judgeScripts(run: string, reference: Reference, kept: KeptValues
     if (SCRIPTED_ROLES.has(step.role) && !step.givenByPeople)
       expectedOutcome(run, step, mostOf(reference.workflow, key), kept, say);
   }
+}
+
+/** Whether there was anything that it could work on. */
+function hasBegun({ n, list, lacksInputs, brought }: ReferenceStep): boolean {
+  return n > 0 && (list !== undefined || !lacksInputs || brought !== undefined);
 }
 
 const SCRIPTED_ROLES: ReadonlySet<string> = new Set(ROLES);

@@ -312,8 +312,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a failure that people decided about is asked about again",
     file: "src/fold/answers.ts",
-    from: "    flow.waits.settleAsked(step);\n    flow.approve(",
-    to: "    flow.approve(",
+    from: "    flow.waits.settleAsked(step);\n    flow.chances.tryAgain(",
+    to: "    flow.chances.tryAgain(",
   },
   {
     name: "a secret is shown where it is quoted",
