@@ -91,9 +91,10 @@ export class RunHold {
     this.#context = withTraceId(context, () => this.fold);
     const observer = context.observer && liveFoldObserver(context.observer, this);
     this.#actor = createActor(orchestratorLogic, { id: run, input: { run, ...(observer && { observer }) } });
+    this.#actor.subscribe({ error: (error) => this.#frame.giveUp("the log could not be folded", error) });
     this.#actor.start();
     this.fold = this.#actor.getSnapshot().fold;
-    this.#deadlines = new Deadlines(context.clock, (key) => this.#onDeadline(key));
+    this.#deadlines = new Deadlines(context.clock, (key) => this.#safely(() => this.#onDeadline(key)));
     this.#frame = new HoldFrame(this.#context, this.fold, this.#deadlines, (defeat) =>
       this.#defeated(defeat),
     );
@@ -216,13 +217,22 @@ export class RunHold {
     }
   }
 
+  /** A mistake of ours in one run ends its hold: out of a message, a timer or a microtask it would end the process. */
+  #safely(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#frame.giveUp("the run could not be gone on with", error);
+    }
+  }
+
   async #takeOn(): Promise<void> {
     const { bus, holder, clock } = this.#context;
     const { fold } = this;
     const { writer } = this.#frame;
     const taken = clock.monotonic();
     await this.#frame.follow(
-      (record) => this.#onRecord(record),
+      (record) => this.#safely(() => this.#onRecord(record)),
       (missedSeq) => this.#onDisorder(missedSeq),
     );
     if (this.#frame.over) return;
@@ -286,7 +296,7 @@ export class RunHold {
     this.#flights.leave();
     this.#live?.close();
     this.#frame.end();
-    this.#actor.send({ type: "release" });
+    if (this.#actor.getSnapshot().status === "active") this.#actor.send({ type: "release" });
     this.#settle(outcome);
   }
 
@@ -332,6 +342,7 @@ export class RunHold {
   #onRecord(record: LogRecord): void {
     if (this.#frame.over) return;
     this.#actor.send({ type: "record", record });
+    if (this.#frame.over) return;
     if (this.#active && this.fold.newer) return this.#leaveToNewer();
     this.#heardAt = this.#context.clock.monotonic();
     if (record.kind === "decision" && record.body.type === "claim") this.#onClaim(record);
@@ -452,7 +463,7 @@ export class RunHold {
     // H2: the adapter hands over all that a packet held before microtasks run.
     queueMicrotask(() => {
       this.#actScheduled = false;
-      if (this.#active && !this.#frame.over) this.#act();
+      if (this.#active && !this.#frame.over) this.#safely(() => this.#act());
     });
   }
 

@@ -42,7 +42,7 @@ export function judge(life: Life): Verdict {
   };
   for (const spinning of life.spinning) say("nobody spins", spinning);
   for (const run of life.unended) say("every run ends", `${run} had not ended long after the last fault`);
-  for (const what of life.strays) say("no rejection is left alone", what);
+  for (const what of life.strays) say("no error is unforeseen", what);
   for (const what of life.left) say("nothing is left in the queues", what);
   let overshoot = 0;
   const { scenario } = life;

@@ -4,7 +4,7 @@
  * Owns who lives when: parties are born, stopped, cut off, killed and born again. What is right or wrong about
  * it is the judges' matter.
  */
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { OrchestratorAgent } from "../actors/orchestrator-agent.ts";
 import type { AgentDefinition, TaskContext } from "../agent/define.ts";
 import { type RunningAgent, serveAgent } from "../agent/host.ts";
@@ -47,14 +47,12 @@ export interface Life {
   left: readonly string[];
   /** Parties that called the broker without end. */
   spinning: readonly string[];
-  /** Rejections that nobody handled. */
+  /** Rejections that nobody handled, and errors that the runtime's authors did not foresee. */
   strays: readonly string[];
 }
 
 /** When every run has ended the queues have to empty within this. */
 const CLEARING_MS = 3 * 60_000;
-const silent = pino({ level: "silent" });
-
 type Birth = (party: Party, bus: Bus) => Promise<{ stop(): Promise<void> }>;
 
 interface Post {
@@ -74,13 +72,19 @@ export async function simulate(scenario: Scenario, options: SimulationOptions): 
   process.setMaxListeners(0);
   process.on("unhandledRejection", onStray);
   try {
-    return { ...(await new Simulation(scenario, options).live()), strays };
+    return { ...(await new Simulation(scenario, options, (error) => strays.push(error)).live()), strays };
   } finally {
     // Processes that died in here had no time to tidy up.
     for (const listener of process.listeners("unhandledRejection")) {
       if (!before.includes(listener)) process.off("unhandledRejection", listener);
     }
   }
+}
+
+/** Every error that is meant has a code; one without is a mistake in the runtime. */
+function tellUnforeseen(line: string, tell: (error: string) => void): void {
+  const { msg, err } = JSON.parse(line) as { msg: string; err?: { code?: string; stack: string } };
+  if (err !== undefined && err.code === undefined) tell(`${msg}: ${err.stack}`);
 }
 
 class Simulation {
@@ -105,9 +109,12 @@ class Simulation {
   readonly #submittedOnes: WorkflowDocument[] = [];
   readonly #spinning: string[] = [];
   readonly #attendants: People;
+  readonly #log: Logger;
 
-  constructor(scenario: Scenario, options: SimulationOptions) {
+  /** @param onUnforeseen hears of errors which the runtime survived that nobody meant to happen */
+  constructor(scenario: Scenario, options: SimulationOptions, onUnforeseen: (error: string) => void) {
     const { seed, faults } = options;
+    this.#log = pino({ level: "error" }, { write: (line) => tellUnforeseen(line, onUnforeseen) });
     this.#scenario = scenario;
     this.#options = options;
     this.#chance = new Chance(seed, "swarm");
@@ -197,7 +204,7 @@ class Simulation {
     const agent = new OrchestratorAgent({
       bus,
       clock: party.clock,
-      log: silent,
+      log: this.#log,
       planning: this.#scenario.planning(bus, party.clock),
       ...(this.#scenario.window && { window: this.#scenario.window }),
       id: party.name,
@@ -225,7 +232,7 @@ class Simulation {
     return serveAgent(agents, {
       bus,
       clock: party.clock,
-      log: silent,
+      log: this.#log,
       id: party.name,
       concurrency: seat.concurrency,
       about: { pid: 1, host: "simulated", version: "0" },

@@ -1,10 +1,11 @@
 /**
  * Runs that cannot be gone on with, on the memory bus under a virtual clock.
  * Catches: a run that is handed from hold to hold for ever; one that is given up for what passes; a daemon that
- * writes to a log without end which the broker has lost, and lists the run as running.
+ * writes to a log without end which the broker has lost, and lists the run as running; one that dies of a single run.
  */
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { Bus, LogEntry } from "../../src/bus/bus.ts";
+import { RunFold } from "../../src/fold/run-fold.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 
 const step = (id: string) => ({ id, agent: "worker", task: "work" });
@@ -94,4 +95,36 @@ it("a run whose log the broker has removed is let go, and listed as failed", asy
     reason: expect.stringContaining("has removed"),
   });
   expect(stage.daemons[0]?.agent.runs).toEqual([]);
+});
+
+it("a log that cannot be folded ends its own hold, while other runs go on; mended, the run goes on", async () => {
+  const { stage } = await working();
+  const apply = RunFold.prototype.apply;
+  const broken = vi.spyOn(RunFold.prototype, "apply").mockImplementation(function (this: RunFold, record) {
+    if (record.run === "r1" && record.kind === "result") throw new TypeError("this is undone");
+    return apply.call(this, record);
+  });
+  await stage.submit({ steps: [step("a"), { ...step("b"), dependsOn: ["a"] }] });
+  await stage.submit({ steps: [step("c")] }, "r2");
+  await stage.answer("worker", { step: "c" });
+  await stage.answer("worker", { step: "a" });
+  await stage.clock.advance(LONG_MS / 2);
+  expect((await stage.fold("r2")).status).toBe("done");
+  expect(await claims(stage)).toBe(1);
+  broken.mockRestore();
+  await stage.clock.advance(2 * LONG_MS);
+  await stage.answer("worker", { step: "b" });
+  expect((await stage.fold()).status).toBe("done");
+});
+
+it("a mistake in what a run needs next ends its own hold, too", async () => {
+  const { stage } = await working();
+  vi.spyOn(RunFold.prototype, "dueEnd").mockImplementationOnce(() => {
+    throw new TypeError("this is undone");
+  });
+  await stage.submit({ steps: [step("a")] });
+  await stage.clock.advance(LONG_MS);
+  await stage.answer("worker");
+  expect((await stage.fold()).status).toBe("done");
+  expect(await claims(stage)).toBe(2);
 });
