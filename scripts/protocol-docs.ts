@@ -6,13 +6,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { decisionSchema } from "../src/bus/decisions.ts";
 import {
   agentPresenceSchema,
   answerSchema,
   cancelReplySchema,
   cancelRequestSchema,
   controlSchema,
-  decisionSchema,
   envChangeSchema,
   envUpdateSchema,
   handoffHopSchema,

@@ -19,11 +19,11 @@ export {
 export { defineAgent } from "./agent/define-agent.ts";
 export { type RunningAgent, type ServeOptions, serveAgent } from "./agent/host.ts";
 export type { Bus, Clock, LogRecord, RoleStatus, RunQuery } from "./bus/bus.ts";
+export type { DecisionMessage } from "./bus/decisions.ts";
 export { createMemoryBroker, type MemoryBroker, type MemoryBrokerOptions } from "./bus/memory/broker.ts";
 export type {
   AgentPresence,
   ControlMessage,
-  DecisionMessage,
   EnvChangeMessage,
   HandoffHopMessage,
   LiveMessage,

@@ -11,7 +11,7 @@
  */
 import type { Bus } from "../bus/bus.ts";
 import { checkIn, travelsAsItIs } from "../bus/claim-check.ts";
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import { DataHammerError, UnreachableError } from "../workflow/errors.ts";
 
 type Omitted = "v" | "id" | "epoch" | "at";

@@ -4,7 +4,7 @@
  *
  * It names tasks; what a plan with one of them would cost in all is for `plan --explain` to work out.
  */
-import type { PlanAlternative } from "../bus/messages.ts";
+import type { PlanAlternative } from "../bus/decisions.ts";
 import type { Plan } from "../planner/planner.ts";
 import type { RoleCard } from "../workflow/capability.ts";
 

@@ -15,11 +15,11 @@
  *  - B4 A held task whose holder sends no `working` for the role's ack-wait is delivered again, with a
  *    higher delivery count.
  */
+import type { DecisionMessage } from "./decisions.ts";
 import type {
   AgentPresence,
   Answer,
   ControlMessage,
-  DecisionMessage,
   DispatchRef,
   EnvChangeMessage,
   EnvUpdateMessage,

@@ -7,14 +7,8 @@
 import type { z } from "zod";
 import type { LogEntry, LogRecord } from "./bus.ts";
 import { checkBody, decodeBody, encodeBody, type Parsed } from "./codec.ts";
-import {
-  controlSchema,
-  decisionSchema,
-  envUpdateSchema,
-  observedSchema,
-  resultSchema,
-  submitSchema,
-} from "./messages.ts";
+import { decisionSchema } from "./decisions.ts";
+import { controlSchema, envUpdateSchema, observedSchema, resultSchema, submitSchema } from "./messages.ts";
 import { type LogAddress, type ParsedSubject, parseSubject } from "./subjects.ts";
 
 const SCHEMAS = {

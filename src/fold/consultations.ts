@@ -8,7 +8,8 @@
  *  - Q1 The first answer of the planner's role closes a question, as does the decision that it came too late (L4).
  *  - Q2 A run asks at most `MAX_CONSULTATIONS` questions (L8).
  */
-import type { DecisionMessage, DispatchRef, ResultMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
+import type { DispatchRef, ResultMessage } from "../bus/messages.ts";
 import { PLAN_REF, PLANNER_ROLE, type PlannerTask } from "../workflow/planner-task.ts";
 import type { FoldFrame } from "./fold-frame.ts";
 import type { RunCourse } from "./run-course.ts";

@@ -6,7 +6,7 @@
  *
  *  - F2 A decision counts only with the current epoch and where the state allows it (L3).
  */
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import { WorkflowGraph } from "../workflow/graph.ts";
 import { applyDefault } from "./answers.ts";
 import { type Consultations, isConsultation } from "./consultations.ts";

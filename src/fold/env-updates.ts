@@ -8,7 +8,8 @@
  *    What is set for the same key meanwhile waits behind it.
  */
 import { holdsReference } from "../bus/claim-check.ts";
-import type { DecisionMessage, EnvUpdateMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
+import type { EnvUpdateMessage } from "../bus/messages.ts";
 import type { EnvironmentWriter } from "../workflow/environment.ts";
 import { type EnvVerdictRecord, EnvVerdicts } from "./env-verdicts.ts";
 import type { FoldFrame } from "./fold-frame.ts";

@@ -5,7 +5,8 @@
  * recovery or for the plan to be weighed, and the failure that the run will end with. It does not own how a
  * step's dispatches end: the step flow does, and tells what that lets go on.
  */
-import type { DecisionMessage, RunError, WireError } from "../bus/messages.ts";
+import type { DecisionMessage, RunError } from "../bus/decisions.ts";
+import type { WireError } from "../bus/messages.ts";
 import type { StepContext, StepEvent } from "../machines/step.ts";
 import { isDerived, itemRef, stepLabel } from "../workflow/derived-step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";

@@ -4,7 +4,7 @@
  * It owns that record alone; whether a revision may take place is the step flow's matter, and what it costs was
  * the planner's when the decision was written (L3).
  */
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";
 
 /** What the planner said when it made this run's workflow. */

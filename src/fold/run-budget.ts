@@ -14,7 +14,8 @@
  *    only under holders that do not ask above for each dispatch all the same (L1).
  */
 import { z } from "zod";
-import type { DecisionMessage, SubmitMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
+import type { SubmitMessage } from "../bus/messages.ts";
 import {
   amountOf,
   BUDGET_RESOURCES,

@@ -8,7 +8,7 @@
  *    nested run waits for (W3) is wanted, too.
  */
 import type { FetchedValues } from "../bus/claim-check.ts";
-import type { DecisionMessage, RunError } from "../bus/messages.ts";
+import type { DecisionMessage, RunError } from "../bus/decisions.ts";
 import { hasEnded, type RunEvent, type RunState } from "../machines/run.ts";
 import type { BudgetLimits } from "../workflow/budget.ts";
 import { stepLabel } from "../workflow/derived-step.ts";

@@ -1,4 +1,4 @@
-import type { RunError } from "../bus/messages.ts";
+import type { RunError } from "../bus/decisions.ts";
 import type { LookInside } from "./large-values.ts";
 
 /** An end that is due, to be written as a decision. */

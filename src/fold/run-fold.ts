@@ -14,12 +14,12 @@
  */
 import type { LogRecord } from "../bus/bus.ts";
 import { type FetchedValues, isClaimCheck } from "../bus/claim-check.ts";
+import type { RunError } from "../bus/decisions.ts";
 import type {
   ControlMessage,
   DispatchRef,
   ObservedMessage,
   ResultMessage,
-  RunError,
   SubmitMessage,
   TaskMessage,
 } from "../bus/messages.ts";

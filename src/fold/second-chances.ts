@@ -5,7 +5,8 @@
  * It owns how a failed step is opened again, and which one the last retry left alone. It does not own that a step
  * failed nor what that means for the run (the frontier does), nor how its items go.
  */
-import type { RunError, WireError } from "../bus/messages.ts";
+import type { RunError } from "../bus/decisions.ts";
+import type { WireError } from "../bus/messages.ts";
 import type { StepEvent } from "../machines/step.ts";
 import type { WorkflowStep } from "../workflow/document.ts";
 import type { WorkflowGraph } from "../workflow/graph.ts";

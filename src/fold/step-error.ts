@@ -1,5 +1,6 @@
 /** What went wrong with a step, in the words of the wire. */
-import type { RunError, WireError } from "../bus/messages.ts";
+import type { RunError } from "../bus/decisions.ts";
+import type { WireError } from "../bus/messages.ts";
 import type { StepContext } from "../machines/step.ts";
 import { DataHammerError } from "../workflow/errors.ts";
 

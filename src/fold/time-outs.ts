@@ -5,7 +5,7 @@
  * A time-out names what did not happen, so it counts only where that can still be said: a dispatch that has
  * started was not left in its queue, and one that has not cannot have run for too long.
  */
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type { StepFlow } from "./step-flow.ts";
 
 type TimedOut = Pick<DecisionMessage & { type: "timed-out" }, "step" | "n" | "code" | "afterMs">;

@@ -7,7 +7,7 @@
  */
 
 import type { Bus, Clock, LogFollower, LogRecord, RunLog, Subscription } from "../bus/bus.ts";
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { Dispatches } from "../trace/dispatches.ts";

@@ -6,7 +6,8 @@
  * a task waited in its queue, what was sent live, the bytes of artifacts.
  */
 import type { LogRecord } from "../bus/bus.ts";
-import type { ControlMessage, DecisionMessage, ResultMessage, RunOrigin } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
+import type { ControlMessage, ResultMessage, RunOrigin } from "../bus/messages.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { RunState } from "../machines/run.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";

@@ -1,6 +1,7 @@
 /** What a run may spend and has spent, said a second time. */
 import type { Draw } from "../bus/budget-draw.ts";
-import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
+import type { ResultMessage } from "../bus/messages.ts";
 import { ms } from "./reference-step.ts";
 
 interface BudgetDocument {

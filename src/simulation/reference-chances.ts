@@ -4,7 +4,7 @@
  *
  * It owns which failed step the last retry left alone. Where steps stand is the reference flow's matter.
  */
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type { Due, ReferenceLooks } from "./reference-looks.ts";
 import type { ReferenceOpenings } from "./reference-openings.ts";
 import { giveOwn, type ReferenceStep } from "./reference-step.ts";

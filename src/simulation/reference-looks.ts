@@ -6,7 +6,7 @@
  * flow does, and works it out anew from the values themselves.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type { KeptValues } from "./kept-values.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 

@@ -5,7 +5,7 @@
  * It owns the facts that wait, and the steps that were left out. It does not own the steps of the plan: the
  * reference flow does.
  */
-import type { DecisionMessage } from "../bus/messages.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 import { makeStep, needed, type ReferenceStep, standIn } from "./reference-step.ts";
 

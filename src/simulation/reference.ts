@@ -6,9 +6,9 @@
  * granted, what the environment held.
  */
 import type { LogRecord } from "../bus/bus.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type {
   ControlMessage,
-  DecisionMessage,
   EnvUpdateMessage,
   ObservedMessage,
   ResultMessage,

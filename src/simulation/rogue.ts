@@ -1,7 +1,8 @@
 /** Somebody on the bus who says what must not count: results of nobody's dispatches, decisions of old epochs. */
 import type { Bus, LogEntry } from "../bus/bus.ts";
+import type { DecisionMessage } from "../bus/decisions.ts";
 import type { MemoryBroker } from "../bus/memory/broker.ts";
-import type { DecisionMessage, ResultMessage } from "../bus/messages.ts";
+import type { ResultMessage } from "../bus/messages.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Faults } from "./faults.ts";
 import type { Reference } from "./reference.ts";

@@ -1,6 +1,7 @@
 /** Writes a run's log for tests, record by record, and folds it. */
 import type { LogEntry, LogRecord } from "../../src/bus/bus.ts";
-import type { ControlMessage, DecisionMessage, ResultMessage } from "../../src/bus/messages.ts";
+import type { DecisionMessage } from "../../src/bus/decisions.ts";
+import type { ControlMessage, ResultMessage } from "../../src/bus/messages.ts";
 import type { Effect } from "../../src/fold/effect.ts";
 import { RunFold } from "../../src/fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../../src/fold/transition-record.ts";

@@ -4,7 +4,7 @@
  */
 import { expect, it } from "vitest";
 import type { LogRecord } from "../../src/bus/bus.ts";
-import type { DecisionMessage } from "../../src/bus/messages.ts";
+import type { DecisionMessage } from "../../src/bus/decisions.ts";
 import { KeptValues } from "../../src/simulation/kept-values.ts";
 import { fewForms } from "../../src/simulation/language.ts";
 import { Reference } from "../../src/simulation/reference.ts";
