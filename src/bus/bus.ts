@@ -146,8 +146,8 @@ export interface TaskDelivery {
   readonly task: TaskMessage;
   /**
    * 1 for the first delivery. Above 1, ask whether the dispatch is still open before running it. A task that is
-   * older than this party's connection to its broker counts 2 at least: a broker that was killed has forgotten
-   * its deliveries.
+   * older than this party's connection to its broker, or than its queue, counts 2 at least: a broker that was killed
+   * has forgotten its deliveries, and so has a queue that was made anew.
    */
   readonly deliveryCount: number;
   /** Where `working` goes: what a keep-alive thread needs. Opaque outside the adapter. */
@@ -383,6 +383,18 @@ export interface StorageProblem {
   reason: string;
 }
 
+/**
+ * A work queue that is short of copies although enough servers of its cluster are up. `stalled`: it gives nothing out;
+ * `thinned`: it would stall with the next server that dies.
+ */
+export interface QueueTrouble {
+  queue: string;
+  kind: "stalled" | "thinned";
+  reason: string;
+  /** How often something was done about it since it was whole. */
+  helped: number;
+}
+
 export type BusStatus = "connected" | "reconnecting" | "closed";
 
 /** A connection of one party to one swarm. */
@@ -400,6 +412,11 @@ export interface Bus {
   onStatus(listener: (status: BusStatus, reason: string) => void): Subscription;
   /** Asks why the broker stores nothing at the moment: out of reach, full, or without a leader; undefined: it does. */
   storageProblem(): Promise<StorageProblem | undefined>;
+  /**
+   * For daemons, again and again: looks at the copies of the queues, helps those that do not heal by themselves, and
+   * tells which are in trouble. Several daemons may do it. Only where queues are kept by several servers.
+   */
+  tendQueues?(): Promise<QueueTrouble[]>;
   /** Messages that did not parse since the start (L9). */
   unreadableCount(): number;
   /** Flushes what was published and closes. Idempotent. */

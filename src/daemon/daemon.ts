@@ -21,6 +21,7 @@ import { assertServable } from "../workflow/reserved-roles.ts";
 import type { ModelSettings } from "./advisor.ts";
 import type { Environment } from "./broker/locate.ts";
 import { type ManagedBroker, startManagedBroker } from "./broker/managed-broker.ts";
+import { careForQueues } from "./queue-care.ts";
 import { watchReadiness } from "./readiness.ts";
 import type { RetentionOptions } from "./retention.ts";
 import { spanTarget } from "./span-target.ts";
@@ -137,8 +138,11 @@ async function assemble(
   if (!(await isAttended(bus, id))) await bus.runs.reclaim();
   const readiness = watchReadiness({ bus, clock: systemClock, log, store: options.store, broker });
   undo.push(async () => readiness.stop());
+  const queues = careForQueues({ bus, clock: systemClock, log });
+  undo.push(async () => queues.stop());
+  const problemNow = (): string | undefined => readiness.problem ?? queues.problem;
   const hello = bus.live.onHello(async (message) => {
-    const { problem } = readiness;
+    const problem = problemNow();
     return { ...(await admit(bus, log, message)), ...(problem === undefined ? {} : { problem }) };
   });
   // Whoever serves no pages spends nothing on counting.
@@ -199,7 +203,7 @@ async function assemble(
       plain: {
         "/healthz": () => jsonAnswer(200, { status: "ok" }),
         "/readyz": () => {
-          const { problem } = readiness;
+          const problem = problemNow();
           const ready = problem === undefined && !draining();
           const reason = draining() ? "draining: runs are handed over" : (problem ?? "broker connected");
           const details = { swarm, runs: orchestrator.runs.length, unreadable: bus.unreadableCount() };

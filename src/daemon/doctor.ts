@@ -231,7 +231,7 @@ function checkReport(report: BrokerReport, bounds: typeof BOUNDS): DoctorFinding
       "storage",
       bad(
         `Work waits: ${report.storageProblem}`,
-        "Make room: datahammer purge, a larger disk, or a higher limit of the stream or account. Then it goes on by itself.",
+        "Where room is wanting, make some: datahammer purge, a larger disk, a higher limit of the stream or account. It goes on by itself.",
       ),
     );
   }

@@ -1,6 +1,7 @@
 /**
  * A broker that has lost consumers: a cluster of nats-server 2.9 does when its servers are killed one after the other.
- * Catches: queues that are waited for by everybody and made by nobody, so that a run stands still for ever.
+ * Catches: queues that are waited for by everybody and made by nobody, so that a run stands still for ever; one that is
+ * made with other settings than it had; and a task that runs again although its result is stored.
  */
 import { connect, type NatsConnection } from "nats";
 import { pino } from "pino";
@@ -40,6 +41,8 @@ it("queues that the broker has lost are made again, and runs go on", async () =>
   undo.push(() => daemon.stop());
   const bus = await connectNatsBus({ url: nats.url, token: nats.token });
   undo.push(() => bus.close());
+  const declared = { role: "counter", encoding: "json", inFlight: 7, ackWaitMs: 20_000 } as const;
+  await bus.tasks.ensureRole(declared);
   const about = { pid: 1, host: "h", version: "0" };
   const agent = await serveAgent([counterAgent()], { bus, clock: systemClock, log, id: "counter-1", about });
   undo.push(() => agent.stop());
@@ -56,4 +59,29 @@ it("queues that the broker has lost are made again, and runs go on", async () =>
   expect(lost.sort()).toEqual(["counter", "dh_control", "dh_submit", "dh_timer", "orchestrator"]);
   const ended = await begin(bus, columns(STEPS, 4, 0));
   expectWhole(await ended(), STEPS);
+  expect(await bus.tasks.roles()).toMatchObject([declared]);
+});
+
+it("what a queue held before it was lost is delivered as if it had been delivered before", async () => {
+  const bus = await connectNatsBus({ url: nats.url, token: nats.token, provision: true });
+  undo.push(() => bus.close());
+  await bus.tasks.ensureRole({ role: "counter" });
+  const task = { v: 1, run: "r1", role: "counter", task: "count", inputs: {}, attempt: 1 } as const;
+  const push = (step: string) =>
+    bus.tasks.push({ ...task, step, n: 1, outputs: [], idempotencyKey: `r1:${step}` });
+  await push("old");
+  expect(await api("CONSUMER.DELETE.dh_main_tasks.counter")).toMatchObject({ success: true });
+  await bus.tasks.ensureRole({ role: "counter" });
+  await push("new");
+  const counts = new Map<string, number>();
+  await new Promise<void>((resolve) => {
+    const puller = bus.tasks.pull("counter", {
+      slots: () => 2 - counts.size,
+      onDelivery: ({ task: { step }, deliveryCount }) => {
+        if (counts.set(step, deliveryCount).size === 2) resolve();
+      },
+    });
+    undo.push(() => puller.stop());
+  });
+  expect(Object.fromEntries(counts)).toEqual({ old: 2, new: 1 });
 });

@@ -15,6 +15,8 @@ import { NatsLive } from "./live.ts";
 import { LiveCopies } from "./live-copies.ts";
 import { NatsLog } from "./log.ts";
 import { NatsPresence } from "./presence.ts";
+import { QueueGroups } from "./queue-groups.ts";
+import { NatsRoles } from "./roles.ts";
 import { NatsRunIndex, provisionIndex } from "./run-index.ts";
 import { NatsRuns, provisionRuns } from "./runs.ts";
 import { provisionStreams, type StorageOptions } from "./streams.ts";
@@ -78,10 +80,12 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
 }
 
 function busOn(link: NatsLink, options: NatsBusOptions, runAckWaitMs: number | undefined): Bus {
+  const roles = new NatsRoles(link);
+  const groups = new QueueGroups(link, roles);
   return {
     swarm: link.subjects.swarm,
     log: new NatsLog(link, new LiveCopies(link, options.provision === true)),
-    tasks: new NatsTasks(link),
+    tasks: new NatsTasks(link, roles),
     runs: new NatsRuns(link, runAckWaitMs),
     live: new NatsLive(link),
     presence: new NatsPresence(link),
@@ -90,6 +94,7 @@ function busOn(link: NatsLink, options: NatsBusOptions, runAckWaitMs: number | u
     status: () => link.status,
     onStatus: (listener) => ({ close: link.onStatus(listener) }),
     storageProblem: () => link.storage.problem(),
+    tendQueues: () => groups.tend(),
     unreadableCount: () => link.unreadable,
     close: () => link.close(),
   };

@@ -79,7 +79,7 @@ class NatsPuller implements Puller {
   #stopped: Promise<void> | undefined;
   /** The consumer was seen. A pull from one that does not exist is answered by nobody. */
   #ready = false;
-  /** When this connection was made, by the server's clock. */
+  /** When this connection was made, or the consumer if that is later, by the server's clock. */
   #since = 0;
   #retryMs = RETRY_MIN_MS;
   #retry: unknown;
@@ -176,8 +176,8 @@ class NatsPuller implements Puller {
       return;
     }
     this.#charge(1);
-    // A server that was killed has forgotten how often it delivered what it had. So what is older than this
-    // connection counts as delivered before: its receiver asks whether it is still open.
+    // A server that was killed has forgotten how often it delivered what it had, and so has a consumer that was made
+    // anew. So what is older counts as delivered before: its receiver asks whether it is still open.
     const { deliveryCount, ts } = pulled;
     this.#target.onMessage(
       ts < this.#since ? { ...pulled, deliveryCount: Math.max(2, deliveryCount) } : pulled,
@@ -247,12 +247,12 @@ class NatsPuller implements Puller {
     if (this.#looking || this.#stopped !== undefined) return;
     this.#looking = true;
     try {
-      const info = await this.#link.api<{ ts?: string }>(
+      const info = await this.#link.api<{ ts?: string; created: string }>(
         `CONSUMER.INFO.${this.#target.stream}.${this.#target.consumer}`,
       );
       // The server's clock stamps the messages; servers before 2.10 do not tell what it shows.
       const ahead = info.ts === undefined ? 0 : Date.parse(info.ts) - this.#link.clock.now();
-      this.#since = this.#link.connectedAt + ahead;
+      this.#since = Math.max(this.#link.connectedAt + ahead, Date.parse(info.created));
       this.#ready = true;
       this.wake();
     } catch (error) {

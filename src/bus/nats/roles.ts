@@ -11,7 +11,7 @@ import { ApiRefusal } from "./failure.ts";
 import type { NatsLink } from "./link.ts";
 import { nanos } from "./streams.ts";
 
-interface ConsumerInfo {
+export interface ConsumerInfo {
   name: string;
   config: { description?: string; ack_wait?: number; max_ack_pending?: number };
   delivered: { stream_seq: number };
@@ -30,6 +30,8 @@ const ENCODING_UNKNOWN_MS = 2_000;
 export class NatsRoles {
   readonly #link: NatsLink;
   readonly #encodings = new Map<string, { encoding: RoleSettings["encoding"]; until: number }>();
+  /** As last told: a queue that the broker has lost is made anew as it was. */
+  readonly #settings = new Map<string, RoleSettings>();
   readonly #refreshing = new Map<string, Promise<RoleSettings["encoding"]>>();
 
   constructor(link: NatsLink) {
@@ -42,7 +44,7 @@ export class NatsRoles {
     const known = await this.read(settings.role);
     const checked = roleSettingsSchema.safeParse({
       ...DEFAULT_ROLE_SETTINGS,
-      ...known,
+      ...(known ?? this.#settings.get(settings.role)),
       ...withoutGaps(settings),
     });
     if (!checked.success) {
@@ -64,6 +66,7 @@ export class NatsRoles {
         max_waiting: MAX_WAITING_REQUESTS,
       });
     }
+    this.#settings.set(wanted.role, wanted);
     this.#remember(wanted.role, wanted.encoding, ENCODING_FRESH_MS);
     return wanted;
   }
@@ -72,11 +75,18 @@ export class NatsRoles {
   async read(role: string): Promise<RoleSettings | undefined> {
     const stream = this.#link.subjects.tasksStream;
     try {
-      return settingsOf(await this.#link.api<ConsumerInfo>(`CONSUMER.INFO.${stream}.${role}`));
+      return this.learn(await this.#link.api<ConsumerInfo>(`CONSUMER.INFO.${stream}.${role}`));
     } catch (error) {
       if (error instanceof ApiRefusal && error.is("consumerNotFound")) return undefined;
       throw error;
     }
+  }
+
+  /** Keeps in mind what the broker tells of a role's queue. */
+  learn(info: ConsumerInfo): RoleSettings {
+    const settings = settingsOf(info);
+    this.#settings.set(settings.role, settings);
+    return settings;
   }
 
   /** The last task, by its sequence in the stream, that was handed to somebody; 0 for a role without a queue. */
@@ -100,7 +110,7 @@ export class NatsRoles {
       );
       for (const info of page.consumers ?? []) {
         found.push({
-          ...settingsOf(info),
+          ...this.learn(info),
           queued: info.num_pending,
           held: info.num_ack_pending,
           redelivered: info.num_redelivered,

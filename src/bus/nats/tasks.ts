@@ -9,7 +9,7 @@ import { publishOnce } from "./publish.ts";
 import { pullFrom } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
 import { removeMessages } from "./remove.ts";
-import { NatsRoles } from "./roles.ts";
+import type { NatsRoles } from "./roles.ts";
 import { storedSubjects } from "./stored-subjects.ts";
 
 /** A task that only a newer agent can read is offered again after this. */
@@ -19,9 +19,9 @@ export class NatsTasks implements TaskQueue {
   readonly #link: NatsLink;
   readonly #roles: NatsRoles;
 
-  constructor(link: NatsLink) {
+  constructor(link: NatsLink, roles: NatsRoles) {
     this.#link = link;
-    this.#roles = new NatsRoles(link);
+    this.#roles = roles;
   }
 
   ensureRole(settings: { role: string } & Partial<RoleSettings>): Promise<RoleSettings> {
