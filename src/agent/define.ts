@@ -22,6 +22,12 @@ export interface TaskEnvironment {
   get(key: string): Promise<unknown>;
   get(): Promise<Record<string, unknown>>;
   /**
+   * One key with its revision: what `set` with `ifRevision` wants to know. Both are of the same moment.
+   * @returns revision 0 and value undefined for a key that is not set
+   * @throws UnreachableError when no daemon answers within some seconds
+   */
+  read(key: string): Promise<{ value: unknown; revision: number }>;
+  /**
    * Writes a declared output key before the step ends. Durable once it resolves; a task that runs twice writes twice.
    * @param options.ifRevision apply only when the key still has this revision (0: not set yet)
    * @throws InvalidInputError `E_UNDECLARED_KEY`; UnreachableError when the broker or every daemon is away

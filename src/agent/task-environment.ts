@@ -43,6 +43,12 @@ export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnv
     return key === undefined ? values : values[key];
   }
 
+  async function read(key: string): Promise<{ value: unknown; revision: number }> {
+    const { values, revision = 0 } = await ask(options, { q: "env", key });
+    const { [key]: value } = (await redeem(bus.artifacts, values ?? {})) as Record<string, unknown>;
+    return { value, revision };
+  }
+
   async function set(key: string, value: unknown, conditions?: { ifRevision?: number }): Promise<EnvVerdict> {
     if (!task.outputs.includes(key)) {
       throw new InvalidInputError(
@@ -90,7 +96,7 @@ export function taskEnvironment(options: TaskEnvironmentOptions): { env: TaskEnv
   }
 
   return {
-    env: { get: get as TaskEnvironment["get"], set, watch },
+    env: { get: get as TaskEnvironment["get"], read, set, watch },
     close() {
       closed = true;
       for (const stop of [...watches]) stop();

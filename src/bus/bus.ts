@@ -259,7 +259,10 @@ export interface RunQueue {
   push(run: string): Promise<"queued" | "present">;
   /** Removes the run's task, queued or held. True when something was removed. */
   remove(run: string): Promise<boolean>;
-  /** Runs that are open and not put away: queued or held by an orchestrator now. */
+  /**
+   * Runs that are open and not put away: queued or held by an orchestrator now, or submitted and not yet seen by
+   * whoever serves arrivals.
+   */
   count(): Promise<number>;
   pull(options: PullOptions<RunDelivery>): Puller;
   /**

@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { userInfo } from "node:os";
 import type { Bus, Clock } from "../bus/bus.ts";
 import { systemClock } from "../bus/system-clock.ts";
+import { InvalidInputError } from "../workflow/errors.ts";
 import { BusSwarmClient } from "./bus-client.ts";
 import type { SwarmClient } from "./swarm.ts";
 
@@ -33,11 +34,18 @@ export type ConnectOptions = (
 
 /**
  * Resolves with a client once the broker has answered.
- * @throws UnreachableError when it does not
+ * @throws UnreachableError when it does not, InvalidInputError `E_URL` without a url
  */
 export async function connectSwarm(options: ConnectOptions): Promise<SwarmClient> {
   const { by = userName(), clock = systemClock, random = systemRandom } = options;
   if ("bus" in options) return new BusSwarmClient({ bus: options.bus, clock, random, by, ownsBus: false });
+  // JavaScript hands over whatever it has.
+  if (typeof options.url !== "string" || options.url === "") {
+    throw new InvalidInputError("E_URL", `connectSwarm needs the url of a broker, or a bus`, {
+      remedy:
+        'Give it like connectSwarm({ url: "nats://127.0.0.1:4222" }); broker.json in the store has a daemon\'s.',
+    });
+  }
   // Only who has no bus yet needs the NATS adapter, and loading it takes a tenth of a second.
   const { connectNatsBus } = await import("../bus/nats/bus.ts");
   const { url, token, creds, swarm = DEFAULT_SWARM, name = "client" } = options;

@@ -3,7 +3,8 @@
  *
  * Owns the looking, the line in the log when that changes, and the one cure that a daemon has: a nats-server that ran
  * into a full disk may store nothing until it is started again (seen on 2.9 and 2.15), so a managed one is started
- * again once there is room. Nothing is decided from it; work that is refused is tried again where it arises.
+ * again once there is room. One that is only busy is silent, too, and every start sets it back: a start that did not help
+ * is followed by more patience. Nothing is decided from it; work that is refused is tried again where it arises.
  */
 import { statfs } from "node:fs/promises";
 import type { Logger } from "pino";
@@ -30,6 +31,8 @@ export interface Readiness {
 const LOOK_MS = 3_000;
 /** So many looks in a row without an answer, on a connection that stands, and the server is started again. */
 const DEAF_LOOKS = 3;
+/** After a start that did not help twice as many, up to this. */
+const MOST_DEAF_LOOKS = 96;
 /** Room on the disk that makes a restart worth while. */
 const ROOM_BYTES = 8 * 1024 * 1024;
 
@@ -43,6 +46,8 @@ class ReadinessWatch implements Readiness {
   readonly #options: ReadinessOptions;
   #found: StorageProblem | undefined;
   #deaf = 0;
+  #heard = 0;
+  #patience = DEAF_LOOKS;
   #timer: unknown;
   #stopped = false;
 
@@ -74,7 +79,10 @@ class ReadinessWatch implements Readiness {
     if (found === undefined || fullDisk === undefined) this.#tell(found);
     else this.#tell({ kind: "full", reason: `${fullDisk}; ${found.reason}` });
     this.#deaf = isSilent ? this.#deaf + 1 : 0;
-    if (this.#deaf >= DEAF_LOOKS && fullDisk === undefined) await this.#cure();
+    this.#heard = isSilent ? 0 : this.#heard + 1;
+    // One answer right after a start says little: the work that kept it busy comes back.
+    if (this.#heard >= DEAF_LOOKS) this.#patience = DEAF_LOOKS;
+    if (this.#deaf >= this.#patience && fullDisk === undefined) await this.#cure();
     if (!this.#stopped) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
   }
 
@@ -105,6 +113,7 @@ class ReadinessWatch implements Readiness {
     const { broker, log } = this.#options;
     if (broker === undefined) return;
     this.#deaf = 0;
+    this.#patience = Math.min(2 * this.#patience, MOST_DEAF_LOOKS);
     try {
       log.warn({ serverPid: broker.pid }, "the broker stays silent; starting it again");
       await broker.restart();

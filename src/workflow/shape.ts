@@ -83,7 +83,7 @@ export function readShape(
   }
   if (header.success) checkHeaderBounds(header.data, issues);
   const schemas = header.success ? readSchemas(header.data.environment, issues, wasAccepted) : undefined;
-  const steps = stepInputs.map((step, index) => sketchStep(step, index, issues));
+  const steps = stepInputs.map((step, index) => sketchStep(step, index, issues, wasAccepted));
   if (steps.length === 0) return undefined;
 
   const documents = steps.flatMap((step) => (step.document ? [step.document] : []));
@@ -115,12 +115,15 @@ function readSchemas(
   return schemas;
 }
 
-function sketchStep(input: unknown, index: number, issues: IssueList): SketchedStep {
+function sketchStep(input: unknown, index: number, issues: IssueList, wasAccepted: boolean): SketchedStep {
   const raw = isRecord(input) ? input : {};
   const id = idSchema.safeParse(raw.id).data;
   const parsed = stepSchema.safeParse(input);
-  if (parsed.success) checkStepBounds(parsed.data, index, issues);
-  else reportSchemaIssues(parsed.error, input, ["steps", index], id, issues);
+  if (parsed.success) {
+    checkStepBounds(parsed.data, index, issues);
+    // In a log the step fails when its turn comes (L1).
+    if (!wasAccepted) checkItems(parsed.data, index, issues);
+  } else reportSchemaIssues(parsed.error, input, ["steps", index], id, issues);
 
   const dependsOn = validItems(raw.dependsOn, idSchema);
   const join = stepSchema.shape.join.safeParse(raw.join).data;
@@ -218,6 +221,13 @@ function checkStepBounds(step: WorkflowStepDocument, index: number, issues: Issu
     const message = `max is ${iterations}, more than the ${WORKFLOW_LIMITS.iterations} iterations allowed.`;
     issues.add("E_LIMIT", ["steps", index, "repeat", "max"], message, step.id);
   }
+}
+
+/** What an expression gives is known only when it is evaluated. */
+function checkItems({ id, forEach }: WorkflowStepDocument, index: number, issues: IssueList): void {
+  if (!Array.isArray(forEach) || forEach.length <= WORKFLOW_LIMITS.items) return;
+  const message = `forEach has ${forEach.length} items, more than the ${WORKFLOW_LIMITS.items} allowed. Give them to several steps.`;
+  issues.add("E_LIMIT", ["steps", index, "forEach"], message, id);
 }
 
 function checkAttempts(

@@ -13,6 +13,8 @@ describe("the run's environment inside a task", () => {
         work: {
           run: async (_inputs: unknown, ctx) => ({
             one: await ctx.env.get("city"),
+            read: await ctx.env.read("city"),
+            unset: await ctx.env.read("country"),
             all: await ctx.env.get(),
             verdict: await ctx.env.set("count", 3, { ifRevision: 1 }),
           }),
@@ -20,12 +22,16 @@ describe("the run's environment inside a task", () => {
       },
       answer: (question) =>
         question.q === "env"
-          ? { values: { city: "Lima" }, revision: 7 }
+          ? question.key === "country"
+            ? { values: {}, revision: 0 }
+            : { values: { city: "Lima" }, revision: 7 }
           : { applied: false, conflict: { revision: 2, writer: "other" } },
     });
     await stage.push({ outputs: ["count"] });
     expect(stage.results[0]?.outputs).toEqual({
       one: "Lima",
+      read: { value: "Lima", revision: 7 },
+      unset: { revision: 0 },
       all: { city: "Lima" },
       verdict: { applied: false, conflict: { revision: 2, writer: "other" } },
     });

@@ -106,6 +106,15 @@ export function describeRuns(openStage: OpenStage): void {
       expect(await other.runs.count()).toBe(1);
     });
 
+    test("so are those that were submitted and that nobody has seen yet", async () => {
+      const arrivals = await bus.runs.serveArrivals();
+      await arrivals.stop();
+      const body = { v: 1 as const, workflow: { steps: [] }, inputs: {} };
+      for (const run of ["run-1", "run-2"])
+        await other.log.append(run, { kind: "submit", body }, { expectLast: 0 });
+      expect(await other.runs.count()).toBe(2);
+    });
+
     test("a timer that fires while its run is held waits until it is not", async () => {
       await bus.runs.serveArrivals();
       await bus.runs.push("run-1");

@@ -49,6 +49,13 @@ describe("the client of a swarm", () => {
     });
   });
 
+  it("is not connected to nothing: without a url it says what is missing", async () => {
+    await expect(connectSwarm({ nats: "nats://127.0.0.1:1" } as never)).rejects.toMatchObject({
+      code: "E_URL",
+      remedy: expect.stringContaining("nats://"),
+    });
+  });
+
   it("submits nothing while too many runs are open, and says how many may be", async () => {
     const { bus, client } = await swarm();
     bus.runs.count = async () => 20_000;

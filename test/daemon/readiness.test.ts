@@ -1,6 +1,7 @@
 /**
  * What a daemon says of itself while nothing can be stored.
- * Catches: a full disk that is told as a server that does not answer, and a server that is started again on it.
+ * Catches: a full disk that is told as a server that does not answer, and a server that is started again on it; one
+ * that is only busy, and is started again so often that it never gets anywhere.
  */
 import { pino } from "pino";
 import { afterEach, expect, it } from "vitest";
@@ -16,7 +17,7 @@ const SILENT = { kind: "silent", reason: "JetStream does not answer" } as const;
 let readiness: Readiness | undefined;
 afterEach(() => readiness?.stop());
 
-async function silentBroker(store: string) {
+async function silentBroker(store: string, untilLooks = 6) {
   const clock = new VirtualClock();
   const told: string[] = [];
   const log = pino({ level: "warn" }, { write: (line) => told.push(JSON.parse(line).msg) });
@@ -33,7 +34,7 @@ async function silentBroker(store: string) {
   const broker = { pid: 1, restart } as unknown as ManagedBroker;
   readiness = watchReadiness({ bus, clock, log, store, broker });
   // The one before the last has come to its end by then.
-  while (looks < 6) {
+  while (looks < untilLooks) {
     await clock.advance(1_000);
     await new Promise(setImmediate);
   }
@@ -51,4 +52,11 @@ it("a server that is silent although its disk has room is started again", async 
   const { problem, starts } = await silentBroker("/tmp");
   expect(problem).toBe(SILENT.reason);
   expect(starts).toBeGreaterThan(0);
+});
+
+it("a server whose start did not help is left in peace for longer every time", async () => {
+  // After 3 looks, 6 more, 12 more.
+  expect((await silentBroker("/tmp", 8)).starts).toBe(1);
+  readiness?.stop();
+  expect((await silentBroker("/tmp", 20)).starts).toBe(2);
 });

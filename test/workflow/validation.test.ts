@@ -334,6 +334,7 @@ describe("bounds", () => {
     ["time-out", [step("a", { timeout: "366d" })], {}, "365d allowed"],
     ["the length of an expression", [step("a", { when: `${" ".repeat(4_096)}true` })], {}, "4096 allowed"],
     ["nesting", [step("a", { inputs: { x: nested(70) } })], {}, "64 levels"],
+    ["items", [step("a", { forEach: Array(10_001).fill(1) })], {}, "10001 items, more than the 10000"],
     ["dependencies", [step("a", { dependsOn: Array(10_001).fill("b") }), step("b")], {}, "10000 allowed"],
     ["steps", Array.from({ length: 100_001 }, () => null), {}, "100001 steps"],
   ])("more than allowed is refused with the bound and the actual value: %s", (_, steps, rest, text) => {

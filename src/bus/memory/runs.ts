@@ -36,8 +36,8 @@ export class MemoryRuns implements RunQueue {
   }
 
   async count(): Promise<number> {
-    const { orchestrate } = this.#connection.open().store;
-    return orchestrate.queued + orchestrate.held;
+    const { orchestrate, arrivals } = this.#connection.open().store;
+    return orchestrate.queued + orchestrate.held + arrivals.queued;
   }
 
   pull(options: PullOptions<RunDelivery>): Puller {

@@ -99,7 +99,7 @@ export function closedBus(): UnreachableError {
 function brokerFull(what: string, refusal: ApiRefusal): UnreachableError {
   return new UnreachableError("E_BROKER_FULL", `${what}: the broker has no room: ${refusal.message}`, {
     remedy:
-      "Make room: datahammer purge, a larger disk, or a higher limit of the stream or account. Then it goes on by itself.",
+      "Make room: datahammer purge, a larger disk, or a higher limit of the stream or account. Runs then go on by themselves; a command that was refused is to be given again.",
     cause: refusal,
   });
 }

@@ -26,6 +26,7 @@ const ARRIVAL_RETRY_MS = 1_000;
 const RECLAIM_TRIES = 5;
 const RECLAIM_AGAIN_MS = 200;
 const EMPTY = new Uint8Array(0);
+const NO_BACKLOG = { num_pending: 0, num_ack_pending: 0 };
 
 /**
  * By daemons only: the consumer from which orchestrators pull. An ack-wait that is not given stays as it is.
@@ -111,11 +112,21 @@ export class NatsRuns implements RunQueue {
 
   count(): Promise<number> {
     return this.#link.guard("Counting open runs", async () => {
-      const { orchestrateStream, orchestrateConsumer } = this.#link.subjects;
-      const asked = `CONSUMER.INFO.${orchestrateStream}.${orchestrateConsumer}`;
-      const info = await this.#link.api<{ num_pending: number; num_ack_pending: number }>(asked, {});
-      return info.num_pending + info.num_ack_pending;
+      const { orchestrateStream, orchestrateConsumer, logStream, submitConsumer } = this.#link.subjects;
+      const [open, arriving] = await Promise.all([
+        this.#backlog(orchestrateStream, orchestrateConsumer),
+        // In a program that serves no arrivals there is none.
+        this.#backlog(logStream, submitConsumer).catch((error: unknown) => {
+          if (error instanceof ApiRefusal && error.is("consumerNotFound")) return NO_BACKLOG;
+          throw error;
+        }),
+      ]);
+      return open.num_pending + open.num_ack_pending + arriving.num_pending;
     });
+  }
+
+  #backlog(stream: string, consumer: string): Promise<typeof NO_BACKLOG> {
+    return this.#link.api(`CONSUMER.INFO.${stream}.${consumer}`, {});
   }
 
   pull(options: PullOptions<RunDelivery>): Puller {
