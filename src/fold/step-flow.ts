@@ -425,7 +425,7 @@ export class StepFlow {
     this.frontier.forgetLook(id);
     this.facts.forget(id);
     if (state === "pending") return;
-    for (const { id: item } of this.steps.madeFrom(id)) this.#moves.cancel(item, cause);
+    for (const { id: item } of this.steps.madeFrom(id)) this.frontier.cancel(item, cause);
     this.#moves.cancel(id, cause);
     this.values.dropInputs(step);
     this.retired.set(id, step);

@@ -314,7 +314,7 @@ export const stepMachine = definition.createMachine({
         refuse: {
           target: "failed",
           actions: ["noteFailure", "endFailed"],
-          description: "Somebody rejects it, or what they answer does not fit.",
+          description: "Somebody rejects it, what they answer does not fit, or it still lacks its inputs.",
         },
         cancel: {
           target: "failed",

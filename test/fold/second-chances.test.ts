@@ -216,6 +216,23 @@ describe("an item that is opened again and lacks its inputs", () => {
   });
 });
 
+it.each([
+  [3, []],
+  [2, ["fan~0"]],
+])(
+  "when the plan leaves out a step whose item stands for a large value, rules %i wait for %j",
+  (rules, left) => {
+    const repeat = { until: "env.more.n > 5", max: 9 };
+    const log = begun(rules, { ...each, inputs: {}, repeat }, { list: [1], more: LARGE });
+    log.result("fan~0", { outputs: { out: 1 } });
+    expect([...log.fold.unresolved]).toEqual(["fan~0"]);
+    const workflow = { steps: [{ id: "other", agent: "worker", task: "work" }] };
+    log.decide({ type: "revise", weighed: [], workflow, reason: "another way" });
+    expect(log.voids).toEqual([]);
+    expect([...log.fold.unresolved]).toEqual(left);
+  },
+);
+
 describe("a fan-out whose lists were refused", () => {
   const schemas = {
     environment: { out: { schema: { type: "array", items: { type: "integer", maximum: 5 } } } },

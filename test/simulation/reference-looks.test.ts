@@ -67,3 +67,49 @@ it.each<[string, string, Found]>([
   const rules = afterTwo(until, found).wrongs.map(({ rule }) => rule);
   expect(rules).toEqual(["what is found in a large value is what it holds"]);
 });
+
+/** A fan-out over a large list of two, whose items look inside another value, of which this was decided. */
+function ofTwo(v0: unknown, found: Partial<Resolved>, rules = 3): Reference {
+  const kept = new KeptValues();
+  kept.note("large", new TextEncoder().encode(JSON.stringify({ value: [1, 2] })));
+  const step = { agent: "red", task: "work", forEach: "env.list", inputs: { n: "${env.v0.n}" } };
+  const workflow: WorkflowDocument = { steps: [{ id: "s0", ...step }] };
+  const reference = new Reference(workflow, fewForms(kept));
+  const records = [
+    { kind: "submit", body: { workflow, environment: { list: LARGE, v0 } } },
+    { kind: "decision", body: { id: "d1", epoch: 1, type: "claim", holder: "d", looks: true, rules } },
+    { kind: "decision", body: { id: "d2", epoch: 1, type: "resolved", step: "s0", ...found } },
+  ];
+  for (const [at, record] of records.entries())
+    reference.apply({ seq: at + 1, ts: at + 1, ...record } as unknown as LogRecord);
+  return reference;
+}
+
+const given = (n: number) => ({ from: 0, items: [1, 2], itemInputs: [{ n }, { n }], more: false });
+const lacking = (...places: number[]) => ({
+  from: 0,
+  items: [1, 2],
+  itemInputs: [{}, {}],
+  itemErrors: places.map((place) => ({ place, error: ERROR })),
+  more: false,
+});
+
+it.each<[string, unknown, Partial<Resolved>, number]>([
+  ["the inputs of its items", { n: 7 }, given(7), 3],
+  ["of each item that its inputs cannot be worked out", {}, lacking(0, 1), 3],
+  ["an error of the whole for one of an item, by the rules of before", {}, { error: ERROR }, 2],
+])("of a fan-out over a large list it is right to find %s", (_, v0, found, rules) => {
+  const reference = ofTwo(v0, found, rules);
+  expect(reference.wrongs).toEqual([]);
+  expect(reference.isDue("failed")).toBe(v0 instanceof Object && !("n" in v0));
+});
+
+it.each<[string, unknown, Partial<Resolved>]>([
+  ["an error of the whole for one of an item", {}, { error: ERROR }],
+  ["inputs where they cannot be worked out", {}, given(7)],
+  ["only some of the items whose inputs cannot be worked out", {}, lacking(0)],
+  ["that inputs cannot be worked out which can", { n: 7 }, lacking(0, 1)],
+])("of a fan-out over a large list it is wrong to find %s", (_, v0, found) => {
+  const rules = ofTwo(v0, found).wrongs.map(({ rule }) => rule);
+  expect(rules).toEqual(["what is found in a large value is what it holds"]);
+});
