@@ -14,6 +14,7 @@ import type {
   RunSummary,
   SubmitMessage,
 } from "../bus/messages.ts";
+import { checkInSilence, type SilenceCheck } from "../bus/silence.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { type RunView, viewOf } from "../trace/view.ts";
@@ -46,6 +47,7 @@ import type {
   WatchEvent,
   WatchOptions,
 } from "./swarm.ts";
+import { withReason } from "./unanswered.ts";
 
 /** Ids made up for one submission before it gives up (L8); the first is practically always free. */
 const ID_TRIES = 5;
@@ -106,7 +108,15 @@ export class BusSwarmClient implements SwarmClient {
   }
 
   /** Stores a submission under an id that is free: the one that is asked for, or one that is made up. */
-  async #begin(
+  #begin(
+    wanted: string | undefined,
+    name: string,
+    bodyFor: (run: string) => Promise<SubmitMessage>,
+  ): Promise<string> {
+    return withReason(this.#ports, () => this.#store(wanted, name, bodyFor));
+  }
+
+  async #store(
     wanted: string | undefined,
     name: string,
     bodyFor: (run: string) => Promise<SubmitMessage>,
@@ -168,7 +178,8 @@ export class BusSwarmClient implements SwarmClient {
     const step = control.step === undefined ? {} : { step: stepRefOf(control.step) };
     const others = control.verb === "retry" && control.step !== undefined ? { others: "later" as const } : {};
     const body: ControlMessage = { by: this.#ports.by, ...others, ...control, ...step, v: 1 };
-    const outcome = await this.#ports.bus.log.append(run, { kind: "control", body });
+    const { log } = this.#ports.bus;
+    const outcome = await withReason(this.#ports, () => log.append(run, { kind: "control", body }));
     if (!outcome.ok) throw notStored(run, control.verb);
     // The log up to the control decides whether it applies, and everybody who folds it agrees (L1).
     const refusals: VoidRecord[] = [];
@@ -228,7 +239,8 @@ export class BusSwarmClient implements SwarmClient {
     }
     const checked = await checkIn(this.#ports.bus.artifacts, run, { [key]: value });
     const body = { v: 1 as const, key, value: checked[key], by: this.#ports.by, ...options };
-    const outcome = await this.#ports.bus.log.append(run, { kind: "env", body });
+    const { log } = this.#ports.bus;
+    const outcome = await withReason(this.#ports, () => log.append(run, { kind: "env", body }));
     if (!outcome.ok) throw notStored(run, `update of ${key}`);
     const fold = await this.#reader.folded(run, outcome.seq);
     const verdict = fold.isHeld(outcome.seq)
@@ -267,7 +279,8 @@ export class BusSwarmClient implements SwarmClient {
 
   async #assertRun(run: string): Promise<void> {
     assertRunId(run);
-    if (!(await this.#ports.bus.log.exists(run))) throw runNotFound(run);
+    const { log } = this.#ports.bus;
+    if (!(await withReason(this.#ports, () => log.exists(run)))) throw runNotFound(run);
   }
 }
 
@@ -280,6 +293,7 @@ class Watch {
   #transitions: TransitionRecord[] = [];
   #voids: VoidRecord[] = [];
   #current = false;
+  #silence: SilenceCheck | undefined;
   #settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
   constructor(ports: ClientPorts, run: string, listener: (event: WatchEvent) => void, options: WatchOptions) {
@@ -312,6 +326,7 @@ class Watch {
     let follower: LogFollower | undefined;
     try {
       follower = await bus.log.follow(this.#fold.run, (record) => this.#take(record));
+      this.#silence = checkInSilence(follower, clock);
       follower.caughtUp.then(
         () => {
           this.#current = true;
@@ -325,12 +340,14 @@ class Watch {
       signal?.removeEventListener("abort", onAbort);
       broker.close();
       live.close();
+      this.#silence?.close();
       follower?.close();
     }
     return wholeView(bus.artifacts, this.#fold, clock.now());
   }
 
   #take(record: LogRecord): void {
+    this.#silence?.heard();
     this.#transitions = [];
     this.#voids = [];
     // Live copies of an old broker carry no time; for a picture, the time of arrival will do.

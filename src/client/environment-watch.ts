@@ -12,6 +12,7 @@
 import type { Bus, Clock, LogFollower, LogRecord } from "../bus/bus.ts";
 import { redeem } from "../bus/claim-check.ts";
 import type { EnvChangeMessage } from "../bus/messages.ts";
+import { checkInSilence, type SilenceCheck } from "../bus/silence.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import { NotFoundError, UnreachableError } from "../workflow/errors.ts";
 import { MASK, masked } from "../workflow/secrets.ts";
@@ -20,7 +21,6 @@ import type { EnvironmentChange, WatchEnvironmentOptions } from "./swarm.ts";
 
 /** Updates that wait to be taken. */
 const MAX_WAITING = 10_000;
-const SILENCE_MS = 5_000;
 const RETRY_MS = 500;
 
 interface Ports {
@@ -82,7 +82,7 @@ class Feed {
   #over = false;
   #cutOff = false;
   #error: unknown;
-  #heard = false;
+  #silence: SilenceCheck | undefined;
   #wake = () => {};
 
   constructor(ports: Ports, run: string, place: Place | undefined, options: WatchEnvironmentOptions) {
@@ -118,7 +118,9 @@ class Feed {
       () => this.#catchUp(),
       (error: unknown) => this.#fail(error),
     );
-    this.#listenToSilence();
+    const silence = checkInSilence(this.#follower, this.#ports.clock); // N3
+    this.#silence = silence;
+    this.#closers.push(() => silence.close());
   }
 
   close(): void {
@@ -173,7 +175,7 @@ class Feed {
 
   #take(record: LogRecord): void {
     if (this.#over) return;
-    this.#heard = true;
+    this.#silence?.heard();
     for (const effect of this.#fold.apply(record)) {
       if (effect.type !== "env") continue;
       // What was there at the start is told at its end, as it stands then.
@@ -210,23 +212,6 @@ class Feed {
     }
     this.#caughtUp = true;
     if (this.#fold.ended) this.#end();
-  }
-
-  /** N3 */
-  #listenToSilence(): void {
-    const { clock } = this.#ports;
-    let timer: unknown;
-    const listen = (): void => {
-      timer = clock.setTimeout(() => {
-        const silent = !this.#heard;
-        this.#heard = false;
-        // A broker that is away is waited for elsewhere.
-        if (silent) this.#follower?.sync().catch(() => undefined);
-        listen();
-      }, SILENCE_MS);
-    };
-    listen();
-    this.#closers.push(() => clock.clearTimeout(timer));
   }
 
   #cut(): void {

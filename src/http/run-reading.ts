@@ -8,6 +8,7 @@
 
 import type { Bus, Clock, LogFollower, LogRecord, RunLog, Subscription } from "../bus/bus.ts";
 import type { DecisionMessage } from "../bus/decisions.ts";
+import { checkInSilence, type SilenceCheck } from "../bus/silence.ts";
 import { RunFold } from "../fold/run-fold.ts";
 import type { TransitionRecord, VoidRecord } from "../fold/transition-record.ts";
 import { Dispatches } from "../trace/dispatches.ts";
@@ -62,6 +63,7 @@ export class RunReading {
   readonly #log: RunLog;
   readonly #clock: Clock;
   readonly #listeners = new Set<ReadingListener>();
+  #silence: SilenceCheck | undefined;
   /** Resolves once the workflow is known, or the log was read to its end without one. Never rejects. */
   readonly outlined: Promise<void>;
   #outline: () => void = () => undefined;
@@ -167,15 +169,29 @@ export class RunReading {
 
   listen(listener: ReadingListener): Subscription {
     this.#listeners.add(listener);
-    return { close: () => this.#listeners.delete(listener) };
+    if (this.#follower !== undefined) this.#silence ??= checkInSilence(this.#follower, this.#clock);
+    return {
+      close: () => {
+        this.#listeners.delete(listener);
+        if (this.#listeners.size === 0) this.#listenNoMore();
+      },
+    };
+  }
+
+  /** Without listeners a reading is brought up to date when it is asked for. */
+  #listenNoMore(): void {
+    this.#silence?.close();
+    this.#silence = undefined;
   }
 
   close(): void {
+    this.#listenNoMore();
     this.#follower?.close();
     this.#listeners.clear();
   }
 
   #take(stored: LogRecord): void {
+    this.#silence?.heard();
     // Live copies of an old broker carry no time; for a picture, the time of arrival will do.
     const record = stored.ts === 0 ? { ...stored, ts: this.#clock.now() } : stored;
     const voids = this.voids.length;
