@@ -35,6 +35,8 @@ export interface DispatchScene {
 export class Dispatcher {
   readonly #context: HoldContext;
   readonly #scene: DispatchScene;
+  /** Dispatches whose tasks the broker did not take so far, by step and n. */
+  readonly #refused = new Set<string>();
 
   constructor(context: HoldContext, scene: DispatchScene) {
     this.#context = context;
@@ -51,11 +53,19 @@ export class Dispatcher {
         ref,
         () => this.#push(task),
         () => this.#scene.isWanted(ref),
+        this.#refused,
       );
       if (!given && !(await this.#mayBeOut(ref))) this.#scene.onKept(task);
     } catch (cause) {
       await this.#fail(ref, unsendable(ref, cause));
+    } finally {
+      if (this.#refused.size > 0) this.#refused.delete(`${step}#${n}`);
     }
+  }
+
+  /** Whether the task is not in its queue because there is no room, or no broker: it is not lost (L10). */
+  isTrying({ step, n }: DispatchRef): boolean {
+    return this.#refused.has(`${step}#${n}`);
   }
 
   /** Whether what was pushed without an answer got through: then it keeps its place among what is out. */
@@ -100,6 +110,7 @@ export class Dispatcher {
     ref: DispatchRef,
     act: () => Promise<void>,
     isWanted = () => this.#scene.isOpen(ref),
+    refused?: Set<string>,
   ): Promise<boolean> {
     let pauseMs: number = HOLD_LIMITS.retryMs;
     do {
@@ -108,10 +119,12 @@ export class Dispatcher {
         return true;
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
+        refused?.add(`${ref.step}#${ref.n}`);
         // As many lines as tasks: who watches the broker tells it once.
         this.#context.log.debug({ ...ref, err: error }, "the broker does not take the task; trying again");
         await this.#scene.pause(pauseMs);
-        pauseMs = Math.min(2 * pauseMs, HOLD_LIMITS.retryMaxMs);
+        const { retryMaxMs, fullRetryMs } = HOLD_LIMITS;
+        pauseMs = error.code === "E_BROKER_FULL" ? fullRetryMs : Math.min(2 * pauseMs, retryMaxMs);
       }
     } while (isWanted());
     return false;

@@ -15,6 +15,8 @@ export const HOLD_LIMITS = {
   /** A broker that is away is tried again after this. */
   retryMs: 500,
   retryMaxMs: 4_000,
+  /** A queue without room has some as soon as an agent takes a task. */
+  fullRetryMs: 500,
   /** After this much silence the log's end is read from the leader; with nothing out, less and less often. */
   silenceMs: 5_000,
   idleSilenceMs: 60_000,

@@ -48,7 +48,7 @@ export class Watchdog {
 
   async #lookAtTask({ ref }: Flight): Promise<void> {
     const { fold, context } = this.#frame;
-    if (await context.bus.tasks.has(ref)) return;
+    if (this.#dispatcher.isTrying(ref) || (await context.bus.tasks.has(ref))) return;
     await this.#frame.readLog();
     const { step, n } = ref;
     // L8: what vanishes again and again is not given out for ever.

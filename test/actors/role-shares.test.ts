@@ -1,10 +1,12 @@
 /**
  * How the runs of a daemon share the queues of the roles.
  * Catches: a large run that keeps a small one waiting until it is done, a turn that nobody takes and that holds
- * everybody up, a queue that is kept so short that its agents have nothing to do.
+ * everybody up, a queue that is kept so short that its agents have nothing to do, a step that fails as lost because its
+ * queue has no room.
  */
 import { describe, expect, it } from "vitest";
 import { RoleShares, type Sharer, WINDOW } from "../../src/actors/role-shares.ts";
+import { UnreachableError } from "../../src/workflow/errors.ts";
 import { settle, VirtualClock } from "../bus/virtual-clock.ts";
 import { SwarmStage } from "./swarm-stage.ts";
 
@@ -187,4 +189,22 @@ it("a role's bound holds over two daemons together", async () => {
     await stage.answer(role, { step: next?.task.step ?? "" });
   }
   for (const run of ["r1", "r2", "r3", "r4", "r5"]) expect((await stage.fold(run)).status).toBe("done");
+});
+
+it("a queue that had no room for ten minutes is filled again within a second of having some, and nothing was lost", async () => {
+  const stage = new SwarmStage();
+  await stage.serve(role);
+  const { bus } = await stage.daemon();
+  const push = bus.tasks.push.bind(bus.tasks);
+  let isFull = true;
+  bus.tasks.push = async (task) => {
+    if (isFull) throw new UnreachableError("E_BROKER_FULL", "the broker has no room");
+    return push(task);
+  };
+  await stage.submit({ steps: [{ id: "a", agent: role, task: "work" }] });
+  await stage.clock.advance(600_000);
+  expect(stage.inHand(role)).toEqual([]);
+  isFull = false;
+  await stage.clock.advance(1_000);
+  expect(stage.inHand(role)).toEqual(["a#1"]);
 });
