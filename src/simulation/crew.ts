@@ -179,7 +179,7 @@ async function act(
 }
 
 /** Goes on after a while, or ends when the task's signal fires and it heeds that. */
-function pause(party: Party, ctx: TaskContext, ms: number, heeds: boolean): Promise<void> {
+export function pause(party: Party, ctx: TaskContext, ms: number, heeds: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = party.clock.setTimeout(resolve, ms);
     if (!heeds) return;

@@ -15,6 +15,12 @@ const RULING_OUT = "without";
 export const wordFor = (key: string): string => WORDS[Number(key.slice(1))] as string;
 const keyFor = (word: string): string => `p${WORDS.indexOf(word as (typeof WORDS)[number])}`;
 
+/** How a submission asks for it. */
+export interface Wish {
+  goals?: string | string[];
+  want?: string[];
+}
+
 /** What a submission asks for. */
 export interface Asked {
   /** Named, and to be there in the end whatever else becomes of the goal. */
@@ -40,7 +46,7 @@ export function randomGoals(chance: Chance, keys: readonly string[]): string | s
   ]);
 }
 
-export function askedBy({ goals, want = [] }: Pick<SubmitMessage, "goals" | "want">): Asked {
+export function askedBy({ goals, want = [] }: Wish | Pick<SubmitMessage, "goals" | "want">): Asked {
   const inWords = new Set<string>();
   const ruledOut = new Set<string>();
   for (const goal of [goals ?? []].flat()) {

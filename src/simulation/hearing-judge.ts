@@ -27,7 +27,8 @@ export function hearing(
   for (const fact of facts)
     if (fact.kind === "folded" && !heardAt.has(fact.seq)) heardAt.set(fact.seq, fact.at);
   const pushed = facts.filter((fact): fact is Fact & { kind: "pushed" } => fact.kind === "pushed");
-  const closing = new Set([...reference.openings.values()].map(({ closeSeq }) => closeSeq));
+  const all = [...reference.openings.values(), ...reference.questions.asked];
+  const closing = new Set(all.map(({ closeSeq }) => closeSeq));
   for (const record of records) {
     const matters = record.kind === "control" || (record.kind === "result" && closing.has(record.seq));
     if (!matters) continue;
@@ -42,7 +43,7 @@ export function hearing(
     if (hindrances.some((one) => one.party === holder && one.from <= to && one.to >= claim.at)) continue;
     // A holder that has nothing out may listen less and less often, or put the run away.
     const isOut = pushed.some(({ at, party, step, n }) => {
-      const opening = reference.openings.get(`${step}#${n}`);
+      const opening = reference.openings.get(`${step}#${n}`) ?? reference.questions.of(step, n);
       return party === holder && at <= from && opening !== undefined && isOpenAt(opening, record.seq);
     });
     if (isOut)

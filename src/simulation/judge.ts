@@ -16,7 +16,9 @@ import { hearing } from "./hearing-judge.ts";
 import type { KeptValues } from "./kept-values.ts";
 import type { Language } from "./language.ts";
 import { type JudgedRun, nested, submissionOf } from "./nested-judge.ts";
+import { questions } from "./question-judge.ts";
 import { Reference } from "./reference.ts";
+import { QUESTIONS } from "./reference-questions.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 import { reruns } from "./rerun-judge.ts";
 import type { Say, Wrong } from "./scenario.ts";
@@ -69,7 +71,10 @@ export function judge(life: Life): Verdict {
     acknowledged(run, records, facts, say);
     dispatches(run, reference, facts, scenario.language.kept, isPrompt(life), say);
     claimChecks(run, records, facts, scenario.language.kept, say);
-    if (submission !== undefined) scenario.judge?.(run, reference, submission, say);
+    if (submission !== undefined) {
+      questions(run, reference, facts, submission, scenario.language.kept, say);
+      scenario.judge?.(run, reference, submission, say);
+    }
     undoing(run, reference, facts, say);
     acks(run, reference, records, facts, say);
     sequences(run, records, facts, say);
@@ -143,13 +148,13 @@ export function folds(
   if (live !== due) say("both folds agree", `${run}: actors have\n  ${live}\nsnapshots\n  ${due}`);
 }
 
-function describeReference({ status, epoch, steps, env }: Reference): string {
+function describeReference({ status, epoch, steps, env, questions }: Reference): string {
   if (status === "none") return `planning ${epoch}`;
   const lines = [...steps.values()].map(
     ({ id, state, outcome, n, attempt, role }) => `${id}=${state}/${outcome}/${n}/${attempt}/${role}`,
   );
   const values = [...env].map(([key, { value, revision }]) => `${key}=${JSON.stringify(value)}@${revision}`);
-  return [status, epoch, ...lines.sort(), ...values.sort()].join(" ");
+  return [status, epoch, ...lines.sort(), ...values.sort(), ...questions.shown()].join(" ");
 }
 
 function describeFold(fold: RunFold): string {
@@ -161,7 +166,11 @@ function describeFold(fold: RunFold): string {
     const entry = fold.environment.entry(key);
     return `${key}=${JSON.stringify(entry?.value)}@${entry?.revision}`;
   });
-  return [fold.status, fold.epoch, ...lines.sort(), ...values.sort()].join(" ");
+  const questions = fold.consultations.asked.map(({ n, task, about, round, reply }) => {
+    const said = reply === undefined || "failure" in reply ? "failed" : JSON.stringify(reply.outputs);
+    return `~plan#${n}=${task}/${about}/${round}/${reply === undefined ? "open" : `${reply.agent} ${said}`}`;
+  });
+  return [fold.status, fold.epoch, ...lines.sort(), ...values.sort(), ...questions].join(" ");
 }
 
 /** D1: who decides knew of the decision before. So nothing of an older epoch is stored after a claim. */
@@ -209,6 +218,7 @@ function dispatches(
     if (fact.kind === "folded") folded.set(fact.party, fact.seq);
     if (fact.kind !== "pushed" && fact.kind !== "ran") continue;
     const name = `${fact.step}#${fact.n}`;
+    if (fact.step === QUESTIONS) continue;
     const opening = reference.openings.get(name);
     if (!opening || opening.openSeq > fact.logEnd) {
       const first = reference.openings.get(`${fact.step}#1`);
@@ -313,8 +323,11 @@ function acks(
   for (const fact of facts) {
     if (fact.kind !== "acked") continue;
     const name = `${fact.step}#${fact.n}`;
-    const opening = reference.openings.get(name);
-    const closed = opening !== undefined && opening.closeSeq <= fact.logEnd;
+    const question = reference.questions.of(fact.step, fact.n);
+    const opening = reference.openings.get(name) ?? question;
+    // Nobody waits for an answer once the run has ended.
+    const isOver = question !== undefined && reference.endings.some((seq) => seq <= fact.logEnd);
+    const closed = isOver || (opening !== undefined && opening.closeSeq <= fact.logEnd);
     const hasResult = (stored.get(`${name} ${fact.role}`) ?? Number.POSITIVE_INFINITY) <= fact.logEnd;
     if (!closed && !hasResult)
       say("the result comes before the ack", `${run} ${name} acked by ${fact.party} at ${fact.at}`);

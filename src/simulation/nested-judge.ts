@@ -6,6 +6,7 @@ import type { LogRecord } from "../bus/bus.ts";
 import type { SubmitMessage } from "../bus/messages.ts";
 import type { Language } from "./language.ts";
 import { Reference } from "./reference.ts";
+import type { Opening } from "./reference-step.ts";
 import type { Say } from "./scenario.ts";
 
 export interface JudgedRun {
@@ -31,6 +32,7 @@ export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language,
     const opening = above.reference.openings.get(`${parent.step}#${parent.n}`);
     if (opening?.role !== NESTING_ROLE || opening.openSeq > submission.seq)
       say("a nested run has a dispatch that it is for", `${run} is begun for ${name}`);
+    if (opening !== undefined) handedOn(name, opening, submission.body, language, say);
     if (opening !== undefined) handedDown(name, above, opening.openSeq, submission, language, say);
     results(name, above, { run, records, reference }, parent, language, say);
   }
@@ -43,6 +45,24 @@ export function nested(runs: ReadonlyMap<string, JudgedRun>, language: Language,
         `${run} may ${allowed}, and ${given} were granted`,
       );
   }
+}
+
+/** What a nested run is to do, and with what, is what its dispatch says. */
+function handedOn(
+  name: string,
+  { inputs }: Opening,
+  submission: SubmitMessage,
+  { kept }: Language,
+  say: Say,
+): void {
+  const given = kept.whole(inputs) as Record<string, unknown>;
+  const told = kept.whole(submission) as Record<string, unknown>;
+  for (const field of ["workflow", "goals", "want", "environment"])
+    if (JSON.stringify(told[field]) !== JSON.stringify(given[field]))
+      say(
+        "a nested run is given what its dispatch says",
+        `${name} has ${field} ${JSON.stringify(told[field])}, not ${JSON.stringify(given[field])}`,
+      );
 }
 
 /** How many dispatches the logs of a run and of all runs below it have granted, but for what undoes others. */

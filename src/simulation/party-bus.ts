@@ -343,7 +343,8 @@ function showEntry(entry: LogEntry): string {
     }
     case "decision": {
       const { body } = entry;
-      const about = "step" in body ? ` ${body.step}${"n" in body ? `#${body.n}` : ""}` : "";
+      const consult = body.type === "consult" ? ` ${body.n} ${body.about}, round ${body.round}` : "";
+      const about = "step" in body ? ` ${body.step}${"n" in body ? `#${body.n}` : ""}` : consult;
       return `decision ${body.type}${about} of epoch ${body.epoch}${body.type === "end" ? ` ${body.status}` : ""}`;
     }
   }

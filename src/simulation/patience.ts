@@ -7,7 +7,7 @@
 import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 import { ms, RETRY_DEFAULTS, type RetryRules } from "./reference-step.ts";
 
-/** Every life has at least this: a few tasks that are lost, one after the other, until the step fails. */
+/** Every life has at least this, and what has yet to be planned: a few tasks that are lost until the step fails. */
 const LEAST_MS = 20 * 60_000;
 /** What a try may take beside its own times: its agent dies as often as one may, or its task is lost. */
 const TRY_MS = 60_000;
@@ -31,9 +31,10 @@ function timesOf(step: WorkflowStepDocument, of: WorkflowDocument): number {
 }
 
 function tryMs(step: WorkflowStepDocument, of: WorkflowDocument): number {
-  const { inputs, timeout } = step;
+  const { agent, inputs, timeout } = step;
   const { workflow, script } = (inputs ?? {}) as { workflow?: WorkflowDocument; script?: { ms: number } };
-  const workMs = workflow === undefined ? (script?.ms ?? 0) : longestMs(workflow);
+  const ownMs = agent === "orchestrator" ? LEAST_MS : (script?.ms ?? 0);
+  const workMs = workflow === undefined ? ownMs : longestMs(workflow);
   const boundMs = timeout === undefined ? Number.POSITIVE_INFINITY : ms(timeout);
   return TRY_MS + ms(retryOf(step, of).max) + Math.min(workMs, boundMs);
 }

@@ -6,11 +6,12 @@ import type { SubmitMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
 import { Chance } from "./chance.ts";
 import { type Craft, cardsOf, scriptedAgent } from "./crew.ts";
-import { askedBy, randomGoals } from "./goals.ts";
+import { askedBy, randomGoals, type Wish } from "./goals.ts";
 import { KeptValues } from "./kept-values.ts";
 import { fewForms } from "./language.ts";
 import type { Meddling } from "./people.ts";
 import { judgePlans } from "./plan-judge.ts";
+import { languageModel, PLANNER_ROLE, type Planner, plannerAgent } from "./planners.ts";
 import type { Scenario, ScenarioRun, Seat } from "./scenario.ts";
 import { judgeScripts } from "./script-judge.ts";
 import { judgePlanned, keysOf, PLANNED_KEYS, randomSkills, randomWants, type Skill } from "./skills.ts";
@@ -32,6 +33,8 @@ import {
 const BULKY_SEEDS = 0.2;
 /** Share of the written workflows that name a secret. */
 const SECRET_RUNS = 0.1;
+const PLANNERS_SEAT: Seat = { roles: [PLANNER_ROLE], concurrency: 2 };
+const PLANNER_TASKS = ["plan", "replan", "recover"] as const;
 const silent = pino({ level: "silent" });
 
 export interface RandomScenarioOptions {
@@ -47,9 +50,10 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
   const craft = randomCraft(new Chance(seed, "craft"));
   const bulk = new Chance(seed, "bulk").happens(BULKY_SEEDS);
   const kept = new KeptValues(bulk ? BULKY_FROM_BYTES : undefined);
+  const wish = craft.skills.length > 0 ? (of: Chance) => randomWish(of, craft.skills) : undefined;
   for (let at = 1; at <= count; at++) {
     const plans = new Chance(seed, `plan ${at}`);
-    if (craft.skills.length > 0 && plans.happens(0.7)) {
+    if (craft.skills.length > 0 && plans.happens(0.6)) {
       const asked = randomWish(plans, craft.skills);
       const budget = plans.happens(0.15) ? { budget: randomBudget(plans, 5) } : {};
       const ask = plans.happens(0.3) ? { ask: plans.pick(["3s", "20s"]) } : {};
@@ -62,7 +66,7 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
       });
       continue;
     }
-    const plain = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps, bulk);
+    const plain = randomWorkflow(new Chance(seed, `workflow ${at}`), maxSteps, { bulk, wish });
     const secrets = new Chance(seed, `secret ${at}`);
     const isSecret = secrets.happens(SECRET_RUNS);
     const secret = isSecret ? { [SECRET_KEY]: randomSecret(secrets) } : {};
@@ -77,15 +81,23 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
     });
   }
   const cards = cardsOf(craft);
+  const model = new Chance(seed, "model");
+  const plans = craft.skills.length > 0;
+  const planner = randomPlanner(new Chance(seed, "planner"), plans ? 0.5 : 0.05);
+  const hasModel = model.happens(plans ? 0.25 : 0.02);
   const meddling = (submission: Pick<SubmitMessage, "goals" | "want">): Meddling => ({
     repeats: true,
     ...(isPlanned(submission) ? { keys: [...PLANNED_KEYS, "note"] } : {}),
   });
   return {
     runs,
-    seats: randomSeats(new Chance(seed, "seats")),
-    agent: (role, party, scene) => scriptedAgent(role, party, scene, craft),
-    planning: (bus, clock) => new SwarmPlanning(bus, clock, silent),
+    seats: [...randomSeats(new Chance(seed, "seats")), ...(planner.tasks.length > 0 ? [PLANNERS_SEAT] : [])],
+    agent: (role, party, scene) =>
+      role === PLANNER_ROLE ? plannerAgent(party, scene, planner) : scriptedAgent(role, party, scene, craft),
+    planning(bus, clock) {
+      const advisor = hasModel ? languageModel(clock, model) : undefined;
+      return new SwarmPlanning(bus, clock, silent, undefined, advisor);
+    },
     attend(people) {
       for (const [run, submission] of runs) {
         people.submit(run, submission, people.chance.between(0, 2_000));
@@ -104,15 +116,21 @@ export function randomScenario(seed: number, options: RandomScenarioOptions = {}
     language: fewForms(kept),
     judge(run, reference, submission, say) {
       judgePlans(run, reference, submission, cards, say);
-      if (isPlanned(submission)) judgePlanned(run, reference, askedBy(submission), say);
-      else judgeScripts(run, reference, kept, say);
+      judgePlanned(run, reference, askedBy(submission), say);
+      if (!isPlanned(submission)) judgeScripts(run, reference, kept, say);
     },
   };
 }
 
+/** Steps of written workflows ask one, too, when they fail. It has no tasks where there is none. */
+function randomPlanner(chance: Chance, probability: number): Planner {
+  const tasks = chance.happens(probability) ? chance.some(PLANNER_TASKS, 0.8) : [];
+  return { tasks, isMute: chance.happens(0.12), chance };
+}
+
 /** What is to be there in the end: by name, in words, or both. */
-function randomWish(chance: Chance, skills: readonly Skill[]): Pick<ScenarioRun, "goals" | "want"> {
-  const inWords = chance.happens(0.4);
+function randomWish(chance: Chance, skills: readonly Skill[]): Wish {
+  const inWords = chance.happens(0.5);
   const byName = !inWords || chance.happens(0.15);
   return {
     ...(inWords ? { goals: randomGoals(chance, keysOf(skills)) } : {}),

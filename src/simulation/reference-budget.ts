@@ -1,7 +1,7 @@
 /** What a run may spend and has spent, said a second time. */
 import type { Draw } from "../bus/budget-draw.ts";
 import type { DecisionMessage } from "../bus/decisions.ts";
-import type { ResultMessage } from "../bus/messages.ts";
+import type { ResultMessage, Usage } from "../bus/messages.ts";
 import { ms } from "./reference-step.ts";
 
 interface BudgetDocument {
@@ -15,6 +15,13 @@ interface BudgetDocument {
 type Limits = Map<string, number>;
 type SpentAbove = Pick<DecisionMessage & { type: "spent-above" }, "run" | "onLimit" | "seq">;
 
+const NOTHING = [
+  ["tokens", 0],
+  ["usd", 0],
+  ["wall", 0],
+  ["dispatches", 0],
+] as const;
+
 export class ReferenceBudget {
   readonly onLimit: "pause" | "fail";
   #own: Limits;
@@ -24,14 +31,9 @@ export class ReferenceBudget {
   #heeds = false;
   readonly #isBelow: boolean;
   #lifted = false;
-  readonly #spent = new Map([
-    ["tokens", 0],
-    ["usd", 0],
-    ["wall", 0],
-    ["dispatches", 0],
-  ]);
+  readonly #spent: Map<string, number>;
   readonly #counted = new Map<string, number>();
-  readonly #reported = new Set<string>();
+  readonly #reported: Set<string>;
   /** By dispatch, what each run below it says that it has spent. */
   readonly #below = new Map<string, Map<string, Map<string, number>>>();
   readonly #settled = new Set<string>();
@@ -43,11 +45,15 @@ export class ReferenceBudget {
   readonly #waitsBelow = new Map<string, { name: string; seq: number }>();
   #raisedSeq = 0;
 
+  /** @param before what was spent before there was a workflow */
   constructor(
     workflow: BudgetDocument | undefined,
     submission: BudgetDocument | undefined,
     isBelow: boolean,
+    before?: ReferenceBudget,
   ) {
+    this.#spent = new Map(before === undefined ? NOTHING : before.#spent);
+    this.#reported = new Set(before === undefined ? [] : before.#reported);
     this.#isBelow = isBelow;
     this.#own = limitsOf(workflow);
     if (isBelow) this.#inherited = limitsOf(submission);
@@ -162,10 +168,13 @@ export class ReferenceBudget {
     for (const told of this.#below.get(`${step}#${n}`)?.values() ?? [])
       for (const [resource, sum] of told) this.#add(resource, -sum);
     this.#below.delete(`${step}#${n}`);
-    this.#add("tokens", Math.max(0, usage.tokens ?? 0));
-    this.#add("usd", Math.max(0, usage.usd ?? 0));
-    this.#add("dispatches", Math.max(0, usage.dispatches ?? 0));
+    this.#pay(usage);
     return true;
+  }
+
+  /** What advice has cost. */
+  planned(usage: Usage | undefined): void {
+    if (usage !== undefined) this.#pay(usage);
   }
 
   timePassed(elapsedMs: number): void {
@@ -187,6 +196,11 @@ export class ReferenceBudget {
 
   #exceeds(limits: ReadonlyMap<string, number>): boolean {
     return [...limits].some(([resource, bound]) => (this.#spent.get(resource) ?? 0) >= bound);
+  }
+
+  #pay({ tokens = 0, usd = 0, dispatches = 0 }: Usage): void {
+    for (const [resource, amount] of Object.entries({ tokens, usd, dispatches }))
+      this.#add(resource, Math.max(0, amount));
   }
 
   #add(resource: string, amount: number): void {

@@ -18,12 +18,15 @@ import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Language } from "./language.ts";
 import { ReferenceBudget } from "./reference-budget.ts";
 import { ReferenceFlow } from "./reference-flow.ts";
+import { QUESTIONS, ReferenceQuestions } from "./reference-questions.ts";
 import type { Opening, ReferenceStep } from "./reference-step.ts";
 
 /** A document that became the run's, beside the one that it was submitted with. */
 export interface TakenPlan {
   readonly seq: number;
   readonly workflow: WorkflowDocument;
+  /** Why each step is there, and what became of advice. */
+  readonly reasons: Readonly<Record<string, string>>;
   /** Keys that had a value then. */
   readonly there: readonly string[];
 }
@@ -43,6 +46,8 @@ export class Reference {
   readonly endings: number[] = [];
   /** Its plan and the revisions of it, or of what was submitted. */
   readonly plans: TakenPlan[] = [];
+  /** What it asked the planner of its swarm. */
+  readonly questions = new ReferenceQuestions();
   /** With which error it failed last; undefined: it says none, or did not fail. */
   failedWith: string | undefined;
   /** Of a run with a budget: where in the log each dispatch was allowed. */
@@ -137,6 +142,7 @@ export class Reference {
     this.#seq = record.seq;
     this.#ts = record.ts;
     this.#flow.at(record.seq, record.ts);
+    this.questions.at(record.seq, record.ts);
     if (record.kind === "submit") this.#submit(record.body);
     else if (this.status === "none" && record.kind !== "decision") return;
     else if (record.kind === "result") this.#result(record.role, record.body);
@@ -174,13 +180,19 @@ export class Reference {
     this.#flow = new ReferenceFlow(workflow, inputs, this.#language, planned);
     this.#flow.at(this.#seq, this.#ts);
     for (const [key, { value, revision, step }] of env) this.#flow.values.set(key, value, step, revision);
-    this.#budget = new ReferenceBudget(workflow.budget, budget, (parent?.budgets ?? []).length > 0);
+    const isBelow = (parent?.budgets ?? []).length > 0;
+    this.#budget = new ReferenceBudget(workflow.budget, budget, isBelow, this.#budget);
     this.#budget.claimed(this.#heedsRaises);
     this.#flow.heed(this.#rules);
     this.#flow.begin(origin?.steps ?? []);
   }
 
   #result(role: string, result: ResultMessage): void {
+    if (result.step === QUESTIONS) {
+      // What comes too late was paid for all the same.
+      if (this.questions.answer(role, result, this.ended)) this.#budget.report(result, false);
+      return;
+    }
     const step = this.steps.get(result.step);
     if (!step) return;
     const fits = step.waits === undefined && role === step.role;
@@ -350,20 +362,24 @@ export class Reference {
     if (decision.type === "plan") {
       if (this.#workflow === undefined && !this.#runFailure) {
         const workflow = decision.workflow as WorkflowDocument;
-        this.#take(workflow);
+        this.#take(workflow, decision.reasons);
         this.#begin(workflow, true);
+        this.#budget.planned(decision.usage);
       }
       return;
     }
     if (decision.type === "revise") {
+      if (this.#workflow !== undefined) this.#budget.planned(decision.usage);
       const next = this.#workflow && this.#flow.plan.weigh({ upTo: this.#seq, ...decision });
-      if (next !== undefined) this.#take(next);
+      if (next !== undefined) this.#take(next, decision.reasons ?? {});
       this.#workflow = next ?? this.#workflow;
       return;
     }
     if (decision.type === "time-spent") return this.#budget.timePassed(decision.elapsedMs);
     if (decision.type === "spent-above") return this.#budget.spentAbove(decision);
-    if (decision.type === "consult" || decision.type === "judged") return;
+    if (decision.type === "judged") return;
+    if (decision.type === "consult") return this.questions.ask(decision);
+    if (decision.type === "timed-out" && decision.step === QUESTIONS) return this.questions.leave(decision.n);
     const step = this.steps.get(decision.step);
     if (step && decision.type === "resolved") {
       const what = this.#flow.looks.resolved(step, decision);
@@ -371,6 +387,7 @@ export class Reference {
       if (what !== undefined) this.wrongs.push({ rule, decision: decision.id, what });
       return;
     }
+    if (step && decision.type === "recover") this.#budget.planned(decision.usage);
     if (!step || decision.type === "resolved" || step.n !== decision.n) return;
     if (decision.type === "recover") {
       this.#lookAtRecovery(step, decision);
@@ -422,9 +439,9 @@ export class Reference {
     this.#flow.undo(status === "cancelled");
   }
 
-  #take(workflow: WorkflowDocument): void {
+  #take(workflow: WorkflowDocument, reasons: TakenPlan["reasons"]): void {
     const there = [...this.env].filter(([, { value }]) => value !== null).map(([key]) => key);
-    this.plans.push({ seq: this.#seq, workflow, there });
+    this.plans.push({ seq: this.#seq, workflow, reasons, there });
   }
 
   #end({ status, id, error }: DecisionMessage & { type: "end" }): void {

@@ -3,11 +3,18 @@ import type { Bus, LogEntry } from "../bus/bus.ts";
 import type { DecisionMessage } from "../bus/decisions.ts";
 import type { MemoryBroker } from "../bus/memory/broker.ts";
 import type { ResultMessage } from "../bus/messages.ts";
+import type { WorkflowDocument } from "../workflow/document.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Faults } from "./faults.ts";
 import type { Reference } from "./reference.ts";
+import { QUESTIONS } from "./reference-questions.ts";
 import { ROLES } from "./workflows.ts";
 import type { World } from "./world.ts";
+
+/** What nobody planned, for a run that has its workflow. */
+const STRANGE_PLAN: WorkflowDocument = {
+  steps: [{ id: "strange", agent: ROLES[0], task: "undo", inputs: {}, outputs: [] }],
+};
 
 export interface RogueScene {
   world: World;
@@ -43,8 +50,10 @@ export class Rogue {
   async #strike(run: string): Promise<void> {
     const { faults, broker, world } = this.#scene;
     const reference = this.#scene.referenceOf(run);
-    if (reference.status === "none" || reference.steps.size === 0) return;
+    if (reference.status === "none") return;
     const chance = faults.chance("rogue");
+    if (reference.questions.asked.length > 0 && chance.happens(0.3)) return this.#answer(run, reference);
+    if (reference.steps.size === 0) return;
     if (chance.happens(0.15)) {
       const kind = chance.pick([`result.${chance.pick(ROLES)}`, "decision", "observed", "env"]);
       world.note("rogue", `writes nonsense to ${run} ${kind}`);
@@ -88,6 +97,16 @@ export class Rogue {
     );
   }
 
+  /** An answer to a question that is over, was never put, or is somebody else's; or one more planner's answer. */
+  async #answer(run: string, { questions: { asked } }: Reference): Promise<void> {
+    const chance = this.#scene.faults.chance("rogue");
+    const role = chance.pick(["planner", "planner", "planner", ...ROLES]);
+    const n = chance.happens(0.2) ? asked.length + 1 : chance.between(1, asked.length);
+    const outputs = chance.pick([{}, { want: ["p0"] }, { stands: true }, { answer: 42 }]);
+    const body: ResultMessage = { v: 1, run, step: QUESTIONS, n, agent: "rogue", status: "done", outputs };
+    await this.#write(run, { kind: "result", role, body }, `an answer to question ${n} of ${role}`);
+  }
+
   async #decide(run: string, reference: Reference): Promise<void> {
     const { evidence, faults, bus, world } = this.#scene;
     const chance = faults.chance("rogue");
@@ -102,11 +121,14 @@ export class Rogue {
     const id = `rogue-${++this.#ids}`;
     const base = { v: 1, id, epoch, at: 0 } as const;
     const about = { step: step.doc.id, n };
+    const { asked } = reference.questions;
     const body = chance.pick<DecisionMessage>([
       { ...base, type: "end", status },
       { ...base, type: "lost", ...about },
       { ...base, type: "timed-out", ...about, code: "E_TIMEOUT", afterMs: 1 },
       ...(kind === "out of place" ? [] : [{ ...base, type: "run-timed-out", afterMs: 1 } as const]),
+      { ...base, type: "plan", workflow: STRANGE_PLAN, cost: 0, optimal: true, explored: 0, reasons: {} },
+      { ...base, type: "consult", n: asked.length + 2, task: "plan", about: "plan", round: 1 },
     ]);
     let last = 0;
     for await (const record of bus.log.read(run)) {

@@ -9,16 +9,15 @@ import type { AgentDefinition, TaskContext } from "../agent/define.ts";
 import type { Bus, Clock } from "../bus/bus.ts";
 import type { RunOrigin, SubmitMessage } from "../bus/messages.ts";
 import type { WorkflowDocument } from "../workflow/document.ts";
+import type { Wish } from "./goals.ts";
 import type { Language } from "./language.ts";
 import type { People } from "./people.ts";
 import type { Reference } from "./reference.ts";
 import type { Party } from "./world.ts";
 
-export interface ScenarioRun {
+export interface ScenarioRun extends Wish {
   /** Undefined: it is planned from what is wanted, or said in words. */
   workflow?: WorkflowDocument;
-  want?: string[];
-  goals?: string | string[];
   inputs: Record<string, unknown>;
   environment: Record<string, unknown>;
   timeout?: string;

@@ -8,6 +8,7 @@ import type { Reference } from "./reference.ts";
 import type { ReferenceStep } from "./reference-step.ts";
 import { mostOf } from "./reference-values.ts";
 import type { Say } from "./scenario.ts";
+import { isSkill } from "./skills.ts";
 import { FLAKY_ERROR, givenBy, numberIn, productOf, ROLES, type Script, SPARE_ROLE } from "./workflows.ts";
 
 const SERIAL = "the environment is that of a serial run";
@@ -18,6 +19,8 @@ export function judgeScripts(run: string, reference: Reference, kept: KeptValues
     const { doc, outcome, parent } = step;
     // What another run has done is judged there.
     if (step.undoes !== undefined || (!hasBegun(step) && step.outcome !== "skipped")) continue;
+    // Others that can give the same stood in for a run that was to be planned.
+    if (isSkill(step.task)) continue;
     const key = doc.outputs?.[0] ?? "";
     // Whoever took a failed step's place may give the keys of others, too.
     const writer = reference.steps.get(reference.env.get(key)?.step ?? "");

@@ -21,6 +21,9 @@ export interface Skill {
 
 /** Keys that planned runs are about, each made from some before it. */
 const MOST_KEYS = 6;
+const SKILL = "make-";
+/** Whether a task is one of those that plans are made of. */
+export const isSkill = (task: string): boolean => task.startsWith(SKILL);
 const keyAt = (place: number): string => `p${place}`;
 export const PLANNED_KEYS = Array.from({ length: MOST_KEYS }, (_, at) => keyAt(at));
 
@@ -44,7 +47,7 @@ function randomSkill(chance: Chance, place: number, way: number): Skill {
     isSure ? ["work", "work", "work", "flaky"] : ["work", "work", "flaky", "refuse", "lacking", "midway"],
   );
   return {
-    name: `make-${key}-${way}`,
+    name: `${SKILL}${key}-${way}`,
     role: chance.pick(ROLES),
     card: {
       needs,
@@ -84,7 +87,7 @@ export function productOfSkill(name: string, inputs: Readonly<Record<string, unk
   return sum;
 }
 
-/** What came of a planned run: each step gave what its task makes of its inputs, and what was asked for is there. */
+/** What came of plans: each step gave what its task makes of its inputs, and what was asked for is there. */
 export function judgePlanned(run: string, reference: Reference, asked: Asked, say: Say): void {
   for (const step of reference.steps.values()) {
     const due = dueOf(step);
@@ -105,7 +108,7 @@ export function judgePlanned(run: string, reference: Reference, asked: Asked, sa
 
 /** Undefined where others have done it, or a fallback stands in. */
 function dueOf({ outcome, n, task, brought, own, givenByPeople }: ReferenceStep): number | undefined {
-  return outcome === "completed" && n > 0 && !givenByPeople
+  return isSkill(task) && outcome === "completed" && n > 0 && !givenByPeople
     ? productOfSkill(task, brought ?? own)
     : undefined;
 }

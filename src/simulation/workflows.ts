@@ -6,6 +6,7 @@
  */
 import type { WorkflowDocument, WorkflowStepDocument } from "../workflow/document.ts";
 import type { Chance } from "./chance.ts";
+import { askedBy, type Wish } from "./goals.ts";
 
 export const ROLES = ["red", "green", "blue"] as const;
 /** The name of the error that a flaky task throws. */
@@ -94,15 +95,30 @@ const ENDLESS_WORKFLOW: WorkflowDocument = {
 const MOST_NESTED = 2;
 const NESTED_STEPS = 3;
 
-/** @param bulk whether some of its values are bulky */
-export function randomWorkflow(chance: Chance, maxSteps: number, bulk = false, depth = 0): WorkflowDocument {
+export interface WorkflowTraits {
+  /** Whether some of its values are bulky. */
+  bulk: boolean;
+  /** What a nested run may be asked for in the place of a workflow; undefined: nobody could plan one. */
+  wish: ((chance: Chance) => Wish) | undefined;
+}
+
+export function randomWorkflow(
+  chance: Chance,
+  maxSteps: number,
+  traits: WorkflowTraits,
+  depth = 0,
+): WorkflowDocument {
+  const { bulk, wish } = traits;
   const count = chance.between(1, Math.min(maxSteps, chance.happens(0.3) ? MAX_STEPS : 7));
   const steps: WorkflowStepDocument[] = [];
   /** Steps that are closed for sure before the step with this position starts. */
   const before: Set<number>[] = [];
   for (let at = 0; at < count; at++) {
-    const isNested = depth < MOST_NESTED && chance.happens(0.07);
-    const step = isNested ? nestedStep(chance, `s${at}`, bulk, depth) : randomStep(chance, at, bulk);
+    const isNested = depth < MOST_NESTED && chance.happens(wish === undefined ? 0.07 : 0.2);
+    const planned =
+      isNested && wish && chance.happens(0.6) ? plannedStep(chance, `s${at}`, wish, steps) : undefined;
+    const step =
+      planned ?? (isNested ? nestedStep(chance, `s${at}`, traits, depth) : randomStep(chance, at, bulk));
     const dependencies = at === 0 ? [] : [...new Set(dependenciesOf(chance, at))];
     const sure = new Set<number>();
     if (dependencies.length > 0) {
@@ -114,12 +130,12 @@ export function randomWorkflow(chance: Chance, maxSteps: number, bulk = false, d
           for (const one of [position, ...(before[position] ?? [])]) sure.add(one);
     }
     before.push(sure);
-    const readable = ["e0", ...[...sure].map((position) => `v${position}`)];
-    const isList = (key: string) => key !== "e0" && givesList(steps[placeOf(key)]);
+    const givers = new Map([...sure].map((position) => [givenKey(steps[position]), steps[position]]));
+    const readable = ["e0", ...givers.keys()];
+    const isList = (key: string) => givesList(givers.get(key));
     const single = readable.filter((one) => !isList(one));
     /** Where the number of a key is. */
-    const numberAt = (key: string): string =>
-      key !== "e0" && givesBulk(steps[placeOf(key)]) ? `env.${key}.n` : `env.${key}`;
+    const numberAt = (key: string): string => (givesBulk(givers.get(key)) ? `env.${key}.n` : `env.${key}`);
     if (isNested)
       Object.assign(step.inputs?.environment as object, { e0: `\${${numberAt(chance.pick(single))}}` });
     for (const [place, key] of chance.some(isNested ? [] : readable, 0.5).entries()) {
@@ -140,7 +156,9 @@ export function randomWorkflow(chance: Chance, maxSteps: number, bulk = false, d
     ...(chance.happens(0.15) ? { budget: randomBudget(chance, count) } : {}),
     ...(chance.happens(0.7) ? { maxParallel: chance.between(1, 4) } : {}),
     ...(chance.happens(0.1) ? { timeout: `${chance.between(20, 120)}s` } : {}),
-    ...(chance.happens(0.4) ? { outputs: { last: `\${env.v${count - 1}}`, first: "${env.v0}" } } : {}),
+    ...(chance.happens(0.4)
+      ? { outputs: { last: `\${env.${givenKey(steps.at(-1))}}`, first: `\${env.${givenKey(steps[0])}}` } }
+      : {}),
   };
 }
 
@@ -164,7 +182,7 @@ function randomSchemas(
   chance: Chance,
   steps: readonly WorkflowStepDocument[],
 ): NonNullable<WorkflowDocument["environment"]> {
-  const single = steps.filter((step) => !givesList(step)).map(({ id }) => outputKey(id));
+  const single = steps.filter((step) => !givesList(step)).map(givenKey);
   return Object.fromEntries(
     chance.some(single, 0.05).map((key) => {
       const maximum = chance.between(100, 990);
@@ -241,17 +259,43 @@ function randomCompensation(chance: Chance, key: string): NonNullable<WorkflowSt
 }
 
 /** It is a run of its own, whose last step gives what this one gives. */
-function nestedStep(chance: Chance, id: string, bulk: boolean, depth: number): WorkflowStepDocument {
+function nestedStep(chance: Chance, id: string, traits: WorkflowTraits, depth: number): WorkflowStepDocument {
   const isEndless = chance.happens(0.15);
-  const inner = isEndless ? ENDLESS_WORKFLOW : randomWorkflow(chance, NESTED_STEPS, bulk, depth + 1);
-  const workflow = { ...inner, outputs: { [outputKey(id)]: `\${env.v${inner.steps.length - 1}}` } };
+  const inner = isEndless ? ENDLESS_WORKFLOW : randomWorkflow(chance, NESTED_STEPS, traits, depth + 1);
+  const workflow = { ...inner, outputs: { [outputKey(id)]: `\${env.${givenKey(inner.steps.at(-1))}}` } };
   const list = Array.from({ length: chance.between(0, 3) }, () => chance.between(1, 99));
+  return nestingStep(chance, id, { workflow, environment: { e0: 1, list } }, outputKey(id), isEndless);
+}
+
+/** It is a run of its own that has to be planned; undefined: somebody else gives all that one could be asked for. */
+function plannedStep(
+  chance: Chance,
+  id: string,
+  wish: (chance: Chance) => Wish,
+  before: readonly WorkflowStepDocument[],
+): WorkflowStepDocument | undefined {
+  const asked = wish(chance);
+  const { byName, inWords } = askedBy(asked);
+  const taken = before.map(givenKey);
+  const key = [...inWords, ...byName].findLast((one) => !taken.includes(one));
+  return key === undefined
+    ? undefined
+    : nestingStep(chance, id, { ...asked, environment: { e0: 1 } }, key, false);
+}
+
+function nestingStep(
+  chance: Chance,
+  id: string,
+  inputs: Record<string, unknown>,
+  key: string,
+  isEndless: boolean,
+): WorkflowStepDocument {
   return {
     id,
     agent: "orchestrator",
     task: "run",
-    inputs: { workflow, environment: { e0: 1, list } },
-    outputs: [outputKey(id)],
+    inputs,
+    outputs: [key],
     ...(isEndless || chance.happens(0.2) ? { timeout: chance.pick(["4s", "12s"]) } : {}),
     ...(chance.happens(0.6) ? { retry: { maxAttempts: chance.between(1, 2), initial: "1s" } } : {}),
     ...(chance.happens(0.4) ? { onFailure: chance.pick(["continue", "recover", "fail"]) } : {}),
@@ -260,12 +304,15 @@ function nestedStep(chance: Chance, id: string, bulk: boolean, depth: number): W
           compensate: {
             agent: chance.pick(ROLES),
             task: "undo",
-            inputs: { gave: `\${self.outputs.${outputKey(id)}}` },
+            inputs: { gave: `\${self.outputs.${key}}` },
           },
         }
       : {}),
   };
 }
+
+/** The key that others may read of it. */
+const givenKey = (step: WorkflowStepDocument | undefined): string => step?.outputs?.[0] ?? "e0";
 
 /** A fan-out does, and a nested run whose last step does. */
 function givesList(step: WorkflowStepDocument | undefined): boolean {

@@ -328,6 +328,42 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "",
   },
   {
+    name: "a planner's answer may leave out what the goal asks for",
+    file: "src/planner/plan-proposal.ts",
+    from: ".filter((key) => !want.includes(key) && !scope.wanted.includes(key))",
+    to: ".filter(() => false)",
+  },
+  {
+    name: "a planner's draft is not kept to, though the plan says so",
+    file: "src/planner/advised-planning.ts",
+    from: "if (draft === undefined) return best;",
+    to: "if (draft !== null) return best;",
+  },
+  {
+    name: "a planner's late answer counts",
+    file: "src/fold/consultations.ts",
+    from: "one.reply === undefined && ",
+    to: "",
+  },
+  {
+    name: "a planner that does not answer is asked for ever",
+    file: "src/actors/planner-desk.ts",
+    from: "if (silences >= MAX_SILENCES)",
+    to: "if (silences < 0)",
+  },
+  {
+    name: "a second plan takes the place of the first",
+    file: "src/fold/decisions.ts",
+    from: 'if (this.#course.flow || this.#course.failure) return "the run has a workflow";',
+    to: 'if (this.#course.failure) return "the run has failed";',
+  },
+  {
+    name: "a nested run is not told its goal",
+    file: "src/actors/child-runs.ts",
+    from: "    ...goals,\n",
+    to: "",
+  },
+  {
     name: "an agent is not told what is secret",
     file: "src/fold/task-message.ts",
     from: "{ secrets: secrets.textsIn(inputs) }",

@@ -10,7 +10,8 @@ import { WorkflowGraph } from "../../src/workflow/graph.ts";
 
 describe("a seed", () => {
   it("gives the same history each time, byte for byte, and another seed another", async () => {
-    for (const seed of [7, 77, 777]) {
+    // The last one has goals, also of nested runs, and a planner and a language model to propose plans.
+    for (const seed of [7, 77, 777, 317]) {
       const once = report(await tryOut({ seed }));
       expect(report(await tryOut({ seed }))).toBe(once);
       expect(once).not.toBe(report(await tryOut({ seed: seed + 1 })));
@@ -20,7 +21,9 @@ describe("a seed", () => {
   it("gives workflows that are valid, with every feature that a step can have", () => {
     const used = new Set<string>();
     for (let seed = 1; seed <= 500; seed++) {
-      for (const { workflow, goals, environment } of randomScenario(seed).runs.values()) {
+      const { runs, seats } = randomScenario(seed);
+      for (const { roles } of seats) for (const role of roles) used.add(role);
+      for (const { workflow, goals, environment } of runs.values()) {
         if (workflow === undefined) {
           used.add(goals === undefined ? "planned" : "planned from words");
           continue;
@@ -28,6 +31,7 @@ describe("a seed", () => {
         const { issues } = WorkflowGraph.validate(workflow, { environmentKeys: Object.keys(environment) });
         expect({ seed, issues }).toEqual({ seed, issues: [] });
         for (const step of workflow.steps) for (const name of Object.keys(step)) used.add(name);
+        for (const { inputs = {} } of workflow.steps) for (const name of Object.keys(inputs)) used.add(name);
         for (const name of Object.keys(workflow)) used.add(name);
       }
     }
@@ -52,6 +56,10 @@ const FEATURES = [
   "maxParallel",
   "planned",
   "planned from words",
+  // Of nested runs.
+  "goals",
+  "want",
+  "planner",
 ];
 
 describe("a failing history", () => {
