@@ -86,7 +86,7 @@ function handedDown(
   name: string,
   { records, reference: { submitted } }: JudgedRun,
   openSeq: number,
-  { seq, body: { budget } }: LogRecord & { kind: "submit" },
+  { seq, ts, body: { budget } }: LogRecord & { kind: "submit" },
   language: Language,
   say: Say,
 ): void {
@@ -97,7 +97,11 @@ function handedDown(
     then.apply(record);
     if (record.seq < openSeq) continue;
     // One that has nothing left, and would pause, begins its nested run all the same: that waits as it does.
-    lefts.push(shown([...(then.left ?? [])].filter(([, amount]) => amount > 0)));
+    const left = [...(then.left ?? [])].filter(([, amount]) => amount > 0);
+    lefts.push(shown(left));
+    // That its time is up is written after the moment in which it is.
+    if (ts - (records[0]?.ts ?? ts) >= (then.left?.get("wall") ?? Number.POSITIVE_INFINITY))
+      lefts.push(shown(left.filter(([resource]) => resource !== "wall")));
   }
   const is = shown(Object.entries(budget ?? {}));
   if (!lefts.includes(is))
