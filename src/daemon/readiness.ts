@@ -48,6 +48,8 @@ class ReadinessWatch implements Readiness {
   #deaf = 0;
   #heard = 0;
   #patience = DEAF_LOOKS;
+  /** The disk was full when it was looked at last. The server may answer questions and store nothing, without a word. */
+  #noRoom = false;
   #timer: unknown;
   #stopped = false;
 
@@ -74,15 +76,21 @@ class ReadinessWatch implements Readiness {
     const { bus, clock } = this.#options;
     const found = await bus.storageProblem();
     const isSilent = found?.kind === "silent";
-    const fullDisk = isSilent ? await this.#fullDisk() : undefined;
+    // A daemon without runs stores nothing, and would not hear from the broker that nobody can.
+    const looksAtDisk = found === undefined || isSilent;
+    const fullDisk = looksAtDisk ? await this.#fullDisk() : undefined;
     if (this.#stopped) return;
-    if (found === undefined || fullDisk === undefined) this.#tell(found);
-    else this.#tell({ kind: "full", reason: `${fullDisk}; ${found.reason}` });
+    const hasRoomAgain = this.#noRoom && looksAtDisk && fullDisk === undefined;
+    if (looksAtDisk) this.#noRoom = fullDisk !== undefined;
+    if (fullDisk === undefined) this.#tell(found);
+    else this.#tell({ kind: "full", reason: [fullDisk, found?.reason].filter(Boolean).join("; ") });
     this.#deaf = isSilent ? this.#deaf + 1 : 0;
     this.#heard = isSilent ? 0 : this.#heard + 1;
     // One answer right after a start says little: the work that kept it busy comes back.
     if (this.#heard >= DEAF_LOOKS) this.#patience = DEAF_LOOKS;
-    if (this.#deaf >= this.#patience && fullDisk === undefined) await this.#cure();
+    if (hasRoomAgain) await this.#cure("the disk has room again; starting the broker again");
+    else if (this.#deaf >= this.#patience && fullDisk === undefined)
+      await this.#cure("the broker stays silent; starting it again");
     if (!this.#stopped) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
   }
 
@@ -102,20 +110,21 @@ class ReadinessWatch implements Readiness {
     if (broker === undefined) return undefined;
     try {
       const { bavail, bsize } = await statfs(store);
-      if (bavail * bsize >= ROOM_BYTES) return undefined;
+      // Somewhat more than that, or a disk at the bound would have it started again and again.
+      if (bavail * bsize >= (this.#noRoom ? 2 : 1) * ROOM_BYTES) return undefined;
       return `the disk of the store ${store} is full: fewer than ${ROOM_BYTES} bytes are free`;
     } catch (error) {
       return `the store ${store} cannot be looked at: ${error instanceof Error ? error.message : error}`;
     }
   }
 
-  async #cure(): Promise<void> {
+  async #cure(why: string): Promise<void> {
     const { broker, log } = this.#options;
     if (broker === undefined) return;
     this.#deaf = 0;
     this.#patience = Math.min(2 * this.#patience, MOST_DEAF_LOOKS);
     try {
-      log.warn({ serverPid: broker.pid }, "the broker stays silent; starting it again");
+      log.warn({ serverPid: broker.pid }, why);
       await broker.restart();
     } catch (error) {
       log.warn({ err: error }, "the broker could not be started again");
