@@ -346,12 +346,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "",
   },
   {
-    name: "a planner that does not answer is asked for ever",
-    file: "src/actors/planner-desk.ts",
-    from: "if (silences >= MAX_SILENCES)",
-    to: "if (silences < 0)",
-  },
-  {
     name: "a second plan takes the place of the first",
     file: "src/fold/decisions.ts",
     from: 'if (this.#course.flow || this.#course.failure) return "the run has a workflow";',
