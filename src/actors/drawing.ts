@@ -8,6 +8,8 @@
  *
  *  - W1 A dispatch counts above before it is given out, and before it is noted here.
  *  - W2 It tells sums, not additions: after a crash, or an answer that was lost, it says the same again.
+ *  - W3 A run that stands at a limit asks for nothing: granted after a raise that it has not heard of, it would not
+ *    go on, and nobody would tell it any more.
  */
 import type { Answer, DispatchRef } from "../bus/messages.ts";
 import { UnreachableError } from "../workflow/errors.ts";
@@ -38,6 +40,8 @@ export class Drawing {
 
   /** Resolves with how many of so many dispatches may be given out. A limit above is in the log by then (L3). */
   async draw(wants: number): Promise<number> {
+    // W3
+    if (this.#frame.fold.budget?.excess !== undefined) return 0;
     let granted = wants;
     for (const above of this.#above) {
       const verdict = await this.#ask(above, granted);

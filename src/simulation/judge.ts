@@ -109,8 +109,8 @@ function losses(run: string, records: readonly LogRecord[], reference: Reference
     if (record.kind === "result") inARow.delete(record.body.step);
     if (record.kind !== "decision" || !("step" in record.body)) continue;
     const { type, step, n } = record.body;
-    // Another way to what the step gives begins anew.
-    if (type === "recover") inARow.delete(step);
+    // Another way to what the step gives begins anew, and so does another attempt.
+    if (type === "recover" || type === "timed-out") inARow.delete(step);
     if (type !== "lost") continue;
     // One that came after the result says nothing any more.
     if (reference.openings.get(`${step}#${n}`)?.closeSeq !== record.seq) continue;
