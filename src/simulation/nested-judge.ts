@@ -123,9 +123,10 @@ function results(
   { records: above }: JudgedRun,
   { run, records, reference }: JudgedRun,
   { step, n, outputs: declared }: NonNullable<SubmitMessage["parent"]>,
-  { kept }: Language,
+  language: Language,
   say: Say,
 ): void {
+  const { kept } = language;
   const rule = "a nested run's end is its dispatch's result";
   for (const record of above) {
     if (record.kind !== "result" || record.role !== NESTING_ROLE) continue;
@@ -141,13 +142,29 @@ function results(
       say(rule, `${name} is ${status}, and ${run} is ${reference.status}`);
     if (status !== "done") continue;
     const env = Object.fromEntries([...reference.env].map(([key, { value }]) => [key, value]));
-    const due = {
-      ...Object.fromEntries(declared.filter((key) => key in env).map((key) => [key, env[key]])),
-      ...reference.outputs(),
-    };
-    if (!isSame(kept.whole(outputs) as typeof outputs, kept.whole(due) as typeof due))
-      say(rule, `${name} gives ${JSON.stringify(outputs)}, and ${run} gave ${JSON.stringify(due)}`);
+    const given = Object.fromEntries(declared.filter((key) => key in env).map((key) => [key, env[key]]));
+    const dues = outputsAtEnd(records, reference, language).map((due) => ({ ...given, ...due }));
+    const whole = kept.whole(outputs) as typeof outputs;
+    if (!dues.some((due) => isSame(whole, kept.whole(due) as typeof due)))
+      say(rule, `${name} gives ${JSON.stringify(outputs)}, and ${run} gave ${JSON.stringify(dues.at(-1))}`);
   }
+}
+
+/** What the run gave when its end was decided: somebody may have set a key between that and its writing. */
+function outputsAtEnd(
+  records: readonly LogRecord[],
+  { submitted, endings }: Reference,
+  language: Language,
+): Record<string, unknown>[] {
+  const then = new Reference(submitted, language);
+  let given: Record<string, unknown>[] = [];
+  for (const record of records) {
+    if (record.seq >= (endings.at(-1) ?? Number.POSITIVE_INFINITY)) break;
+    then.apply(record);
+    if (record.kind === "result" || record.kind === "decision") given = [];
+    given.push(then.outputs());
+  }
+  return given;
 }
 
 export function submissionOf(records: readonly LogRecord[]): (LogRecord & { kind: "submit" }) | undefined {

@@ -91,8 +91,11 @@ export class ReferenceLooks {
     if ((error !== undefined) !== (due === "refused")) return `${id} has the error ${error?.message}`;
     const isDueAgain = due === "again" || (due === "over" ? false : undefined);
     if (again !== isDueAgain) return `${id} is ${again ? "" : "not "}to be repeated`;
-    if (items !== undefined && !this.#isSame(found.items, list))
-      return `${id} is for ${JSON.stringify(found.items)}`;
+    if (items !== undefined) {
+      if (!this.#isSame(found.items, list)) return `${id} is for ${JSON.stringify(found.items)}`;
+      // What is large in them is a reference to whoever reads an item from now on.
+      step.list = found.items;
+    }
     if (inputs !== undefined) {
       if (!this.#isSame(inputs, own)) return `${id} gets ${JSON.stringify(inputs)}`;
       // What is large in them goes by other references now.
