@@ -2,7 +2,8 @@
  * `npx tsx scripts/golden-lives.ts --name NAME [--seeds N] [--seed S]`: keeps logs of simulated runs for later
  * versions to read, as `test/golden-logs/NAME-<seed>-<run>.jsonl`: of N lives the few runs that together hold
  * everything that any of them holds, each kind of record, decision, control, event, refusal and error. Files that are
- * there stay as they are, and what they hold is not looked for again under the same name.
+ * there stay as they are. A claim that gives records another meaning (`rules`) gets logs of its own: `life-3` is kept
+ * of `rules: 3`.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
