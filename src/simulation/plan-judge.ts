@@ -70,11 +70,13 @@ function strangeIn(
 }
 
 /** What was asked for by name, and of what was said in words at least what the others do not bring about. */
-function missingIn({ workflow, there }: TakenPlan, { byName, inWords }: Asked): string[] {
+function missingIn({ workflow, there, reasons }: TakenPlan, { byName, inWords }: Asked): string[] {
   const given = new Set([...there, ...workflow.steps.flatMap(({ outputs = [] }) => outputs)]);
   const missing = byName.filter((key) => !given.has(key)).map((key) => `nothing gives ${key}`);
   // Beside keys that were named, words are wishes; and a word is not heard while nobody is there who has it.
   const isVain = byName.length === 0 && inWords.length > 0 && !inWords.some((key) => given.has(key));
+  // Where the words lead to no plan, a planner that is asked may know better what is meant.
+  if (Object.values(reasons).some((reason) => reason.includes("(without it: E_"))) return missing;
   return isVain ? [...missing, `nothing gives any of ${inWords}`] : missing;
 }
 
