@@ -6,43 +6,13 @@
  */
 import { describe, expect, it } from "vitest";
 import { childRunId } from "../../src/workflow/nested-run.ts";
-import { type SwarmStage, workingSwarm } from "./swarm-stage.ts";
+import { answerAll, chain, nested as retried, settled, step } from "./nested-chains.ts";
+import { workingSwarm } from "./swarm-stage.ts";
 
-const step = (id: string, more: Record<string, unknown> = {}) => ({
-  id,
-  agent: "worker",
-  task: "work",
-  ...more,
-});
-const chain = (count: number) => ({
-  steps: Array.from({ length: count }, (_, at) =>
-    step(`x${at}`, at === 0 ? {} : { dependsOn: [`x${at - 1}`] }),
-  ),
-});
-const nested = (id: string, workflow: unknown, more: Record<string, unknown> = {}) => ({
-  id,
-  agent: "orchestrator",
-  task: "run",
-  inputs: { workflow },
-  retry: { maxAttempts: 1 },
-  ...more,
-});
+const nested = (id: string, workflow: unknown, more: Record<string, unknown> = {}) =>
+  retried(id, workflow, { retry: { maxAttempts: 1 }, ...more });
 const childOf = (run: string, step: string) => childRunId({ run, step, n: 1 });
 const CHILD = childOf("r1", "sub");
-
-const settled = (stage: SwarmStage) => stage.clock.advance(3_000);
-
-async function answerAll(stage: SwarmStage, turns = 20): Promise<number> {
-  let answered = 0;
-  for (let turn = 0; turn < turns; turn++) {
-    await settled(stage);
-    for (const _ of stage.inHand("worker")) {
-      await stage.answer("worker");
-      answered += 1;
-    }
-  }
-  return answered;
-}
 
 /** A run whose nested run of four steps waits after the second of them. */
 async function waiting(more: Record<string, unknown> = {}, workflow: Record<string, unknown> = {}) {

@@ -6,30 +6,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { childRunId } from "../../src/workflow/nested-run.ts";
+import { answerAll, chain, nested, settled, step } from "./nested-chains.ts";
 import { SwarmStage, workingSwarm } from "./swarm-stage.ts";
-
-const step = (id: string, more: Record<string, unknown> = {}) => ({
-  id,
-  agent: "worker",
-  task: "work",
-  ...more,
-});
-/** A run of steps one after the other. */
-const chain = (count: number) => ({
-  steps: Array.from({ length: count }, (_, at) =>
-    step(`x${at}`, at === 0 ? {} : { dependsOn: [`x${at - 1}`] }),
-  ),
-});
-const nested = (id: string, workflow: unknown, more: Record<string, unknown> = {}) => ({
-  id,
-  agent: "orchestrator",
-  task: "run",
-  inputs: { workflow },
-  retry: { maxAttempts: 9, initial: "1ms" },
-  ...more,
-});
-
-const settled = (stage: SwarmStage) => stage.clock.advance(3_000);
 
 async function resume(stage: SwarmStage, budget: Record<string, unknown>): Promise<void> {
   await stage.resume(budget);
@@ -41,19 +19,6 @@ async function raise(stage: SwarmStage, budget: Record<string, unknown>): Promis
   await stage.bus.log.append("r1", { kind: "control", body: { v: 1, verb: "pause", by: "ada" } });
   await settled(stage);
   await resume(stage, budget);
-}
-
-/** Answers whatever comes until the budget holds it back. @returns how much that was */
-async function answerAll(stage: SwarmStage): Promise<number> {
-  let answered = 0;
-  for (let turn = 0; turn < 20; turn++) {
-    await settled(stage);
-    for (const _ of stage.inHand("worker")) {
-      await stage.answer("worker");
-      answered += 1;
-    }
-  }
-  return answered;
 }
 
 describe("nested runs at the same time", () => {
