@@ -180,8 +180,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "nobody looks for lost tasks",
     file: "src/actors/watchdog.ts",
-    from: "if (await context.bus.tasks.has(ref)) return;",
-    to: "if (context.bus.tasks !== undefined) return;",
+    from: "(await context.bus.tasks.has(ref))",
+    to: "context.bus.tasks !== undefined",
   },
   {
     name: "a join of any waits for all",

@@ -1,9 +1,11 @@
 /**
  * Removing stored messages by subject.
  *
- * A purge by subject is one request, but on nats-server 2.9 it moves every consumer of the stream past the
- * stream's end and forgets what it had in hand: tasks of other dispatches would stay stored, block their
- * subject and never be delivered. There messages are deleted one by one, which touches nothing else.
+ * A purge by subject is one request, but no safe one beside consumers. On nats-server 2.9 it moves every consumer of
+ * the stream past the stream's end and forgets what it had in hand. Later ones still do so to a consumer whose filter
+ * covers what is purged, now and then, while messages come and go (seen on 2.10.27 and 2.15.1): tasks of other
+ * dispatches stay stored, block their subject and are never delivered again once whoever held them dies. So what
+ * lies in a work queue is deleted message by message, which touches nothing else.
  */
 import type { SeqRange } from "../bus.ts";
 import { ApiRefusal } from "./failure.ts";
@@ -13,8 +15,9 @@ import type { NatsLink } from "./link.ts";
 const AT_ONCE = 32;
 
 /**
- * Removes what the filter matches, all of it or up to the range's end; before the range there is nothing. The eldest message goes before any other, so that
- * an interruption never leaves it without those that followed.
+ * Removes what the filter matches, all of it or up to the range's end; before the range there is nothing. The eldest
+ * message goes before any other, so that an interruption never leaves it without those that followed. Not for a stream
+ * with a consumer whose filter covers this one.
  * @returns how many messages were removed.
  */
 export async function removeMessages(
@@ -29,6 +32,16 @@ export async function removeMessages(
     const { purged } = await link.api<{ purged: number }>(`STREAM.PURGE.${stream}`, { filter, ...bound });
     return purged;
   }
+  return removeOneByOne(link, stream, filter, range);
+}
+
+/** As `removeMessages`, for a work queue. */
+export async function removeOneByOne(
+  link: NatsLink,
+  stream: string,
+  filter: string,
+  range?: SeqRange,
+): Promise<number> {
   let removed = 0;
   const deletions = new Set<Promise<void>>();
   // Step by step, not by a consumer: an older server looks through the whole stream to make one with a filter.

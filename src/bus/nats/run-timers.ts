@@ -17,7 +17,7 @@ import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom, remake } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM } from "./receipt.ts";
-import { removeMessages } from "./remove.ts";
+import { removeOneByOne } from "./remove.ts";
 import { ensureConsumer } from "./roles.ts";
 import { nanos } from "./streams.ts";
 
@@ -47,7 +47,7 @@ export class NatsRunTimers {
   async set(run: string, delayMs: number): Promise<void> {
     const { subjects } = this.#link;
     await this.#link.guard(`Setting the timer of run ${run}`, async () => {
-      await removeMessages(this.#link, subjects.orchestrateStream, subjects.timer(run));
+      await removeOneByOne(this.#link, subjects.orchestrateStream, subjects.timer(run));
       const body = encodeBody({ v: 1, delayMs: Math.max(1, Math.round(delayMs)) });
       await publishOnce(this.#link, subjects.timer(run), body);
     });
@@ -56,7 +56,7 @@ export class NatsRunTimers {
   async clear(run: string): Promise<void> {
     const { subjects } = this.#link;
     await this.#link.guard(`Clearing the timer of run ${run}`, async () => {
-      await removeMessages(this.#link, subjects.orchestrateStream, subjects.timer(run));
+      await removeOneByOne(this.#link, subjects.orchestrateStream, subjects.timer(run));
     });
   }
 

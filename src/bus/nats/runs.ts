@@ -10,7 +10,7 @@ import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom, remake } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
-import { removeMessages } from "./remove.ts";
+import { removeOneByOne } from "./remove.ts";
 import { ensureConsumer } from "./roles.ts";
 import { NatsRunTimers } from "./run-timers.ts";
 import { nanos } from "./streams.ts";
@@ -106,7 +106,7 @@ export class NatsRuns implements RunQueue {
   remove(run: string): Promise<boolean> {
     const { orchestrateStream, orchestrate } = this.#link.subjects;
     return this.#link.guard(`Removing the task of run ${run}`, async () => {
-      return (await removeMessages(this.#link, orchestrateStream, orchestrate(run))) > 0;
+      return (await removeOneByOne(this.#link, orchestrateStream, orchestrate(run))) > 0;
     });
   }
 

@@ -8,7 +8,7 @@ import type { NatsLink } from "./link.ts";
 import { publishOnce } from "./publish.ts";
 import { pullFrom } from "./pull.ts";
 import { ACK, nak, type PulledMessage, TERM, WORKING } from "./receipt.ts";
-import { removeMessages } from "./remove.ts";
+import { removeOneByOne } from "./remove.ts";
 import type { NatsRoles } from "./roles.ts";
 import { storedSubjects } from "./stored-subjects.ts";
 
@@ -158,7 +158,7 @@ export class NatsTasks implements TaskQueue {
 
   #removeAll(filter: string): Promise<number> {
     return this.#link.guard("Removing tasks", () =>
-      removeMessages(this.#link, this.#link.subjects.tasksStream, filter),
+      removeOneByOne(this.#link, this.#link.subjects.tasksStream, filter),
     );
   }
 }
