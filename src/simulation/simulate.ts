@@ -4,7 +4,7 @@
  * Owns who lives when: parties are born, stopped, cut off, killed and born again. What is right or wrong about
  * it is the judges' matter.
  */
-import { type Logger, pino } from "pino";
+import { pino } from "pino";
 import { OrchestratorAgent } from "../actors/orchestrator-agent.ts";
 import type { AgentDefinition, TaskContext } from "../agent/define.ts";
 import { type RunningAgent, serveAgent } from "../agent/host.ts";
@@ -53,6 +53,20 @@ export interface Life {
 
 /** When every run has ended the queues have to empty within this. */
 const CLEARING_MS = 3 * 60_000;
+/** Those who want to hear of errors which the runtime survived that nobody meant to happen. */
+const hearing = new Set<(error: string) => void>();
+/** One for all lives: a logger is never given back. Every error that is meant has a code. */
+const unforeseen = pino(
+  { level: "error" },
+  {
+    write(line: string) {
+      const { msg, err } = JSON.parse(line) as { msg: string; err?: { code?: string; stack: string } };
+      if (err !== undefined && err.code === undefined)
+        for (const hear of hearing) hear(`${msg}: ${err.stack}`);
+    },
+  },
+);
+
 type Birth = (party: Party, bus: Bus) => Promise<{ stop(): Promise<void> }>;
 
 interface Post {
@@ -69,22 +83,18 @@ export async function simulate(scenario: Scenario, options: SimulationOptions): 
   const strays: string[] = [];
   const before = process.listeners("unhandledRejection");
   const onStray = (reason: unknown): void => void strays.push(String(reason));
+  hearing.add(onStray);
   process.setMaxListeners(0);
   process.on("unhandledRejection", onStray);
   try {
-    return { ...(await new Simulation(scenario, options, (error) => strays.push(error)).live()), strays };
+    return { ...(await new Simulation(scenario, options).live()), strays };
   } finally {
+    hearing.delete(onStray);
     // Processes that died in here had no time to tidy up.
     for (const listener of process.listeners("unhandledRejection")) {
       if (!before.includes(listener)) process.off("unhandledRejection", listener);
     }
   }
-}
-
-/** Every error that is meant has a code; one without is a mistake in the runtime. */
-function tellUnforeseen(line: string, tell: (error: string) => void): void {
-  const { msg, err } = JSON.parse(line) as { msg: string; err?: { code?: string; stack: string } };
-  if (err !== undefined && err.code === undefined) tell(`${msg}: ${err.stack}`);
 }
 
 class Simulation {
@@ -109,12 +119,9 @@ class Simulation {
   readonly #submittedOnes: WorkflowDocument[] = [];
   readonly #spinning: string[] = [];
   readonly #attendants: People;
-  readonly #log: Logger;
 
-  /** @param onUnforeseen hears of errors which the runtime survived that nobody meant to happen */
-  constructor(scenario: Scenario, options: SimulationOptions, onUnforeseen: (error: string) => void) {
+  constructor(scenario: Scenario, options: SimulationOptions) {
     const { seed, faults } = options;
-    this.#log = pino({ level: "error" }, { write: (line) => tellUnforeseen(line, onUnforeseen) });
     this.#scenario = scenario;
     this.#options = options;
     this.#chance = new Chance(seed, "swarm");
@@ -204,7 +211,7 @@ class Simulation {
     const agent = new OrchestratorAgent({
       bus,
       clock: party.clock,
-      log: this.#log,
+      log: unforeseen,
       planning: this.#scenario.planning(bus, party.clock),
       ...(this.#scenario.window && { window: this.#scenario.window }),
       id: party.name,
@@ -232,7 +239,7 @@ class Simulation {
     return serveAgent(agents, {
       bus,
       clock: party.clock,
-      log: this.#log,
+      log: unforeseen,
       id: party.name,
       concurrency: seat.concurrency,
       about: { pid: 1, host: "simulated", version: "0" },
