@@ -2,6 +2,7 @@
  * What a run that repeats another one has to take over, worked out from the old log by the reference: the steps
  * that were closed well and rest on nothing that is done again, and the environment without what those wrote.
  */
+import type { LogRecord } from "../bus/bus.ts";
 import type { RunOrigin } from "../bus/messages.ts";
 import type { Language } from "./language.ts";
 import { isSame, type JudgedRun, submissionOf } from "./nested-judge.ts";
@@ -33,8 +34,11 @@ function takenOver(
   for (const record of records) {
     if (record.seq > origin.seq) break;
     then.apply(record);
-    for (const [key, { revision, step, value }] of then.env)
-      if (revision === record.seq) written.set(key, [...(written.get(key) ?? []), { step, value }]);
+    for (const [key, { revision, step, value }] of then.env) {
+      if (revision !== record.seq) continue;
+      const first = writtenBefore(record, key, step);
+      written.set(key, [...(written.get(key) ?? []), ...first, { step, value }]);
+    }
   }
   const isWhole = origin.steps.length === 0 && Object.values(origin.environment).length === 0;
   // Repeated as a whole: its environment comes with the submission, as the old one's did.
@@ -59,6 +63,13 @@ function takenOver(
     if (JSON.stringify(is) !== JSON.stringify(due?.value))
       say(RULE, `${run} begins with ${key} ${JSON.stringify(is)}, not ${JSON.stringify(due?.value)}`);
   }
+}
+
+/** What a result gave for a key that a step wrote after it in the same moment: a fan-out over nothing is done at once. */
+function writtenBefore(record: LogRecord, key: string, step: string | undefined) {
+  if (record.kind !== "result" || record.body.step === step) return [];
+  const value = record.body.outputs?.[key];
+  return value === undefined ? [] : [{ step: record.body.step, value }];
 }
 
 /** What is done again: the step that was named, what was undone, and all that comes after these. */
