@@ -62,7 +62,7 @@ function adviceIn(
   { seq, workflow, reasons }: TakenPlan,
   asked: readonly ReferenceQuestion[],
 ): string | undefined {
-  if (reasons[TOLD]?.includes("planner proposed") !== true) return undefined;
+  if (reasons[TOLD]?.startsWith("the swarm's planner proposed") !== true) return undefined;
   const answers = asked.flatMap(({ about, closeSeq, outputs }) =>
     about === "plan" && closeSeq < seq && outputs !== undefined ? [outputs as Proposal] : [],
   );
